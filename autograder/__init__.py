@@ -1,0 +1,1 @@
+"""The instructor's side: release, grade, report. See `python -m autograder --help`."""

@@ -1,0 +1,1 @@
+"""The networks of the course, one family a file; each is a plain `nn.Module`."""

@@ -1,0 +1,52 @@
+"""One knob for the whole course: how large the experiments are.
+
+* ``quick``: seconds; used by CI and by autograding.
+* ``lesson``: the default; about a minute per notebook on a laptop with two cores.
+* ``full``: the real data and sizes of the sources, best on a GPU.
+
+Graded checks never depend on the scale.
+"""
+
+import os
+from typing import TypeVar
+
+T = TypeVar("T")
+
+SCALES = ("quick", "lesson", "full")
+
+_chosen = "lesson"
+
+
+def use(name: str) -> str:
+    """Choose the scale for this session and return the one that is in force.
+
+    Two environment variables win over the call, so that a notebook runs at another
+    scale without being edited: ``NBGRADER_EXECUTION`` (set by nbgrader while it
+    grades) means ``quick``, and ``ODENETS_SCALE`` names a scale.
+
+    Raises:
+        ValueError: if `name` is not one of `SCALES`.
+    """
+    global _chosen
+    _chosen = _known(name, "scale.use")
+    return current()
+
+
+def current() -> str:
+    """Return the scale in force: ``quick``, ``lesson`` or ``full``."""
+    if os.environ.get("NBGRADER_EXECUTION"):
+        return "quick"
+    if os.environ.get("ODENETS_SCALE"):
+        return _known(os.environ["ODENETS_SCALE"], "ODENETS_SCALE")
+    return _chosen
+
+
+def pick(*, quick: T, lesson: T, full: T) -> T:
+    """Return the one of three values that belongs to the scale in force."""
+    return {"quick": quick, "lesson": lesson, "full": full}[current()]
+
+
+def _known(name: str, where: str) -> str:
+    if name not in SCALES:
+        raise ValueError(f"{where} got {name!r}; choose one of {', '.join(SCALES)}")
+    return name
