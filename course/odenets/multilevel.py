@@ -1,0 +1,285 @@
+"""Multilevel training of stable networks: shallow first, then twice as deep.
+
+On every level the classifier is eliminated: for given weights theta of the layers the
+best classifier solves a small convex problem, which Newton's method does in a few steps,
+and what is left is a function of theta alone ("variable projection"). Because the
+classifier is optimal, its derivative does not appear in the gradient. The reduced
+objective is minimised by L-BFGS in coordinates in which the smoothness of the weights
+has unit curvature, so that the number of iterations does not grow with the depth.
+
+Method: Haber and Ruthotto 2017, sections 5 and 6 (they use Gauss-Newton for theta).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from odenets.nets.stable import StableNet, smoothness
+
+# ----------------------------------------------------------- the classifier
+
+
+@dataclass
+class Classifier:
+    """Y W + mu; one column is a logistic classifier, more a softmax."""
+
+    W: Tensor  # (n, m)
+    mu: Tensor  # (m,)
+
+    def logits(self, Y: Tensor) -> Tensor:
+        """Return `(s, m)` for features `(s, n)`."""
+        return Y @ self.W + self.mu
+
+    def predict(self, Y: Tensor) -> Tensor:
+        """Return the most likely class of each row, `(s,)`."""
+        logits = self.logits(Y)
+        if logits.shape[1] == 1:
+            return (logits[:, 0] > 0).long()
+        return logits.argmax(dim=1)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy; one column of logits means two classes."""
+    if logits.shape[1] == 1:
+        targets = labels.to(logits.dtype)
+        return F.binary_cross_entropy_with_logits(logits[:, 0], targets)
+    return F.cross_entropy(logits, labels)
+
+
+def solve_classifier(
+    Y: Tensor,
+    labels: Tensor,
+    n_classes: int,
+    alpha: float,
+    start: Classifier | None = None,
+    max_iter: int = 30,
+    tol: float = 1e-8,
+) -> Classifier:
+    """Minimise cross-entropy + alpha |W|^2 / 2 over W and mu by Newton's method.
+
+    Args:
+        Y: features `(s, n)`, no gradients are recorded.   labels: `(s,)`, integers.
+        alpha: positive, so that the minimiser is unique (mu gets 1e-6 of it).
+        start: where to start.
+        tol: the gradient's largest entry at the end.
+    """
+    Y = Y.detach()
+    X = torch.cat([Y, torch.ones_like(Y[:, :1])], dim=1)
+    columns = 1 if n_classes == 2 else n_classes
+    ridge = Y.new_full((X.shape[1], columns), alpha)
+    ridge[-1] *= 1e-6
+    if columns == 1:
+        target = labels.to(Y.dtype).unsqueeze(1)
+    else:
+        target = F.one_hot(labels, n_classes).to(Y.dtype)
+
+    def value(V: Tensor) -> Tensor:
+        return cross_entropy(X @ V, labels) + (ridge * V.square()).sum() / 2
+
+    V = torch.zeros_like(ridge)
+    if start is not None:
+        warm = torch.cat([start.W, start.mu.unsqueeze(0)])
+        V = warm if value(warm) < value(V) else V
+    current = value(V)
+    for _ in range(max_iter):
+        logits = X @ V
+        p = torch.sigmoid(logits) if columns == 1 else torch.softmax(logits, dim=1)
+        gradient = X.mT @ (p - target) / len(X) + ridge * V
+        if gradient.abs().max() <= tol:
+            break
+        step = -torch.linalg.solve(_hessian(X, p, ridge), gradient.mT.flatten())
+        step = step.view(columns, -1).mT
+        slope = (gradient * step).sum()
+        length = 1.0
+        while (trial := value(V + length * step)) > current + 1e-4 * length * slope:
+            length /= 2
+            if length < 1e-6:  # rounding: no further progress is possible
+                return Classifier(V[:-1], V[-1])
+        V, current = V + length * step, trial
+    return Classifier(V[:-1], V[-1])
+
+
+def _hessian(X: Tensor, p: Tensor, ridge: Tensor) -> Tensor:
+    """Return the second derivative, the columns of V one after the other."""
+    if p.shape[1] == 1:
+        curvature = (X * (p * (1 - p))).mT @ X / len(X)
+    else:
+        weighted = (p.unsqueeze(2) * X.unsqueeze(1)).flatten(1)  # p_k x_i
+        curvature = -weighted.mT @ weighted / len(X)
+        n = X.shape[1]
+        for k in range(p.shape[1]):
+            block = slice(k * n, (k + 1) * n)
+            curvature[block, block] += (X * p[:, k : k + 1]).mT @ X / len(X)
+    return curvature + ridge.mT.flatten().diag()
+
+
+# ----------------------------------------------------------- one level
+
+
+@dataclass
+class Data:
+    """Points `(s, d)` and labels `(s,)` to learn from and to validate with."""
+
+    points: Tensor
+    labels: Tensor
+    val_points: Tensor
+    val_labels: Tensor
+    n_classes: int
+
+
+@dataclass
+class Level:
+    """What happened on one level: one entry an iteration, the first is the start."""
+
+    layers: int
+    objective: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Trained:
+    """A network after a level, its classifier, and the record of that level."""
+
+    net: StableNet
+    classifier: Classifier
+    level: Level
+
+
+def train_level(
+    net: StableNet,
+    data: Data,
+    alpha: float,
+    iterations: int,
+    classifier: Classifier | None = None,
+    alpha_W: float = 1e-4,
+    on_step: Callable[[], object] = lambda: None,
+) -> Trained:
+    """Minimise the reduced objective on one level; `net` is trained in place.
+
+    Args:
+        alpha: factor of the smoothness of K and b.
+        iterations: of L-BFGS.
+        classifier: where the convex solves start.
+        alpha_W: factor of |W|^2 / 2.
+        on_step: called after every iteration.
+    """
+    root = _inverse_root(len(net.K), net.h, alpha).to(net.K)
+    solved: Classifier | None = classifier
+    features = data.points  # of the last evaluation
+
+    def weights(phi: Tensor) -> tuple[Tensor, Tensor]:
+        theta = root @ phi
+        return theta[:, :-1].reshape(net.K.shape), theta[:, -1]
+
+    def reduced_objective(phi: Tensor) -> tuple[float, Tensor]:
+        nonlocal solved, features
+        phi = phi.detach().requires_grad_()
+        K, b = weights(phi)
+        Y = torch.func.functional_call(net, {"K": K, "b": b}, (data.points,))
+        solved = solve_classifier(Y, data.labels, data.n_classes, alpha_W, solved)
+        value = cross_entropy(solved.logits(Y), data.labels)
+        value = value + alpha_W / 2 * solved.W.square().sum()
+        value = value + alpha * smoothness(K, b, net.h)
+        (gradient,) = torch.autograd.grad(value, phi)
+        features = Y.detach()
+        return float(value.detach()), gradient
+
+    level = Level(len(net.K))
+    start = torch.cat([net.K.detach().flatten(1), net.b.detach().unsqueeze(1)], dim=1)
+    phi = torch.linalg.solve(root, start)
+    for phi, value in lbfgs(reduced_objective, phi, iterations):
+        with torch.no_grad():
+            for parameter, trained in zip((net.K, net.b), weights(phi)):
+                parameter.copy_(trained)
+            seen = solved.predict(features) == data.labels
+            unseen = solved.predict(net(data.val_points)) == data.val_labels
+        level.objective.append(value)
+        level.train_accuracy.append(float(seen.float().mean()))
+        level.val_accuracy.append(float(unseen.float().mean()))
+        on_step()
+    return Trained(net, solved, level)
+
+
+def _inverse_root(n_layers: int, h: float, alpha: float) -> Tensor:
+    """Return M with M M^T = (alpha / h D^T D + 0.1 h I)^-1, D the difference in time.
+
+    In the coordinates phi, theta = M phi, the smoothness is as curved as the rest.
+    """
+    D = torch.diff(torch.eye(n_layers, dtype=torch.float64), dim=0)
+    A = alpha / h * D.mT @ D + DAMP * h * torch.eye(n_layers, dtype=torch.float64)
+    curvatures, modes = torch.linalg.eigh(A)
+    return modes @ (curvatures.rsqrt().unsqueeze(1) * modes.mT)
+
+DAMP=.1
+
+def lbfgs(
+    value_and_gradient: Callable[[Tensor], tuple[float, Tensor]],
+    x: Tensor,
+    iterations: int,
+    memory: int = 20,
+) -> Iterator[tuple[Tensor, float]]:
+    """Minimise a function by L-BFGS with a backtracking line search.
+
+    Yields the start and then every accepted point, with its value; stops early where
+    rounding leaves no descent. The last evaluation is always that of the point yielded.
+    Source: Nocedal and Wright, Numerical Optimization, algorithms 7.4, 7.5 and 3.1.
+    """
+    value, gradient = value_and_gradient(x)
+    yield x, value
+    pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=memory)
+    for _ in range(iterations):
+        direction = -_two_loops(gradient, pairs)
+        slope = float((gradient * direction).sum())
+        if not pairs:  # no curvature is known yet: a first step of moderate length
+            direction, slope = (d / max(1.0, float(gradient.norm())) for d in (direction, slope))
+        length = 1.0
+        while True:
+            trial = x + length * direction
+            trial_value, trial_gradient = value_and_gradient(trial)
+            if trial_value <= value + 1e-4 * length * slope:
+                break
+            length /= 2
+            if length < 1e-8:
+                return
+        step, change = trial - x, trial_gradient - gradient
+        if float((step * change).sum()) > 1e-10 * float(step.norm() * change.norm()):
+            pairs.append((step, change))
+        x, value, gradient = trial, trial_value, trial_gradient
+        yield x, value
+
+
+def _two_loops(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the inverse Hessian that `pairs` (step, change of gradient) imply, times g."""
+    q, shares = gradient, []
+    for step, change in reversed(pairs):
+        shares.append((step * q).sum() / (step * change).sum())
+        q = q - shares[-1] * change
+    if pairs:
+        step, change = pairs[-1]
+        q = q * (step * change).sum() / change.square().sum()
+    for (step, change), share in zip(pairs, reversed(shares)):
+        q = q + (share - (change * q).sum() / (step * change).sum()) * step
+    return q
+
+
+def train_multilevel(
+    net: StableNet,
+    data: Data,
+    alpha: float,
+    levels: int,
+    iterations: int,
+    alpha_W: float = 1e-4,
+) -> Iterator[Trained]:
+    """Train `net`, then networks with 2, 4, .. times its layers; yield every level."""
+    classifier = None
+    for level in range(levels):
+        if level:
+            net = net.refined()
+        trained = train_level(net, data, alpha, iterations, classifier, alpha_W)
+        net, classifier = trained.net, trained.classifier
+        yield trained
