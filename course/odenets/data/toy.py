@@ -112,8 +112,8 @@ def peaks(
     """Draw points of the square [-3, 3]^2, labelled by the height of `peaks_function`.
 
     The heights on a grid of 256 x 256 points are cut into `n_classes` intervals of
-    equal width, from low to high; from each class n / n_classes grid points are drawn with
-    replacement. Source: Haber and Ruthotto (2017), section 6.
+    equal width, from low to high; from each class n / n_classes grid points are drawn
+    with replacement. Source: Haber and Ruthotto (2017), section 6.
 
     Args:
         n: number of points in all, a multiple of `n_classes`.

@@ -1,0 +1,245 @@
+"""The training loop: reproducible, resumable, and kind to what it is given."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from odenets import training
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+
+def problem(seed=0):
+    """A small classifier with dropout and batch norm, shuffled batches, SGD."""
+    training.set_seed(seed)
+    model = nn.Sequential(
+        nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2)
+    )
+    X = torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
+    data = TensorDataset(X, (X[:, 0] > 0).long())
+    batches = DataLoader(
+        data, 16, shuffle=True, generator=torch.Generator().manual_seed(2)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+    return model, batches, optimizer, scheduler
+
+
+LOSS = nn.CrossEntropyLoss()
+
+
+def same(a, b):
+    return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
+
+
+def test_seed_reaches_every_generator():
+    draws = []
+    for _ in range(2):
+        training.set_seed(7)
+        draws.append((random.random(), np.random.rand(), torch.rand(1).item()))  # noqa: NPY002
+    assert draws[0] == draws[1]
+
+
+def test_pick_device(capsys):
+    assert training.pick_device("cpu").type == "cpu"
+    assert training.pick_device().type in ("cpu", "cuda", "mps")
+    assert capsys.readouterr().err == ""
+    if not torch.cuda.is_available():
+        assert training.pick_device("cuda") == training.pick_device()
+        assert "no device cuda" in capsys.readouterr().err
+    for wrong in ("gpu", "meta"):
+        with pytest.raises(ValueError, match=wrong):
+            training.pick_device(wrong)
+
+
+def test_progress_is_silent_when_nobody_watches(capsys):
+    assert list(training.progress(range(3), "counting")) == [0, 1, 2]
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_progress_shows_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for name in ("ODENETS_PROGRESS", "ODENETS_SCALE", "NBGRADER_EXECUTION"):
+        monkeypatch.delenv(name, raising=False)
+    assert training.shows_progress()
+    list(training.progress(range(3), "counting"))
+    captured = capsys.readouterr()
+    assert "counting" in captured.err and captured.out == ""
+    for name, value in (
+        ("ODENETS_PROGRESS", "off"),
+        ("ODENETS_SCALE", "quick"),
+        ("NBGRADER_EXECUTION", "autograde"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert not training.shows_progress()
+
+
+def test_accuracy_weights_unequal_batches_and_restores_modes():
+    model = nn.Sequential(nn.Dropout(0.9), nn.Identity(), nn.BatchNorm1d(2))
+    model.train()
+    model[2].eval()
+    scores = torch.eye(2)[[0, 0, 0, 1, 1]]
+    labels = torch.tensor([0, 0, 1, 1, 1])
+    batches = [(scores[:4], labels[:4]), (scores[4:], labels[4:])]
+    assert training.accuracy(model, batches) == pytest.approx(0.8)
+    assert [m.training for m in model.modules()] == [True, True, True, False]
+    assert training.evaluate(
+        model, batches, lambda z, y: (z.argmax(1) == y).float().mean()
+    ) == pytest.approx(0.8)
+    with pytest.raises(ValueError, match="no batches"):
+        training.accuracy(model, [])
+
+
+def test_modes_are_restored_after_an_error():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+    model[1].eval()
+    with pytest.raises(RuntimeError):
+        training.accuracy(model, [(torch.zeros(3, 5), torch.zeros(3))])
+    assert [m.training for m in model.modules()] == [True, True, False]
+    assert torch.is_grad_enabled()
+
+
+def test_fit_is_gradient_descent():
+    # One parameter, two batches, by hand: w <- w - lr (w - mean of the batch).
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1.0)
+    batches = [torch.ones(2, 1), torch.full((1, 1), 1.0)]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    history = training.fit(model, batches, lambda z: (z**2 / 2).mean(), optimizer, 1)
+    assert model.weight.item() == pytest.approx(0.9**2)
+    assert history["loss"] == [pytest.approx((2 * 0.5 + 0.5 * 0.9**2) / 3)]
+
+
+def test_fit_learns_and_notes_the_callback():
+    model, batches, optimizer, scheduler = problem()
+    history = training.fit(
+        model,
+        batches,
+        LOSS,
+        optimizer,
+        5,
+        scheduler=scheduler,
+        callback=lambda epoch, m: {"epoch": epoch, "mode": float(m.training)},
+    )
+    assert len(history["loss"]) == 5 and history["loss"][-1] < history["loss"][0]
+    assert history["epoch"] == [0, 1, 2, 3, 4]
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.025)
+    with pytest.raises(ValueError, match="no batches"):
+        training.fit(model, [], LOSS, optimizer, 1)
+
+
+def test_fit_stops_when_the_loss_is_not_finite():
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    with pytest.raises(FloatingPointError, match="smaller"):
+        training.fit(model, [torch.ones(1, 1)], lambda z: (z / 0).sum(), optimizer, 1)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_resume_is_bit_for_bit(tmp_path, epochs):
+    straight, batches, optimizer, scheduler = problem()
+    whole = training.fit(straight, batches, LOSS, optimizer, 6, scheduler=scheduler)
+    after = torch.rand(1).item()
+
+    path = tmp_path / "folder" / "run.pt"
+    model, batches, optimizer, scheduler = problem()
+    kind = dict(scheduler=scheduler, checkpoint=path)
+    training.fit(model, batches, LOSS, optimizer, epochs, **kind)
+    resumed, batches, optimizer, scheduler = problem(seed=99)  # another world
+    kind = dict(scheduler=scheduler, checkpoint=path)
+    history = training.fit(resumed, batches, LOSS, optimizer, 6, **kind)
+    assert history == whole and same(straight, resumed)
+    assert torch.rand(1).item() == after
+    assert [p.name for p in path.parent.iterdir()] == ["run.pt"]
+
+
+def test_finished_run_is_not_trained_further(tmp_path):
+    model, batches, optimizer, _ = problem()
+    path = tmp_path / "run.pt"
+    first = training.fit(model, batches, LOSS, optimizer, 2, checkpoint=path)
+    weights = {k: v.clone() for k, v in model.state_dict().items()}
+    again = training.fit(model, batches, LOSS, optimizer, 2, checkpoint=path)
+    assert again == first
+    assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("damage", ["half", "text", "empty", "foreign", "code"])
+def test_damaged_checkpoints_are_refused_and_left_alone(tmp_path, damage):
+    model, batches, optimizer, _ = problem()
+    path = tmp_path / "run.pt"
+    training.fit(model, batches, LOSS, optimizer, 1, checkpoint=path)
+    if damage == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage == "text":
+        path.write_text("my shopping list")
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "foreign":
+        torch.save(nn.Linear(2, 2).state_dict(), path)
+    else:
+        torch.save({"format": "odenets checkpoint 1", "model": model}, path)
+    before = path.read_bytes()
+    with pytest.raises(training.CheckpointError, match=r"run\.pt"):
+        training.fit(model, batches, LOSS, optimizer, 2, checkpoint=path)
+    assert path.read_bytes() == before
+
+
+def test_checkpoint_of_another_model_is_refused(tmp_path):
+    model, batches, optimizer, _ = problem()
+    path = tmp_path / "run.pt"
+    training.fit(model, batches, LOSS, optimizer, 1, checkpoint=path)
+    before = path.read_bytes()
+    other = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
+    with pytest.raises(training.CheckpointError, match="another model"):
+        training.fit(other, batches, LOSS, optimizer, 2, checkpoint=path)
+    assert path.read_bytes() == before
+    with pytest.raises(FileNotFoundError):
+        training.load_checkpoint(tmp_path / "nothing.pt")
+
+
+def test_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    training.save_checkpoint(path, {"epoch": 1})
+
+    def breaks(state, file):
+        file.write(b"half of it")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", breaks)
+    with pytest.raises(OSError, match="space"):
+        training.save_checkpoint(path, {"epoch": 2})
+    assert training.load_checkpoint(path)["epoch"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_killed_while_writing(tmp_path):
+    """kill -9 at some moment of a loop that does nothing but save."""
+    path = tmp_path / "run.pt"
+    script = textwrap.dedent(
+        """
+        import sys, torch
+        from odenets import training
+        for epoch in range(10**6):
+            state = {"epoch": epoch, "w": torch.full((10**5,), float(epoch))}
+            training.save_checkpoint(sys.argv[1], state)
+            print(epoch, flush=True)
+        """
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for _ in range(20):
+        told = int(child.stdout.readline())
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    state = training.load_checkpoint(path)
+    assert state["epoch"] >= told and (state["w"] == state["epoch"]).all()
