@@ -1,0 +1,46 @@
+"""nbgrader's configuration: its own commands work from this folder as they stand.
+
+cd autograder
+nbgrader validate ../solutions/01_resnets_as_euler/01_resnets_as_euler.ipynb
+nbgrader generate_assignment 01_resnets_as_euler --force
+nbgrader autograde 01_resnets_as_euler
+nbgrader generate_feedback 01_resnets_as_euler
+nbgrader export
+"""
+
+c = get_config()  # noqa: F821 - nbgrader hands it in
+
+# The folders: authors and students have their own doors, all else stays in here.
+c.CourseDirectory.course_id = "odenets"
+c.CourseDirectory.source_directory = "../solutions"
+c.CourseDirectory.release_directory = "../course"
+
+# nbgrader copies every other file of a folder; the text twin holds the solutions, and
+# a file named odenets.py next to a submission would shadow the package.
+c.CourseDirectory.ignore = [
+    ".ipynb_checkpoints",
+    "__pycache__",
+    "feedback",
+    "*.py",
+    "*.pyc",
+    "*.tmp",
+    "*.so",
+    ".*",
+]
+
+# What a student sees where an answer is missing.
+c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError()"}
+c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
+
+# A test cell that a student deleted comes back, and scores what it finds.
+c.OverwriteCells.add_missing_cells = True
+
+# Long enough for a slow laptop, short enough for a class.
+c.Execute.timeout = 60
+c.Execute.startup_timeout = 120
+c.Execute.interrupt_on_timeout = True
+c.ExecutePreprocessor.timeout = 60
+
+# A page of output is feedback, a thousand lines are not.
+c.LimitOutput.max_lines = 200
+c.LimitOutput.max_traceback = 40
