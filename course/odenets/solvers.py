@@ -1,0 +1,624 @@
+"""Solvers of ordinary differential equations y'(t) = f(t, y), y(t_0) = y_0.
+
+A Runge-Kutta method is *data*, a `Tableau`; two loops use it, one with fixed and one
+with adaptive steps, and `odeint` chooses between them::
+
+    t = torch.linspace(0, 1, 11)
+    y = odeint(f, y0, t)                                            # adaptive dopri5
+    y = odeint(f, y0, t, method="rk4", options={"n_steps": 4})      # fixed steps
+
+The field `f(t, y)` always gets the time as a Python float: it is exact in double
+precision whatever the dtype of the state, and costs nothing. A field that mixes time
+with the state can write ``t * torch.ones_like(y)``.
+
+Equation numbers refer to Hairer, Norsett and Wanner, *Solving Ordinary Differential
+Equations I*, second edition ("HNW").
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+State = Tensor | tuple[Tensor, ...]
+Field = Callable[[float, Any], Any]
+
+
+class SolverError(ArithmeticError):
+    """The solution cannot be continued; `time` and `step` say where it stopped."""
+
+    def __init__(self, message: str, time: float, step: float | None = None) -> None:
+        super().__init__(message)
+        self.time, self.step = time, step
+
+
+@dataclass
+class Stats:
+    """What a solve cost. Hand one to `odeint`; it adds up over several calls."""
+
+    nfe: int = 0  # evaluations of the field
+    accepted: int = 0  # steps
+    rejected: int = 0  # steps that were tried again with a smaller step size
+    times: list[float] = field(default_factory=list)  # ends of the accepted steps
+
+
+def count_nfe(f: Field) -> Field:
+    """Wrap a field so that its integer attribute `nfe` counts the evaluations."""
+
+    def counted(t: float, y: State) -> State:
+        counted.nfe += 1
+        return f(t, y)
+
+    counted.nfe = 0
+    return counted
+
+
+# ------------------------------------------------------------------- the methods
+
+
+@dataclass(frozen=True)
+class Tableau:
+    """An explicit Runge-Kutta method with s stages (HNW, II.1.8).
+
+    k_i = f(t + c_i h, y + h sum_j a_ij k_j),   y_new = y + h sum_i b_i k_i.
+
+    Attributes:
+        a: s rows; row i holds the i weights of the stages before it.
+        b: s weights of the new state.
+        c: s nodes.
+        order: the local error is of size h^(order + 1).
+        b_error: s weights of the error estimate h sum_i b_error_i k_i, which is the
+            difference to an embedded method of lower order.
+        dense: s rows of polynomial coefficients; between the ends of a step,
+            y(t + x h) = y + h sum_i (dense_i0 x + dense_i1 x^2 + ...) k_i.
+    """
+
+    name: str
+    order: int
+    a: tuple[tuple[float, ...], ...]
+    b: tuple[float, ...]
+    c: tuple[float, ...]
+    b_error: tuple[float, ...] | None = None
+    dense: tuple[tuple[float, ...], ...] | None = None
+
+    @property
+    def last_is_next(self) -> bool:
+        """Whether the last stage is the first stage of the next step ("FSAL")."""
+        return self.b[-1] == 0 and self.a[-1] == self.b[:-1]
+
+
+TABLEAUS = {
+    tableau.name: tableau
+    for tableau in (
+        Tableau(name="euler", order=1, a=((),), b=(1,), c=(0,)),
+        Tableau(
+            name="midpoint", order=2, a=((), (1 / 2,)), b=(0, 1), c=(0, 1 / 2)
+        ),  # Runge 1895
+        Tableau(
+            name="heun", order=2, a=((), (1,)), b=(1 / 2, 1 / 2), c=(0, 1)
+        ),  # the trapezoidal rule, made explicit
+        Tableau(
+            name="rk4",  # "the" Runge-Kutta method, HNW table II.1.2
+            order=4,
+            a=((), (1 / 2,), (0, 1 / 2), (0, 0, 1)),
+            b=(1 / 6, 1 / 3, 1 / 3, 1 / 6),
+            c=(0, 1 / 2, 1 / 2, 1),
+        ),
+        Tableau(
+            name="rk4_38",  # Kutta's 3/8 rule, HNW table II.1.2
+            order=4,
+            a=((), (1 / 3,), (-1 / 3, 1), (1, -1, 1)),
+            b=(1 / 8, 3 / 8, 3 / 8, 1 / 8),
+            c=(0, 1 / 3, 2 / 3, 1),
+        ),
+        Tableau(
+            name="bosh3",  # Bogacki and Shampine 1989; cubic Hermite between the ends
+            order=3,
+            a=((), (1 / 2,), (0, 3 / 4), (2 / 9, 1 / 3, 4 / 9)),
+            b=(2 / 9, 1 / 3, 4 / 9, 0),
+            c=(0, 1 / 2, 3 / 4, 1),
+            b_error=(-5 / 72, 1 / 12, 1 / 9, -1 / 8),
+            dense=((1, -4 / 3, 5 / 9), (0, 1, -2 / 3), (0, 4 / 3, -8 / 9), (0, -1, 1)),
+        ),
+        Tableau(
+            name="dopri5",  # Dormand and Prince 1980, HNW table II.5.2
+            order=5,
+            a=(
+                (),
+                (1 / 5,),
+                (3 / 40, 9 / 40),
+                (44 / 45, -56 / 15, 32 / 9),
+                (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+                (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+                (35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+            ),
+            b=(35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84, 0),
+            c=(0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1),
+            b_error=(
+                71 / 57600,
+                0,
+                -71 / 16695,
+                71 / 1920,
+                -17253 / 339200,
+                22 / 525,
+                -1 / 40,
+            ),
+            dense=(  # Shampine 1986, of order 4
+                (
+                    1,
+                    -8048581381 / 2820520608,
+                    8663915743 / 2820520608,
+                    -12715105075 / 11282082432,
+                ),
+                (0, 0, 0, 0),
+                (
+                    0,
+                    131558114200 / 32700410799,
+                    -68118460800 / 10900136933,
+                    87487479700 / 32700410799,
+                ),
+                (
+                    0,
+                    -1754552775 / 470086768,
+                    14199869525 / 1410260304,
+                    -10690763975 / 1880347072,
+                ),
+                (
+                    0,
+                    127303824393 / 49829197408,
+                    -318862633887 / 49829197408,
+                    701980252875 / 199316789632,
+                ),
+                (
+                    0,
+                    -282668133 / 205662961,
+                    2019193451 / 616988883,
+                    -1453857185 / 822651844,
+                ),
+                (0, 40617522 / 29380423, -110615467 / 29380423, 69997945 / 29380423),
+            ),
+        ),
+    )
+}
+
+
+# --------------------------------------------------------------------- one step
+
+
+def runge_kutta_step(
+    tableau: Tableau, f: Field, t: float, y: Tensor, h: float
+) -> Tensor:
+    """Advance `y` from time `t` to `t + h` with one step of the method `tableau`.
+
+    Args:
+        tableau: one of `TABLEAUS`, or your own.
+        f: field, `f(t, y)` returns a tensor of the shape of `y`.
+        t: time.   y: state, any shape.   h: step size, may be negative.
+    Returns: the new state; `y` itself is left unchanged.
+    """
+    return _step(tableau, f, t, y, h)[0]
+
+
+def euler_step(f: Field, t: float, y: Tensor, h: float) -> Tensor:
+    """Advance `y` by one step of Euler's method, a residual block: y + h f(t, y)."""
+    return y + h * f(t, y)
+
+
+def verlet_step(
+    f: Field, g: Field, t: float, y: Tensor, z: Tensor, h: float
+) -> tuple[Tensor, Tensor]:
+    """Advance y' = f(t, z), z' = g(t, y) by h: first z, then y with the new z.
+
+    The two live on grids that are staggered by half a step. The map is reversible
+    (`verlet_step_back`) and keeps the volume, whatever `f` and `g` are.
+    Source: Haber and Ruthotto 2017, eq. (16).
+    """
+    z = z + h * g(t, y)
+    return y + h * f(t, z), z
+
+
+def verlet_step_back(
+    f: Field, g: Field, t: float, y: Tensor, z: Tensor, h: float
+) -> tuple[Tensor, Tensor]:
+    """Undo `verlet_step(f, g, t, ..., h)`: same arguments, the two lines reversed."""
+    y = y - h * f(t, z)
+    return y, z - h * g(t, y)
+
+
+def leapfrog_step(f: Field, t: float, y: Tensor, previous: Tensor, h: float) -> Tensor:
+    """Advance y'' = f(t, y) from the states at t - h (`previous`) and t to t + h."""
+    return 2 * y - previous + h**2 * f(t, y)
+
+
+def _step(
+    tableau: Tableau,
+    f: Field,
+    t: float,
+    y: Tensor,
+    h: float,
+    first: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the new state and the slopes of all stages; `first`: f(t, y) if known."""
+    new = y
+    slopes = [f(t, y) if first is None else first]
+    for row, node in zip(tableau.a[1:], tableau.c[1:]):
+        new = _weighted_sum(slopes, row, h, start=y)
+        slopes.append(f(t + node * h, new))
+    if not tableau.last_is_next:
+        # Summed first and added last: Euler's step is then y + h f bit for bit, and a
+        # small increment loses no digits to a large state.
+        new = y + _weighted_sum(slopes, tableau.b, h)
+    return new, slopes
+
+
+def _weighted_sum(
+    slopes: list[Tensor],
+    weights: Sequence[float],
+    h: float,
+    start: Tensor | None = None,
+) -> Tensor:
+    """Return start + h sum_i weights_i slopes_i; terms of weight zero cost nothing."""
+    total = start
+    for slope, weight in zip(slopes, weights):
+        if weight and total is None:
+            total = slope * (h * weight)
+        elif weight:
+            total = torch.add(total, slope, alpha=h * weight)  # one pass, not two
+    return total
+
+
+# --------------------------------------------------------------------- the solver
+
+
+def odeint(
+    f: Field,
+    y0: State,
+    t: Tensor | Sequence[float],
+    method: str = "dopri5",
+    rtol: float = 1e-6,
+    atol: float = 1e-8,
+    options: dict[str, Any] | None = None,
+    stats: Stats | None = None,
+) -> State:
+    """Solve y' = f(t, y), y(t[0]) = y0, and return the states at all times `t`.
+
+    Gradients flow through the steps to `y0` and to everything that `f` uses. Where `t`
+    is a tensor that requires gradients it receives those of the exact flow,
+    dy(t_i)/dt_i = f(t_i, y_i) and dy(t_i)/dt_0 = -dy(t_i)/dy_0 f(t_0, y_0): they agree
+    with the discrete solution up to the error of the solver.
+
+    Args:
+        f: field, `f(t, y)` with a Python float `t`; returns what `y` is.
+        y0: a tensor of floats, any shape, or a tuple of them with one dtype and device.
+        t: times, strictly increasing or strictly decreasing.
+        method: a name in `TABLEAUS`. ``bosh3`` and ``dopri5`` choose their steps by
+            the tolerances unless `options` fix them; the others take fixed steps.
+        rtol, atol: an adaptive step is accepted where the root mean square of
+            error / (atol + rtol max(|y|, |y_new|)) is at most 1.
+        options: for fixed steps ``{"n_steps": n}``, per interval between two times
+            (default 1), or ``{"step_size": h}``, the largest allowed; steps are shared
+            out evenly so that they land on every time. For adaptive steps
+            ``{"first_step": h, "max_steps": n}`` (default 100 000).
+        stats: counts evaluations and steps.
+    Returns: a tensor `(len(t), *y0.shape)`, or a tuple of such tensors.
+    Raises:
+        ValueError: unknown method or option, times not monotone, or a field that
+            returns another shape.
+        TypeError: a state that is not of floats, or a field that returns another dtype.
+        SolverError: values that are not finite, or a step size too small to go on.
+    """
+    stats = Stats() if stats is None else stats
+    tableau, options = _known_method(method), dict(options or {})
+    times = _checked_times(t)
+    state, shapes = _flat_state(y0)
+    field = _checked_field(f, state, shapes, stats)
+    _stop_if_not_finite(state, times[0], None, "the initial state")
+
+    fixed = tableau.b_error is None or "n_steps" in options or "step_size" in options
+    shift = t - t.detach() if isinstance(t, Tensor) and t.requires_grad else None
+    start = state if shift is None else state - field(times[0], state) * shift[0]
+    if fixed:
+        states = _fixed_steps(tableau, field, start, times, options, stats)
+    else:
+        tolerances = _checked_tolerances(rtol, atol)
+        states = _adaptive_steps(
+            tableau, field, start, times, *tolerances, options, stats
+        )
+    if shift is not None:
+        states = [y + field(s, y) * d for s, y, d in zip(times, states, shift)]
+    states[0] = state
+    solution = torch.stack(states)
+    if shapes is None:
+        return solution
+    parts = solution.split([shape.numel() for shape in shapes], dim=1)
+    return tuple(p.reshape(len(times), *shape) for p, shape in zip(parts, shapes))
+
+
+def solve(f: Field, y0: State, t0: float, t1: float, **settings: Any) -> State:
+    """Return the state at `t1` of the solution that is `y0` at `t0`.
+
+    `settings` are those of `odeint`; `t1` may lie before `t0`.
+    """
+    solution = odeint(f, y0, (t0, t1), **settings)
+    return tuple(s[-1] for s in solution) if isinstance(y0, tuple) else solution[-1]
+
+
+def _fixed_steps(
+    tableau: Tableau,
+    f: Field,
+    y: Tensor,
+    times: list[float],
+    options: dict[str, Any],
+    stats: Stats,
+) -> list[Tensor]:
+    """The fixed-step loop: equal steps between every two times."""
+    states = [y]
+    count = _step_counter(options)
+    for start, end in pairwise(times):
+        n_steps = count(end - start)
+        h = (end - start) / n_steps
+        for i in range(n_steps):
+            t = start + i * h
+            y = _step(tableau, f, t, y, h)[0]
+            t_new = end if i == n_steps - 1 else t + h
+            _stop_if_not_finite(y, t_new, h, "the state")
+            stats.accepted += 1
+            stats.times.append(t_new)
+        states.append(y)
+    return states
+
+
+def _adaptive_steps(
+    tableau: Tableau,
+    f: Field,
+    y: Tensor,
+    times: list[float],
+    rtol: float,
+    atol: float,
+    options: dict[str, Any],
+    stats: Stats,
+) -> list[Tensor]:
+    """The adaptive loop: try a step, accept it where its error is small (HNW, II.4).
+
+    Output times inside a step are read from its interpolation polynomial.
+    """
+    first_step = options.pop("first_step", None)
+    max_steps = options.pop("max_steps", 100_000)
+    _refuse_unknown(options, "n_steps, step_size, first_step or max_steps")
+    t, end = times[0], times[-1]
+    states, slope = [y], f(t, y)
+    _stop_if_not_finite(slope, t, None, "the field")
+    if len(times) == 1:
+        return states
+    if first_step is None:
+        first_step = _first_step(tableau, f, t, end, y, slope, rtol, atol)
+    h = math.copysign(abs(first_step), end - t)
+
+    for _ in range(max_steps):
+        last = abs(end - t) <= 1.01 * abs(h)  # rather one longer step than a tiny one
+        h = end - t if last else h
+        t_new = end if last else t + h
+        if abs(h) <= 1e-15 * max(abs(t), abs(end)):
+            raise SolverError(
+                f"the step size underflowed at t = {t:.10g} with h = {h:.3g}: the "
+                "solution blows up here, or the field is not continuous",
+                time=t,
+                step=h,
+            )
+        new, slopes = _step(tableau, f, t, y, h, first=slope)
+        error = _error_ratio(tableau, slopes, h, y, new, rtol, atol)
+        if error <= 1:  # False for NaN
+            while len(states) < len(times) and abs(times[len(states)] - t) <= abs(h):
+                x = (times[len(states)] - t) / h
+                states.append(new if x == 1 else _between(tableau, slopes, h, y, x))
+            if last:
+                states[len(times) - 1 :] = [new]
+            t, y, slope = t_new, new, slopes[-1]
+            stats.accepted += 1
+            stats.times.append(t)
+            if last:
+                return states
+        else:
+            stats.rejected += 1
+        h *= _step_factor(error, tableau.order)
+    raise SolverError(
+        f"{max_steps} steps did not suffice: t = {t:.10g} of {end:.10g} was reached "
+        f"with h = {h:.3g}; the problem is stiff or the tolerances are too small",
+        time=t,
+        step=h,
+    )
+
+
+def _step_factor(error: float, order: int) -> float:
+    """By how much the next step may be longer, from the error relative to 1."""
+    if not math.isfinite(error):
+        return 0.1
+    if error == 0:
+        return 10.0
+    factor = 0.9 * error ** (-1 / order)
+    return min(max(factor, 0.2), 10.0 if error <= 1 else 1.0)
+
+
+@torch.no_grad()
+def _error_ratio(
+    tableau: Tableau,
+    slopes: list[Tensor],
+    h: float,
+    y: Tensor,
+    new: Tensor,
+    rtol: float,
+    atol: float,
+) -> float:
+    """Root mean square of the estimated error over what the tolerances allow."""
+    error = _weighted_sum(slopes, tableau.b_error, h)
+    allowed = torch.maximum(y.abs(), new.abs()).mul_(rtol).add_(atol)
+    return _rms(error.div_(allowed))
+
+
+def _between(
+    tableau: Tableau, slopes: list[Tensor], h: float, y: Tensor, x: float
+) -> Tensor:
+    """The state at the fraction `x` of a step (HNW, II.6)."""
+    powers = [x ** (j + 1) for j in range(len(tableau.dense[0]))]
+    weights = [sum(p * q for p, q in zip(row, powers)) for row in tableau.dense]
+    return y + _weighted_sum(slopes, weights, h)
+
+
+@torch.no_grad()
+def _first_step(
+    tableau: Tableau,
+    f: Field,
+    t: float,
+    end: float,
+    y: Tensor,
+    slope: Tensor,
+    rtol: float,
+    atol: float,
+) -> float:
+    """Guess a first step from the sizes of y, y' and y'' (HNW, II.4)."""
+    allowed = y.abs().mul_(rtol).add_(atol)
+    size, speed = _rms(y / allowed), _rms(slope / allowed)
+    h0 = 1e-6 if min(size, speed) < 1e-5 else 0.01 * size / speed
+    h0 = math.copysign(min(h0, abs(end - t)), end - t)
+    bend = _rms((f(t + h0, y + h0 * slope) - slope) / allowed) / abs(h0)
+    largest = max(speed, bend)
+    if not math.isfinite(largest):
+        return abs(h0)
+    h1 = abs(h0) * 1e3 if largest <= 1e-15 else (0.01 / largest) ** (1 / tableau.order)
+    return min(100 * abs(h0), h1)
+
+
+def _rms(x: Tensor) -> float:
+    return torch.linalg.vector_norm(x).item() / math.sqrt(max(x.numel(), 1))
+
+
+# --------------------------------------------------------------- what may go wrong
+
+
+def _known_method(name: str) -> Tableau:
+    if name not in TABLEAUS:
+        raise ValueError(
+            f"unknown method {name!r}; choose one of {', '.join(TABLEAUS)}"
+        )
+    return TABLEAUS[name]
+
+
+def _checked_times(t: Tensor | Sequence[float]) -> list[float]:
+    times = t.tolist() if isinstance(t, Tensor) else [float(s) for s in t]
+    if not isinstance(times, list) or not times or isinstance(times[0], list):
+        raise ValueError("the times must be a sequence with one axis and one entry")
+    times = [float(s) for s in times]
+    if not all(map(math.isfinite, times)):
+        raise ValueError(f"the times must be finite: {times}")
+    steps = [b - a for a, b in pairwise(times)]
+    for i, step in enumerate(steps):
+        if step == 0:
+            raise ValueError(f"time {times[i]:g} is repeated at index {i + 1}")
+        if step * steps[0] < 0:
+            raise ValueError(
+                "the times must all increase or all decrease, but turn back at index "
+                f"{i + 1}: {times[i]:g}, then {times[i + 1]:g}"
+            )
+    return times
+
+
+def _checked_tolerances(rtol: float, atol: float) -> tuple[float, float]:
+    if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
+        raise ValueError(f"tolerances must be positive, not rtol={rtol}, atol={atol}")
+    return rtol, atol
+
+
+def _refuse_unknown(options: dict[str, Any], known: str) -> None:
+    if options:
+        raise ValueError(f"unknown options {sorted(options)}; there are {known}")
+
+
+def _step_counter(options: dict[str, Any]) -> Callable[[float], int]:
+    """Read the options of fixed steps; return the number of steps for a length."""
+    options = dict(options)
+    n_steps, size = options.pop("n_steps", None), options.pop("step_size", None)
+    _refuse_unknown(options, "n_steps or step_size for fixed steps")
+    if n_steps is not None and size is not None:
+        raise ValueError("give n_steps or step_size, not both")
+    if size is None:
+        n_steps = 1 if n_steps is None else n_steps
+        if n_steps != int(n_steps) or n_steps < 1:
+            raise ValueError(f"n_steps must be a whole number from 1, not {n_steps}")
+        return lambda length: int(n_steps)
+    if not size > 0:
+        raise ValueError(f"step_size must be positive, not {size}")
+    # A length of ten steps stays ten steps where it was rounded in single precision.
+    return lambda length: max(1, math.ceil(abs(length) / size * (1 - 1e-6)))
+
+
+def _flat_state(y0: State) -> tuple[Tensor, list[torch.Size] | None]:
+    """Return the state as one tensor, and the shapes of its parts if it is a tuple."""
+    parts = y0 if isinstance(y0, tuple) else (y0,)
+    for part in parts:
+        if not isinstance(part, Tensor):
+            raise TypeError(f"the state must be a tensor, not {type(part).__name__}")
+        if not part.is_floating_point():
+            raise TypeError(f"the state must hold real floats, not {part.dtype}")
+    if isinstance(y0, Tensor):
+        return y0, None
+    kinds = {(part.dtype, part.device) for part in parts}
+    if len(kinds) != 1:
+        raise TypeError(f"the parts of the state must share dtype and device: {kinds}")
+    return torch.cat([p.reshape(-1) for p in parts]), [p.shape for p in parts]
+
+
+def _checked_field(
+    f: Field, state: Tensor, shapes: list[torch.Size] | None, stats: Stats
+) -> Field:
+    """Wrap the field: count its evaluations and check what it returns."""
+    shape, dtype = state.shape, state.dtype
+
+    def field(t: float, y: Tensor) -> Tensor:
+        stats.nfe += 1
+        slope = f(t, y)
+        if slope.shape != shape:
+            raise ValueError(
+                f"the field must return the shape of the state, {tuple(shape)}, "
+                f"not {tuple(slope.shape)}"
+            )
+        if slope.dtype != dtype:
+            raise TypeError(
+                f"the field must return the dtype of the state, {dtype}, "
+                f"not {slope.dtype}"
+            )
+        return slope
+
+    if shapes is None:
+        return field
+    sizes, of_parts = [part.numel() for part in shapes], f
+
+    def f(t: float, y: Tensor) -> Tensor:
+        parts = (p.view(s) for p, s in zip(y.split(sizes), shapes))
+        slopes = of_parts(t, tuple(parts))
+        given = [tuple(s.shape) for s in slopes]
+        if given != [tuple(s) for s in shapes]:
+            raise ValueError(
+                "the field must return a tuple with the shapes of the state, "
+                f"{[tuple(s) for s in shapes]}, not {given}"
+            )
+        return torch.cat([s.reshape(-1) for s in slopes])
+
+    return field
+
+
+def _stop_if_not_finite(y: Tensor, t: float, h: float | None, what: str) -> None:
+    # The sum is one cheap pass and finite wherever y is, but for an overflow.
+    y = y.detach()
+    if math.isfinite(y.sum().item()) or bool(torch.isfinite(y).all()):
+        return
+    step = "" if h is None else f", after a step of size {h:.3g}"
+    raise SolverError(
+        f"{what} holds values that are not finite (NaN or infinity) at t = {t:.10g}"
+        f"{step}",
+        time=t,
+        step=h,
+    )

@@ -1,0 +1,104 @@
+"""Speed beside torchdiffeq, paired in one run on one core: `make bench`.
+
+Both solve the same problem in turn, at the same tolerance or step size; the accuracy of
+ours may not be worse. What counts is the ratio of the medians.
+"""
+
+import statistics
+import time
+
+import pytest
+import torch
+import torchdiffeq
+from odenets.solvers import odeint
+from torch import nn
+
+RTOL, ATOL = 1e-5, 1e-6
+TIMES = torch.linspace(0, 1, 3)
+
+
+class Autonomous(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, t, y):
+        return self.net(y)
+
+
+def problem(kind):
+    generator = torch.Generator().manual_seed(0)
+    if kind == "mlp":
+        net = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 2))
+        y0 = torch.randn(64, 2, generator=generator)
+    else:
+        conv = [nn.Conv2d(16, 16, 3, padding=1) for _ in range(2)]
+        net = nn.Sequential(conv[0], nn.Tanh(), conv[1])
+        y0 = torch.randn(8, 16, 14, 14, generator=generator)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            scale = 0.5 if kind == "mlp" else 0.1
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+    return Autonomous(net), y0
+
+
+def ours(f, y0, method):
+    options = {"step_size": 0.05} if method.startswith("rk4") else None
+    return odeint(f, y0, TIMES, method, RTOL, ATOL, options)
+
+
+def theirs(f, y0, method):
+    method, options = ("rk4", {"step_size": 0.05}) if "rk4" in method else (method, {})
+    return torchdiffeq.odeint(
+        f, y0, TIMES, method=method, rtol=RTOL, atol=ATOL, options=options
+    )
+
+
+def error(solve, f, y0, method):
+    reference = torchdiffeq.odeint(
+        f.double(), y0.double(), TIMES.double(), rtol=1e-11, atol=1e-12
+    )
+    f.float()
+    with torch.no_grad():
+        return (solve(f, y0, method) - reference).abs().max().item()
+
+
+def seconds(solve, f, y0, method, backward):
+    start = time.perf_counter()
+    with torch.set_grad_enabled(backward):
+        solution = solve(f, y0, method)
+    if backward:
+        solution[-1].square().sum().backward()
+    return time.perf_counter() - start
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "and-backward"])
+@pytest.mark.parametrize("method", ["rk4", "rk4_38", "dopri5"])
+@pytest.mark.parametrize("kind, bound", [("mlp", 0.8), ("conv", 1.0)])
+def test_faster_than_torchdiffeq(kind, bound, method, backward):
+    f, y0 = problem(kind)
+    accuracy = [error(solve, f, y0, method) for solve in (ours, theirs)]
+    rounding = 4e-6  # float32: below it errors are noise
+    assert accuracy[0] <= max(accuracy[1], rounding)
+    rounds = 60 if kind == "mlp" else 15
+    pairs = [
+        [seconds(solve, f, y0, method, backward) for solve in (ours, theirs)]
+        for _ in range(rounds + 3)
+    ][3:]
+    medians = [statistics.median(column) * 1e3 for column in zip(*pairs)]
+    ratio = medians[0] / medians[1]
+    print(
+        f"\n{kind} {method} backward={backward}: {medians[0]:.2f} ms beside "
+        f"{medians[1]:.2f} ms, ratio {ratio:.2f}; "
+        f"errors {accuracy[0]:.1e} and {accuracy[1]:.1e}"
+    )
+    assert ratio <= bound
