@@ -1,0 +1,222 @@
+"""Images with labels: digits that come with scikit-learn, and torchvision's data sets.
+
+Every function returns `(train, test)`, two pairs `(images, labels)`: images as float32
+`(n, channels, height, width)` with values in [0, 1], labels as int64 `(n,)`. The lab's
+view of a digit is `images.view(-1, 16, 7, 7)`.
+"""
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Labelled(NamedTuple):
+    """Images `(n, channels, height, width)` and their labels `(n,)`."""
+
+    images: Tensor
+    labels: Tensor
+
+    def first(self, n: int | None) -> "Labelled":
+        """Return the first `n` of them, or all of them for None."""
+        return Labelled(self.images[:n], self.labels[:n])
+
+
+class ImageData(NamedTuple):
+    """A training and a test set."""
+
+    train: Labelled
+    test: Labelled
+
+
+# ------------------------------------------------------------------------ digits
+
+
+def digits(size: int = 28) -> ImageData:
+    """Return the 1797 handwritten digits of scikit-learn, enlarged from 8 x 8 pixels.
+
+    They come with scikit-learn, so that nothing is downloaded. Every fifth image of
+    each class is for testing: 1442 for training, 355 for testing, always the same ones.
+
+    Args:
+        size: height and width of the images; bilinear interpolation, no randomness.
+    Returns: images `(n, 1, size, size)`.
+    """
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    images = torch.from_numpy(raw.images).to(torch.float32)[:, None] / 16
+    if size != 8:
+        images = F.interpolate(
+            images, size=(size, size), mode="bilinear", align_corners=False
+        )
+    labels = torch.from_numpy(raw.target).long()
+    testing = torch.zeros(len(labels), dtype=torch.bool)
+    for label in range(10):
+        testing[(labels == label).nonzero().squeeze(1)[4::5]] = True
+    return ImageData(
+        Labelled(images[~testing], labels[~testing]),
+        Labelled(images[testing], labels[testing]),
+    )
+
+
+# ------------------------------------------------------------------- torchvision
+
+
+def data_folder() -> Path:
+    """Return the folder of the downloaded data: `ODENETS_DATA`, or one in the cache."""
+    if os.environ.get("ODENETS_DATA"):
+        return Path(os.environ["ODENETS_DATA"]).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "odenets"
+
+
+_declared: torch.library.Library | None = None
+
+
+def torchvision_datasets() -> ModuleType:
+    """Import `torchvision.datasets`, also where torchvision's operators cannot load.
+
+    A torchvision built for CUDA next to a CPU-only torch cannot load its compiled
+    operators, and then its import stops with "operator torchvision::nms does not
+    exist", although data sets never need them. Declaring the two operators that the
+    import looks up, without any implementation, is enough. Where the real ones load,
+    nothing is declared.
+    """
+    global _declared
+    try:
+        return importlib.import_module("torchvision.datasets")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error) or _declared is not None:
+            raise
+    # The library keeps its declarations only as long as the object lives.
+    _declared = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        _declared.define(
+            f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        )
+    for name in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
+        del sys.modules[name]  # what the failed import left behind
+    return importlib.import_module("torchvision.datasets")
+
+
+_FILES = {
+    "MNIST": (
+        "MNIST/raw/train-images-idx3-ubyte.gz",
+        "MNIST/raw/train-labels-idx1-ubyte.gz",
+        "MNIST/raw/t10k-images-idx3-ubyte.gz",
+        "MNIST/raw/t10k-labels-idx1-ubyte.gz",
+    ),
+    "FashionMNIST": (
+        "FashionMNIST/raw/train-images-idx3-ubyte.gz",
+        "FashionMNIST/raw/train-labels-idx1-ubyte.gz",
+        "FashionMNIST/raw/t10k-images-idx3-ubyte.gz",
+        "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz",
+    ),
+    "CIFAR10": ("cifar-10-python.tar.gz",),
+    "CIFAR100": ("cifar-100-python.tar.gz",),
+}
+
+
+def _torchvision(name: str, folder: str | Path | None) -> ImageData:
+    folder = data_folder() if folder is None else Path(folder)
+    kind = getattr(torchvision_datasets(), name)
+    parts = []
+    for train in (True, False):
+        said = io.StringIO()  # torchvision prints; its progress bar is on stderr
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.redirect_stdout(said):
+                data = kind(str(folder), train=train, download=True)
+        except (OSError, RuntimeError) as error:
+            files = "\n".join(f"  {folder / file}" for file in _FILES[name])
+            raise FileNotFoundError(
+                f"{name} is not in the data folder {folder} and could not be "
+                f"downloaded ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
+                f"Connect to the network, or put these files there:\n{files}\n"
+                "The environment variable ODENETS_DATA chooses another folder."
+            ) from error
+        raw = torch.from_numpy(np.ascontiguousarray(data.data))  # uint8
+        raw = raw[:, None] if raw.ndim == 3 else raw.permute(0, 3, 1, 2)
+        labels = torch.as_tensor(data.targets, dtype=torch.int64)
+        parts.append(Labelled(raw.contiguous().to(torch.float32).div_(255), labels))
+    return ImageData(*parts)
+
+
+def mnist(folder: str | Path | None = None) -> ImageData:
+    """Return MNIST: 60000 + 10000 digits `(n, 1, 28, 28)`, downloaded when absent.
+
+    Args:
+        folder: where the files are or go; `data_folder()` by default.
+    Raises:
+        FileNotFoundError: if they are absent and there is no network; the message names
+            the folder and the files.
+    """
+    return _torchvision("MNIST", folder)
+
+
+def fashion_mnist(folder: str | Path | None = None) -> ImageData:
+    """Return Fashion-MNIST: 60000 + 10000 `(n, 1, 28, 28)`; else as `mnist`."""
+    return _torchvision("FashionMNIST", folder)
+
+
+def cifar10(folder: str | Path | None = None) -> ImageData:
+    """Return CIFAR-10: 50000 + 10000 `(n, 3, 32, 32)`; else as `mnist`."""
+    return _torchvision("CIFAR10", folder)
+
+
+def cifar100(folder: str | Path | None = None) -> ImageData:
+    """Return CIFAR-100: 50000 + 10000 `(n, 3, 32, 32)`; else as `mnist`."""
+    return _torchvision("CIFAR100", folder)
+
+
+DATASETS: dict[str, Callable[[], ImageData]] = {
+    "digits": digits,
+    "mnist": mnist,
+    "fashionmnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+}
+
+
+def load(name: str) -> ImageData:
+    """Return a data set by its name, a key of `DATASETS`.
+
+    Raises:
+        ValueError: if there is no such data set.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"no data set {name!r}; choose one of {', '.join(DATASETS)}")
+    return DATASETS[name]()
+
+
+def loaders(
+    data: ImageData,
+    batch_size: int = 64,
+    test_batch_size: int = 512,
+    generator: int | torch.Generator = 0,
+) -> tuple[DataLoader, DataLoader]:
+    """Return a shuffling loader of the training set and one of the test set, in order.
+
+    Args:
+        data: what one of the functions above returns.
+        batch_size, test_batch_size: samples per batch; the last batch may be smaller.
+        generator: seed or generator of the shuffling.
+    """
+    if not isinstance(generator, torch.Generator):
+        generator = torch.Generator().manual_seed(generator)
+    train = DataLoader(
+        TensorDataset(*data.train), batch_size, shuffle=True, generator=generator
+    )
+    return train, DataLoader(TensorDataset(*data.test), test_batch_size)

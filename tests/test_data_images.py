@@ -1,0 +1,204 @@
+"""Images: the embedded digits, torchvision's files, and its guarded import."""
+
+import gzip
+import struct
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from odenets.data import images
+from sklearn.datasets import load_digits
+
+
+def test_digits():
+    train, test = images.digits()
+    assert train.images.shape == (1442, 1, 28, 28) and test.images.shape[0] == 355
+    assert train.images.dtype == torch.float32 and train.labels.dtype == torch.int64
+    for part in (train, test):
+        assert part.images.min() >= 0 and part.images.max() <= 1
+        assert part.labels.unique().tolist() == list(range(10))
+    assert test.labels.bincount().min() >= 34  # every class a fifth
+    again = images.digits()
+    assert torch.equal(train.images, again.train.images)
+    assert train.first(3).images.shape == (3, 1, 28, 28)
+    assert len(train.first(None).labels) == 1442
+
+
+def test_digits_are_those_of_scikit_learn():
+    raw = load_digits()
+    train, test = images.digits(size=8)
+    ours = torch.cat([train.images, test.images]).flatten(1).double()
+    theirs = torch.from_numpy(raw.images).flatten(1) / 16
+    assert torch.equal(ours.sum(0), theirs.sum(0))
+    rows = {tuple(r) for r in theirs.tolist()}
+    assert all(tuple(r) in rows for r in test.images.double().flatten(1).tolist())
+    tests = {tuple(r) for r in test.images.flatten(1).tolist()}
+    assert not any(tuple(r) in tests for r in train.images.flatten(1).tolist())
+    # Enlarged by bilinear interpolation: the mean brightness stays (away from the rim).
+    large = images.digits().train.images
+    assert abs(large.mean() - train.images.mean()) < 0.01
+
+
+def test_load_by_name(monkeypatch):
+    assert len(images.load("digits").train.labels) == 1442
+    with pytest.raises(ValueError, match="cifar100"):
+        images.load("letters")
+
+
+def test_loaders():
+    data = images.digits(size=8)
+    train, test = images.loaders(data, batch_size=100, test_batch_size=200, generator=1)
+    assert [len(y) for _, y in train] == [100] * 14 + [42]
+    assert [len(y) for _, y in test] == [200, 155]
+    assert torch.equal(torch.cat([y for _, y in test]), data.test.labels)
+    orders = []
+    for seed in (1, 1, 2):
+        loader, _ = images.loaders(data, generator=seed)
+        orders.append(torch.cat([y for _, y in loader]))
+    assert torch.equal(orders[0], orders[1]) and not torch.equal(orders[0], orders[2])
+    assert not torch.equal(orders[0], data.train.labels)
+
+
+def write_idx(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    path.write_bytes(header + array.tobytes())
+
+
+@pytest.fixture
+def tiny_mnist(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 6), ("t10k", 4)):
+        raw = tmp_path / "MNIST" / "raw"
+        pixels = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        write_idx(raw / f"{part}-images-idx3-ubyte", pixels)
+        write_idx(raw / f"{part}-labels-idx1-ubyte", np.arange(n, dtype=np.uint8))
+    monkeypatch.setenv("ODENETS_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_mnist_reads_the_files_of_the_data_folder(tiny_mnist, capfd):
+    train, test = images.load("mnist")
+    assert train.images.shape == (6, 1, 28, 28) and test.images.shape == (4, 1, 28, 28)
+    assert train.images.dtype == torch.float32 and train.images.max() <= 1
+    raw = (tiny_mnist / "MNIST/raw/train-images-idx3-ubyte").read_bytes()[16:]
+    pixels = torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(6, 1, 28, 28)
+    torch.testing.assert_close(train.images, pixels / 255)
+    assert test.labels.tolist() == [0, 1, 2, 3]
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashionmnist", "cifar10", "cifar100"])
+def test_without_network_the_error_names_folder_and_files(name, tmp_path, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    monkeypatch.setenv("ODENETS_DATA", str(tmp_path / "data"))
+    with pytest.raises(FileNotFoundError) as caught:
+        images.load(name)
+    message = str(caught.value)
+    assert str(tmp_path / "data") in message and "ODENETS_DATA" in message
+    assert ("idx3-ubyte.gz" in message) == (name in ("mnist", "fashionmnist"))
+    assert ("tar.gz" in message) == name.startswith("cifar")
+
+
+def test_a_damaged_file_is_not_taken(tiny_mnist, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    raw = tiny_mnist / "MNIST" / "raw"
+    (raw / "t10k-labels-idx1-ubyte").unlink()
+    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"nonsense"))
+    with pytest.raises(FileNotFoundError, match="t10k-labels"):
+        images.mnist()
+
+
+def test_data_folder(monkeypatch):
+    monkeypatch.setenv("ODENETS_DATA", "~/somewhere")
+    assert images.data_folder().name == "somewhere"
+    assert "~" not in str(images.data_folder())
+    monkeypatch.delenv("ODENETS_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert str(images.data_folder()) == "/elsewhere/odenets"
+
+
+def python(script):
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_import_where_the_operators_cannot_load():
+    said = python(
+        """
+        import torch
+        load = torch.ops.load_library
+        def fails(path):
+            raise OSError(f"{path}: undefined symbol")
+        torch.ops.load_library = fails
+        try:
+            import torchvision.datasets
+            print("fine")
+        except RuntimeError as error:
+            assert "nms does not exist" in str(error), error
+            print("trapped")
+        from odenets.data import images
+        datasets = images.torchvision_datasets()
+        assert images.torchvision_datasets() is datasets
+        print(datasets.MNIST.__name__, images._declared is not None)
+        """
+    )
+    assert said == ["trapped", "MNIST", "True"]
+
+
+def test_nothing_is_declared_where_the_operators_are_there():
+    # Stands for the real operators: they are in the registry before the import.
+    said = python(
+        """
+        import torch
+        real = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            real.define(f"{name}(Tensor d, Tensor s, float t) -> Tensor")
+        from odenets.data import images
+        datasets = images.torchvision_datasets()
+        print(datasets.MNIST.__name__, images._declared is None)
+        """
+    )
+    assert said == ["MNIST", "True"]
+
+
+def test_another_error_of_the_import_is_passed_on():
+    said = python(
+        """
+        import importlib
+        from odenets.data import images
+        def broken(name):
+            raise RuntimeError("something else")
+        importlib.import_module = broken
+        try:
+            images.torchvision_datasets()
+        except RuntimeError as error:
+            print(str(error).split()[0], images._declared is None)
+        """
+    )
+    assert said == ["something", "True"]
+
+
+def test_importing_images_does_not_import_torchvision():
+    said = python(
+        """
+        import sys
+        from odenets.data import images
+        images.digits()
+        print("torchvision" in sys.modules)
+        """
+    )
+    assert said == ["False"]
