@@ -249,8 +249,8 @@ def _step(
         new = _weighted_sum(slopes, row, h, start=y)
         slopes.append(f(t + node * h, new))
     if not tableau.last_is_next:
-        # Summed first and added last: Euler's step is then y + h f bit for bit, and a
-        # small increment loses no digits to a large state.
+        # Summed first and added last: a small increment loses no digits to a large
+        # state, and Euler's step is a residual block, y + h f, bit for bit.
         new = y + _weighted_sum(slopes, tableau.b, h)
     return new, slopes
 
@@ -261,7 +261,7 @@ def _weighted_sum(
     h: float,
     start: Tensor | None = None,
 ) -> Tensor:
-    """Return start + h sum_i weights_i slopes_i; terms of weight zero cost nothing."""
+    """Return start + h sum_i weights_i slopes_i; a weight of zero costs nothing."""
     total = start
     for slope, weight in zip(slopes, weights):
         if weight and total is None:
@@ -465,7 +465,7 @@ def _between(
     """The state at the fraction `x` of a step (HNW, II.6)."""
     powers = [x ** (j + 1) for j in range(len(tableau.dense[0]))]
     weights = [sum(p * q for p, q in zip(row, powers)) for row in tableau.dense]
-    return y + _weighted_sum(slopes, weights, h)
+    return _weighted_sum(slopes, weights, h, start=y)
 
 
 @torch.no_grad()
