@@ -21,12 +21,12 @@ from torch import Tensor
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, RED, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-GREY, GOLD = "#7F7F7F", "#D4C400"
+GREY, WINE = "#7F7F7F", "#882255"
 
-PALETTE = [BLUE, RED, GREEN, ORANGE, PURPLE, SKY, GOLD, BLACK]
+PALETTE = [BLUE, RED, GREEN, ORANGE, PURPLE, SKY, WINE, BLACK]
 """For lines that are no method: take them in this order."""
 
-CLASSES = [BLUE, ORANGE, GREEN, PURPLE, RED, SKY, GOLD, BLACK, YELLOW, GREY]
+CLASSES = [BLUE, ORANGE, GREEN, PURPLE, RED, SKY, WINE, BLACK, YELLOW, GREY]
 """One colour per class label, 0 to 9."""
 
 MARKERS = ["o", "^", "s", "D", "v", "P", "X", "*", "<", ">"]
@@ -42,7 +42,7 @@ COLOURS = {
     "heun": SKY,
     "rk4": BLUE,
     "rk4_38": PURPLE,
-    "bosh3": GOLD,
+    "bosh3": WINE,
     "dopri5": GREEN,
     "leapfrog": PURPLE,
     "verlet": GREEN,
