@@ -1,9 +1,9 @@
 """Multilevel training of stable networks: shallow first, then twice as deep.
 
 On every level the classifier is eliminated: for given weights theta of the layers the
-best classifier solves a small convex problem, which Newton's method does in a few steps,
-and what is left is a function of theta alone ("variable projection"). Because the
-classifier is optimal, its derivative does not appear in the gradient. The reduced
+best classifier solves a small convex problem, which Newton's method does in a few
+steps, and what is left is a function of theta alone ("variable projection"). Because
+the classifier is optimal, its derivative does not appear in the gradient. The reduced
 objective is minimised by L-BFGS in coordinates in which the smoothness of the weights
 has unit curvature, so that the number of iterations does not grow with the depth.
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from odenets.nets.stable import StableNet, smoothness
+from odenets.nets.stable import ImageNet, StableNet, smoothness
 
 # ----------------------------------------------------------- the classifier
 
@@ -57,7 +57,7 @@ def solve_classifier(
     alpha: float,
     start: Classifier | None = None,
     max_iter: int = 30,
-    tol: float = 1e-8,
+    tol: float = 1e-6,
 ) -> Classifier:
     """Minimise cross-entropy + alpha |W|^2 / 2 over W and mu by Newton's method.
 
@@ -191,18 +191,20 @@ def train_level(
 
     level = Level(len(net.K))
     start = torch.cat([net.K.detach().flatten(1), net.b.detach().unsqueeze(1)], dim=1)
-    phi = torch.linalg.solve(root, start)
-    for phi, value in lbfgs(reduced_objective, phi, iterations):
+    accepted = solved
+    steps = lbfgs(reduced_objective, torch.linalg.solve(root, start), iterations)
+    for phi, value in steps:
+        accepted = solved
         with torch.no_grad():
             for parameter, trained in zip((net.K, net.b), weights(phi)):
                 parameter.copy_(trained)
-            seen = solved.predict(features) == data.labels
-            unseen = solved.predict(net(data.val_points)) == data.val_labels
+            seen = accepted.predict(features) == data.labels
+            unseen = accepted.predict(net(data.val_points)) == data.val_labels
         level.objective.append(value)
         level.train_accuracy.append(float(seen.float().mean()))
         level.val_accuracy.append(float(unseen.float().mean()))
         on_step()
-    return Trained(net, solved, level)
+    return Trained(net, accepted, level)
 
 
 def _inverse_root(n_layers: int, h: float, alpha: float) -> Tensor:
@@ -211,11 +213,10 @@ def _inverse_root(n_layers: int, h: float, alpha: float) -> Tensor:
     In the coordinates phi, theta = M phi, the smoothness is as curved as the rest.
     """
     D = torch.diff(torch.eye(n_layers, dtype=torch.float64), dim=0)
-    A = alpha / h * D.mT @ D + DAMP * h * torch.eye(n_layers, dtype=torch.float64)
+    A = alpha / h * D.mT @ D + 0.1 * h * torch.eye(n_layers, dtype=torch.float64)
     curvatures, modes = torch.linalg.eigh(A)
     return modes @ (curvatures.rsqrt().unsqueeze(1) * modes.mT)
 
-DAMP=.1
 
 def lbfgs(
     value_and_gradient: Callable[[Tensor], tuple[float, Tensor]],
@@ -236,7 +237,9 @@ def lbfgs(
         direction = -_two_loops(gradient, pairs)
         slope = float((gradient * direction).sum())
         if not pairs:  # no curvature is known yet: a first step of moderate length
-            direction, slope = (d / max(1.0, float(gradient.norm())) for d in (direction, slope))
+            direction, slope = (
+                d / max(1.0, float(gradient.norm())) for d in (direction, slope)
+            )
         length = 1.0
         while True:
             trial = x + length * direction
@@ -254,7 +257,11 @@ def lbfgs(
 
 
 def _two_loops(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]]) -> Tensor:
-    """Return the inverse Hessian that `pairs` (step, change of gradient) imply, times g."""
+    """Return the inverse Hessian that `pairs` imply, times the gradient.
+
+    Args:
+        pairs: the last steps, each with the change of the gradient along it.
+    """
     q, shares = gradient, []
     for step, change in reversed(pairs):
         shares.append((step * q).sum() / (step * change).sum())
@@ -271,15 +278,92 @@ def train_multilevel(
     net: StableNet,
     data: Data,
     alpha: float,
-    levels: int,
+    last: int,
     iterations: int,
     alpha_W: float = 1e-4,
 ) -> Iterator[Trained]:
-    """Train `net`, then networks with 2, 4, .. times its layers; yield every level."""
+    """Train `net`, then nets with 2, 4, .. times its layers; yield every level.
+
+    Args: as for `train_level`; `last` is the number of layers of the last level.
+    """
     classifier = None
-    for level in range(levels):
-        if level:
-            net = net.refined()
+    while len(net.K) <= last:
         trained = train_level(net, data, alpha, iterations, classifier, alpha_W)
-        net, classifier = trained.net, trained.classifier
         yield trained
+        net, classifier = net.refined(), trained.classifier
+
+
+# ----------------------------------------------------------- images
+
+
+def train_images(
+    net: ImageNet,
+    images: Tensor,
+    labels: Tensor,
+    alpha: float,
+    epochs: int,
+    batch_size: int = 100,
+    lr: float = 3e-3,
+    alpha_W: float = 1e-4,
+    seed: int = 0,
+) -> list[float]:
+    """Train one level of an image network with Adam; return the mean loss per epoch.
+
+    The loss is cross-entropy + alpha R + alpha_W |W|^2 / 2. With thousands of features
+    Newton's method for the classifier is out of reach: all weights move together. The
+    learning rate falls to zero along a cosine.
+
+    Args:
+        net: trained in place, on the device of the images.
+        images, labels: all of them; batches are cut anew in each epoch.
+        alpha, alpha_W: factors of the smoothness of K and b, and of the classifier.
+        lr: the largest learning rate.
+        seed: of the order of the images.
+    """
+    batches = Batches(images, labels, batch_size, seed)
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+    steps = epochs * len(batches)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        penalty = alpha_W / 2 * net.head.weight.square().sum()
+        return F.cross_entropy(logits, labels) + alpha * net.body.regularity() + penalty
+
+    losses = []
+    for _ in range(epochs):
+        total = images.new_zeros(())
+        for inputs, targets in batches:
+            value = loss(net(inputs), targets)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            schedule.step()
+            total += value.detach()  # stays on the device: no waiting in the loop
+        losses.append(float(total) / len(batches))
+    return losses
+
+
+class Batches:
+    """Batches of tensors that stay on their device, in a new order in each epoch."""
+
+    def __init__(self, images: Tensor, labels: Tensor, size: int, seed: int) -> None:
+        self.images, self.labels, self.size = images, labels, size
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.images), generator=self.generator)
+        for batch in order.to(self.images.device).split(self.size):
+            yield self.images[batch], self.labels[batch]
+
+
+def error_rate(net: ImageNet, images: Tensor, labels: Tensor) -> float:
+    """Return the fraction of images that get a wrong class."""
+    with torch.no_grad():
+        wrong = [
+            (net(some).argmax(dim=1) != right).sum()
+            for some, right in zip(images.split(1000), labels.split(1000))
+        ]
+    return float(sum(wrong)) / len(images)

@@ -1,0 +1,1 @@
+"""The experiments of the notebooks at any size: resumable, with results in files."""
