@@ -195,12 +195,26 @@ def test_a_tuple_is_solved_like_its_concatenation():
         )
 
     t = torch.linspace(0, 1, 4)
-    y, z = odeint(f, (y0, z0), t)
-    joined = odeint(flat, torch.cat([y0, z0.reshape(-1)]), t)
+    options = {"n_steps": 3}
+    y, z = odeint(f, (y0, z0), t, options=options)
+    joined = odeint(flat, torch.cat([y0, z0.reshape(-1)]), t, options=options)
     assert y.shape == (4, 3) and z.shape == (4, 2, 2)
     assert torch.equal(torch.cat([y, z.reshape(4, -1)], dim=1), joined)
-    end = solvers.solve(f, (y0, z0), 0.0, 1.0)
-    assert torch.allclose(end[0], y[-1], atol=1e-6)
+    end = solvers.solve(f, (y0, z0), 0.0, 1.0, rtol=1e-9)
+    exact = odeint(flat, joined[0], t, rtol=1e-9)
+    assert torch.allclose(torch.cat([end[0], end[1].reshape(-1)]), exact[-1], atol=1e-7)
+
+
+def test_a_large_part_of_a_tuple_does_not_hide_the_error_of_a_small_one():
+    def f(t, state):
+        return torch.cos(20 * t + state[0]), torch.zeros_like(state[1])
+
+    alone = Stats()
+    small, rest = double(2), double(100_000)
+    odeint(lambda t, y: f(t, (y, rest))[0], small, [0.0, 3.0], stats=alone)
+    both = Stats()
+    odeint(f, (small, rest), [0.0, 3.0], stats=both)
+    assert both.accepted == pytest.approx(alone.accepted, abs=1)
 
 
 def test_many_output_times_cost_no_extra_evaluations():
@@ -271,6 +285,7 @@ def test_an_adaptive_solve_costs_two_evaluations_and_six_a_step():
     assert stats.nfe == 2 + 6 * (stats.accepted + stats.rejected)
     assert stats.times[-1] == 5.0 and len(stats.times) == stats.accepted
     assert stats.times == sorted(stats.times)
+    assert 0 < stats.next_step < 5
 
 
 def test_a_first_step_that_is_too_long_is_rejected():
@@ -453,6 +468,15 @@ def test_nan_is_reported_at_the_time_where_it_appears(name):
     with pytest.raises(SolverError) as caught:
         odeint(f, torch.ones(2), [0.0, 1.0], name, options=options)
     assert caught.value.time == pytest.approx(0.5, abs=0.21)
+
+
+def test_nan_in_one_part_of_a_tuple_is_reported():
+    def f(t, state):
+        return state[0], state[1] * (math.nan if t > 0.5 else 1.0)
+
+    with pytest.raises(SolverError) as caught:
+        odeint(f, (torch.ones(2), torch.ones(1)), [0.0, 1.0])
+    assert caught.value.time == pytest.approx(0.5)
 
 
 def test_overflow_of_a_fixed_step_names_time_and_step():

@@ -44,6 +44,7 @@ class Stats:
     accepted: int = 0  # steps
     rejected: int = 0  # steps that were tried again with a smaller step size
     times: list[float] = field(default_factory=list)  # ends of the accepted steps
+    next_step: float | None = None  # what an adaptive solve would have tried next
 
 
 def count_nfe(f: Field) -> Field:
@@ -298,7 +299,8 @@ def odeint(
         method: a name in `TABLEAUS`. ``bosh3`` and ``dopri5`` choose their steps by
             the tolerances unless `options` fix them; the others take fixed steps.
         rtol, atol: an adaptive step is accepted where the root mean square of
-            error / (atol + rtol max(|y|, |y_new|)) is at most 1.
+            error / (atol + rtol max(|y|, |y_new|)) is at most 1, in each part of a
+            tuple: a large part does not hide the error of a small one.
         options: for fixed steps ``{"n_steps": n}``, per interval between two times
             (default 1), or ``{"step_size": h}``, the largest allowed; steps are shared
             out evenly so that they land on every time. For adaptive steps
@@ -313,7 +315,7 @@ def odeint(
     """
     stats = Stats() if stats is None else stats
     tableau, options = _known_method(method), dict(options or {})
-    times = _checked_times(t)
+    times = checked_times(t)
     state, shapes = _flat_state(y0)
     field = _checked_field(f, state, shapes, stats)
     _stop_if_not_finite(state, times[0], None, "the initial state")
@@ -325,8 +327,9 @@ def odeint(
         states = _fixed_steps(tableau, field, start, times, options, stats)
     else:
         tolerances = _checked_tolerances(rtol, atol)
+        norm = _rms if shapes is None else _largest_rms([s.numel() for s in shapes])
         states = _adaptive_steps(
-            tableau, field, start, times, *tolerances, options, stats
+            tableau, field, start, times, *tolerances, norm, options, stats
         )
     if shift is not None:
         states = [y + field(s, y) * d for s, y, d in zip(times, states, shift)]
@@ -379,6 +382,7 @@ def _adaptive_steps(
     times: list[float],
     rtol: float,
     atol: float,
+    norm: Callable[[Tensor], float],
     options: dict[str, Any],
     stats: Stats,
 ) -> list[Tensor]:
@@ -395,7 +399,7 @@ def _adaptive_steps(
     if len(times) == 1:
         return states
     if first_step is None:
-        first_step = _first_step(tableau, f, t, end, y, slope, rtol, atol)
+        first_step = _first_step(tableau, f, t, end, y, slope, rtol, atol, norm)
     h = math.copysign(abs(first_step), end - t)
 
     for _ in range(max_steps):
@@ -410,7 +414,7 @@ def _adaptive_steps(
                 step=h,
             )
         new, slopes = _step(tableau, f, t, y, h, first=slope)
-        error = _error_ratio(tableau, slopes, h, y, new, rtol, atol)
+        error = _error_ratio(tableau, slopes, h, y, new, rtol, atol, norm)
         if error <= 1:  # False for NaN
             while len(states) < len(times) and abs(times[len(states)] - t) <= abs(h):
                 x = (times[len(states)] - t) / h
@@ -420,11 +424,12 @@ def _adaptive_steps(
             t, y, slope = t_new, new, slopes[-1]
             stats.accepted += 1
             stats.times.append(t)
-            if last:
-                return states
         else:
             stats.rejected += 1
         h *= _step_factor(error, tableau.order)
+        stats.next_step = abs(h)
+        if t == end:
+            return states
     raise SolverError(
         f"{max_steps} steps did not suffice: t = {t:.10g} of {end:.10g} was reached "
         f"with h = {h:.3g}; the problem is stiff or the tolerances are too small",
@@ -452,11 +457,12 @@ def _error_ratio(
     new: Tensor,
     rtol: float,
     atol: float,
+    norm: Callable[[Tensor], float],
 ) -> float:
-    """Root mean square of the estimated error over what the tolerances allow."""
+    """Size of the estimated error over what the tolerances allow."""
     error = _weighted_sum(slopes, tableau.b_error, h)
     allowed = torch.maximum(y.abs(), new.abs()).mul_(rtol).add_(atol)
-    return _rms(error.div_(allowed))
+    return norm(error.div_(allowed))
 
 
 def _between(
@@ -478,13 +484,14 @@ def _first_step(
     slope: Tensor,
     rtol: float,
     atol: float,
+    norm: Callable[[Tensor], float],
 ) -> float:
     """Guess a first step from the sizes of y, y' and y'' (HNW, II.4)."""
     allowed = y.abs().mul_(rtol).add_(atol)
-    size, speed = _rms(y / allowed), _rms(slope / allowed)
+    size, speed = norm(y / allowed), norm(slope / allowed)
     h0 = 1e-6 if min(size, speed) < 1e-5 else 0.01 * size / speed
     h0 = math.copysign(min(h0, abs(end - t)), end - t)
-    bend = _rms((f(t + h0, y + h0 * slope) - slope) / allowed) / abs(h0)
+    bend = norm((f(t + h0, y + h0 * slope) - slope) / allowed) / abs(h0)
     largest = max(speed, bend)
     if not math.isfinite(largest):
         return abs(h0)
@@ -494,6 +501,18 @@ def _first_step(
 
 def _rms(x: Tensor) -> float:
     return torch.linalg.vector_norm(x).item() / math.sqrt(max(x.numel(), 1))
+
+
+def _largest_rms(sizes: list[int]) -> Callable[[Tensor], float]:
+    """Return the norm of a tuple: the largest root mean square of its parts."""
+    roots = [math.sqrt(max(size, 1)) for size in sizes]
+
+    def norm(x: Tensor) -> float:
+        parts = zip(x.split(sizes), roots)
+        means = [torch.linalg.vector_norm(part) / root for part, root in parts]
+        return torch.stack(means).max().item()  # NaN if one of them is
+
+    return norm
 
 
 # --------------------------------------------------------------- what may go wrong
@@ -507,7 +526,7 @@ def _known_method(name: str) -> Tableau:
     return TABLEAUS[name]
 
 
-def _checked_times(t: Tensor | Sequence[float]) -> list[float]:
+def checked_times(t: Tensor | Sequence[float]) -> list[float]:
     times = t.tolist() if isinstance(t, Tensor) else [float(s) for s in t]
     if not isinstance(times, list) or not times or isinstance(times[0], list):
         raise ValueError("the times must be a sequence with one axis and one entry")

@@ -1,0 +1,229 @@
+"""Gradients of an ODE's solution without its stored steps: the continuous adjoint.
+
+Let y' = f(t, y) and let L depend on y(t_1). The adjoint a(t) = dL/dy(t) starts at
+a(t_1) = dL/dy(t_1) and obeys, backwards in time (Chen et al. 2018, section 2),
+
+    a' = -a^T df/dy,        dL/dtheta = integral from t_0 to t_1 of a^T df/dtheta dt.
+
+`odeint_adjoint` solves for y, a and the integral together, from t_1 back to t_0. All it
+keeps of the forward solve are the states at the output times. Where the loss looks at
+several of them, a jumps at each by dL/dy(t_i), and y is put back to its stored value.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from odenets import solvers
+from odenets.solvers import Field, State, Stats
+
+
+def odeint_adjoint(
+    f: Field,
+    y0: State,
+    t: Tensor | Sequence[float],
+    method: str = "dopri5",
+    rtol: float = 1e-6,
+    atol: float = 1e-8,
+    options: dict[str, Any] | None = None,
+    stats: Stats | None = None,
+    *,
+    params: Iterable[Tensor] | None = None,
+    adjoint_method: str | None = None,
+    adjoint_rtol: float | None = None,
+    adjoint_atol: float | None = None,
+    adjoint_options: dict[str, Any] | None = None,
+    adjoint_stats: Stats | None = None,
+) -> State:
+    """Solve as `solvers.odeint` does, with gradients from the adjoint equation.
+
+    The memory that waits for the backward pass does not grow with the number of steps.
+    The gradients, with respect to `y0`, the parameters and `t`, are those of the exact
+    flow up to the tolerance. They can be taken once: there is no second derivative.
+
+    Args:
+        f, y0, t, method, rtol, atol, options, stats: as in `solvers.odeint`.
+        params: the tensors in `f` that are to receive gradients; by default all
+            parameters of `f`, which must then be a module. Others receive none.
+        adjoint_method, adjoint_rtol, adjoint_atol, adjoint_options: of the solve
+            backwards; by default as forwards (without `first_step`).
+        adjoint_stats: counts the evaluations of the backward solves; each of them is
+            one evaluation of `f` and one vector-Jacobian product.
+    Returns: a tensor `(len(t), *y0.shape)`, or a tuple of such tensors.
+    Raises:
+        TypeError: if `params` is missing and `f` is not a module; what `odeint` raises.
+    """
+    if params is None:
+        if not isinstance(f, nn.Module):
+            raise TypeError(
+                "the parameters of a field that is not a module are not known: give "
+                "params=[...], or params=() where it has none"
+            )
+        params = f.parameters()
+    params = tuple(p for p in params if p.requires_grad)
+    options = dict(options or {})
+    same = {key: value for key, value in options.items() if key != "first_step"}
+    problem = _Problem(
+        f=f,
+        times=solvers.checked_times(t),
+        tuple_state=isinstance(y0, tuple),
+        n_parts=len(y0) if isinstance(y0, tuple) else 1,
+        params=params,
+        forward=dict(method=method, rtol=rtol, atol=atol, options=options, stats=stats),
+        backward=dict(
+            method=method if adjoint_method is None else adjoint_method,
+            rtol=rtol if adjoint_rtol is None else adjoint_rtol,
+            atol=atol if adjoint_atol is None else adjoint_atol,
+            options=same if adjoint_options is None else dict(adjoint_options),
+        ),
+        stats=Stats() if adjoint_stats is None else adjoint_stats,
+    )
+    t = t if isinstance(t, Tensor) else None
+    parts = y0 if isinstance(y0, tuple) else (y0,)
+    solution = _Adjoint.apply(problem, t, *parts, *params)
+    return solution if problem.tuple_state else solution[0]
+
+
+@dataclass
+class _Problem:
+    """All of a solve that is not a tensor with a gradient."""
+
+    f: Field
+    times: list[float]
+    tuple_state: bool
+    n_parts: int
+    params: tuple[Tensor, ...]
+    forward: dict[str, Any]
+    backward: dict[str, Any]
+    stats: Stats
+
+    def field(self, t: float, y: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The field with a tuple for a state, also where the state is one tensor."""
+        return self.f(t, y) if self.tuple_state else (self.f(t, y[0]),)
+
+
+class _Adjoint(torch.autograd.Function):
+    """Forward: solve and keep the outputs. Backward: solve the adjoint equation."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, problem: _Problem, t: Tensor | None, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        y0, params = tensors[: problem.n_parts], tensors[problem.n_parts :]
+        start = y0 if problem.tuple_state else y0[0]
+        solution = solvers.odeint(problem.f, start, problem.times, **problem.forward)
+        solution = solution if problem.tuple_state else (solution,)
+        ctx.problem, ctx.t = problem, t
+        ctx.save_for_backward(*solution, *params)
+        return solution
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        problem, n = ctx.problem, ctx.problem.n_parts
+        # Reading the saved parameters fails, as it should, if one of them was changed
+        # since; the gradient is taken for the ones that `f` itself uses.
+        solution, params = ctx.saved_tensors[:n], problem.params
+        dynamics = _augmented(problem)
+        times = problem.times
+        wants_times = ctx.needs_input_grad[1]
+        grad_t = torch.zeros(len(times), dtype=torch.float64)
+
+        a = tuple(grad[-1] for grad in grads)
+        total = solution[0].new_zeros(sum(p.numel() for p in params))
+        settings = dict(problem.backward, stats=problem.stats)
+        problem.stats.next_step = None
+        for i in range(len(times) - 1, 0, -1):
+            y = tuple(part[i] for part in solution)
+            if wants_times:  # dL/dt_i = dL/dy_i . f(t_i, y_i)
+                grad_t[i] = _dot([g[i] for g in grads], problem.field(times[i], y))
+            end = solvers.solve(
+                dynamics, (*y, *a, total), times[i], times[i - 1], **settings
+            )
+            a, total = end[n : 2 * n], end[2 * n]
+            if wants_times and i == 1:  # dL/dt_0 = -a(t_0) . f(t_0, y_0)
+                y = tuple(part[0] for part in solution)
+                grad_t[0] = -_dot(a, problem.field(times[0], y))
+            a = tuple(part + grad[i - 1] for part, grad in zip(a, grads))
+            if problem.stats.next_step is not None:  # the next interval is like this
+                options = settings["options"] | {"first_step": problem.stats.next_step}
+                settings["options"] = options
+
+        sizes = [p.numel() for p in params]
+        grad_params = [g.view_as(p) for g, p in zip(total.split(sizes), params)]
+        grad_t = grad_t.to(ctx.t) if wants_times else None
+        return (None, grad_t, *a, *grad_params)
+
+
+def _augmented(problem: _Problem) -> Field:
+    """Return the right-hand side of (y, a, integral), integrated backwards in time."""
+    n, params = problem.n_parts, problem.params
+
+    def dynamics(t: float, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        y, a = state[:n], state[n : 2 * n]
+        with torch.enable_grad():
+            y = tuple(part.detach().requires_grad_() for part in y)
+            dy = problem.field(t, y)
+            known = [(d, -p) for d, p in zip(dy, a) if d.requires_grad]
+            products = _products(known, (*y, *params))
+        pieces = [p.reshape(-1) for p in products[n:]]
+        total = torch.cat(pieces) if pieces else state[2 * n]
+        return *(d.detach() for d in dy), *products[:n], total
+
+    return dynamics
+
+
+def _products(
+    known: list[tuple[Tensor, Tensor]], inputs: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Return the sums of w^T dv/dinput over the pairs (v, w), one for each input."""
+    if not known:  # a constant field
+        return tuple(torch.zeros_like(x) for x in inputs)
+    values, weights = zip(*known)
+    return torch.autograd.grad(
+        values, inputs, weights, allow_unused=True, materialize_grads=True
+    )
+
+
+def _dot(a: Iterable[Tensor], b: Iterable[Tensor]) -> Tensor:
+    return sum((p * q).sum() for p, q in zip(a, b)).detach().double().cpu()
+
+
+# ----------------------------------------------------------------------- memory
+
+
+class SavedBytes:
+    """How many bytes autograd keeps for a backward pass; see `saved_bytes`."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._seen: set[int] = set()
+
+    def note(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:  # shared memory counts once
+            self._seen.add(storage.data_ptr())
+            self.total += storage.nbytes()
+        return tensor
+
+
+@contextlib.contextmanager
+def saved_bytes() -> Iterator[SavedBytes]:
+    """Measure what the operations inside keep for their backward pass, in bytes.
+
+    ::
+
+        with saved_bytes() as saved:
+            y = odeint(f, y0, t)
+        print(saved.total)
+
+    Counted are the storages of the tensors that autograd saves, each once.
+    """
+    saved = SavedBytes()
+    with torch.autograd.graph.saved_tensors_hooks(saved.note, lambda tensor: tensor):
+        yield saved
