@@ -6,9 +6,10 @@ import time
 import pytest
 import torch
 import torchdiffeq
+from torch import nn
+
 from odenets.adjoint import odeint_adjoint
 from odenets.solvers import odeint
-from torch import nn
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
 

@@ -5,8 +5,9 @@ import time
 
 import pytest
 import torch
-from odenets.nets import iresnet
 from torch.nn.functional import cross_entropy
+
+from odenets.nets import iresnet
 
 
 @pytest.mark.benchmark

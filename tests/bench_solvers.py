@@ -12,8 +12,9 @@ import time
 import pytest
 import torch
 import torchdiffeq
-from odenets.solvers import odeint
 from torch import nn
+
+from odenets.solvers import odeint
 
 RTOL, ATOL = 1e-5, 1e-6
 TIMES = torch.linspace(0, 1, 3)

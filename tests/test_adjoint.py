@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 import torchdiffeq
+from torch import nn
+
 from odenets.adjoint import odeint_adjoint, saved_bytes
 from odenets.solvers import SolverError, Stats, odeint
-from torch import nn
 
 
 class Mixed(nn.Module):

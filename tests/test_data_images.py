@@ -9,8 +9,9 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from odenets.data import images
 from sklearn.datasets import load_digits
+
+from odenets.data import images
 
 
 def test_digits():

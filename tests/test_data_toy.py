@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from odenets.data import toy
 from scipy import integrate
+
+from odenets.data import toy
 
 
 def test_ellipses_fill_their_radii():

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from odenets.nets import iresnet
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+
+from odenets.nets import iresnet
 
 
 def generator(seed: int) -> torch.Generator:

@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
-from odenets.nets import iterated
 from torch import nn
 from torch.nn import functional as F
+
+from odenets.nets import iterated
 
 C = 3
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
-from odenets import plots
 from PIL import Image
+
+from odenets import plots
 
 
 @pytest.fixture(autouse=True)

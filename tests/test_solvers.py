@@ -8,6 +8,7 @@ import pytest
 import scipy.integrate
 import torch
 import torchdiffeq
+
 from odenets import solvers
 from odenets.solvers import TABLEAUS, SolverError, Stats, odeint
 

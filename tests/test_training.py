@@ -10,9 +10,10 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from odenets import training
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+
+from odenets import training
 
 
 def problem(seed=0):

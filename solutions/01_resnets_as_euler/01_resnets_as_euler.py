@@ -22,7 +22,7 @@
 # [arXiv 1806.07366](https://arxiv.org/abs/1806.07366): section 1, from layers to an ODE.
 
 # %%
-import importlib.util, os, torch, matplotlib.pyplot as plt
+import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
     get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
 from odenets import check, optimise, plots, scale, solvers, training; from odenets.data import images, toy; from odenets.nets import resnet
@@ -363,11 +363,11 @@ K, b = torch.randn(7, 3, 3, generator=generator), torch.randn(7, generator=gener
 with check.exercise("resnet_vector_field", points=4) as exercise:
     exercise.equal(
         "the cells of 4 layers over T = 2, at times inside them",
-        lambda: cells_read(4, 2.0, [0.1, 0.6, 1.1, 1.6]),
+        lambda: cells_read(4, 2.0, [0.1, 0.6, 1.4, 1.9]),
         [0, 1, 2, 3],
         mistakes={
             "the final time T is left out": [0, 2, 3, 3],
-            "the nearest edge is taken instead of the cell": [0, 1, 2, 3][::-1],
+            "the nearest edge is taken instead of the cell": [0, 1, 3, 3],
         },
     )
     exercise.equal(
@@ -495,7 +495,7 @@ with check.exercise("observed_order", points=2) as exercise:
         lambda: observed_order(
             torch.tensor([2.0, 0.1, 0.7]), torch.tensor([0.9, 0.04, 0.5])
         ),
-        0.957413,
+        0.905011,
         atol=1e-4,
     )
     exercise.close(
@@ -541,12 +541,15 @@ step_sizes = [T / (n_cells * r) for r in refinements]
 fig, ax = plt.subplots(figsize=(6, 4))
 for method in ("euler", "midpoint"):
     errors = [(end_point(method, r) - reference).abs().max().item() for r in refinements]
-    slope, _ = torch.linalg.lstsq(
-        torch.stack([torch.tensor(step_sizes).log(), torch.ones(7)], dim=1),
-        torch.tensor(errors).log()[:, None],
-    ).solution.flatten().tolist()
-    ax.loglog(step_sizes, errors, "o-", color=plots.COLOURS[method], label=f"{method}, slope {slope:.2f}")
-    print(f"{method}: error {errors[0]:.1e} with 4 layers, {errors[-1]:.1e} with 256, slope {slope:.2f}")
+    slope, _ = np.polyfit(np.log(step_sizes), np.log(errors), deg=1)
+    ax.loglog(
+        step_sizes, errors, "o-",
+        color=plots.COLOURS[method], label=f"{method}, slope {slope:.2f}",
+    )
+    print(
+        f"{method}: error {errors[0]:.1e} with 4 layers, "
+        f"{errors[-1]:.1e} with 256, slope {slope:.2f}"
+    )
 ax.set(xlabel="step size h", ylabel="largest error of the features at T")
 ax.legend()
 plt.show()
@@ -710,6 +713,8 @@ def objective(Y, W, mu, C, K, b, h, alpha):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_objective", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+import math
+
 generator = torch.Generator().manual_seed(16)
 Y, W = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((6, 2), (2, 3)))
 C = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 2, 1, 0]]
@@ -718,14 +723,14 @@ K = torch.tensor([1.0, 3.0, 2.0], dtype=torch.float64)[:, None, None] * torch.on
 b = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64)
 with check.exercise("objective", points=2) as exercise:
     exercise.close(
-        "the smoothness alone: scores 0 in two classes, 4 + 1 times 4 entries, 1 + 4 for b",
-        lambda: objective(Y, 0 * W[:, :2], 0 * mu[:2], C[:, :2] * 0 + 0.5, K, b, 0.5, 0.1),
-        torch.log(torch.tensor(2.0, dtype=torch.float64)) + 0.1 * (20.0 + 5.0),
+        "the smoothness alone: scores 0 in two classes, h = 0.25, alpha = 0.1",
+        lambda: objective(Y, 0 * W[:, :2], 0 * mu[:2], 0 * C[:, :2] + 0.5, K, b, 0.25, 0.1),
+        math.log(2) + 0.1 * (4 * (4 + 1) + (1 + 4)) / (2 * 0.25),
         mistakes={
-            "b is left out of the smoothness": 0.6931471805599453 + 0.1 * 20.0,
-            "the factor 1 / (2 h) is missing": 0.6931471805599453 + 0.1 * 25.0 / 1.0 * 0.5,
-            "h multiplies instead of dividing": 0.6931471805599453 + 0.1 * 6.25,
-            "it is weight decay, not smoothness": 0.6931471805599453 + 0.1 * (56 + 2) / 1.0,
+            "b is left out of the smoothness": math.log(2) + 0.1 * 20 / 0.5,
+            "the factor 1 / (2 h) is missing": math.log(2) + 0.1 * 25,
+            "h multiplies instead of dividing": math.log(2) + 0.1 * 25 * 0.25 / 2,
+            "it is weight decay, not smoothness": math.log(2) + 0.1 * 0.5 * (56 + 2),
         },
     )
     exercise.close(
@@ -780,18 +785,10 @@ n_per_class = scale.pick(quick=100, lesson=250, full=500)
 points = toy.ellipses(n_per_class, generator=1, dtype=torch.float64)
 held_out = toy.ellipses(100, generator=2, dtype=torch.float64)
 print(f"{len(points.X)} points to learn from, {len(held_out.X)} held out")
-
-
-def draw(ax, features, labels):
-    for label, name in enumerate(("inside", "ring")):
-        ax.plot(*features[labels == label].T, ".", ms=4, color=plots.CLASSES[label], label=name)
-    ax.set(xlabel="feature $y_1$", ylabel="feature $y_2$")
-
-
-fig, ax = plt.subplots(figsize=(6, 3.2))
-draw(ax, *points)
-ax.set_aspect("equal")
-ax.legend(loc="upper right")
+fig, ax = plt.subplots(figsize=(7.5, 3.2))
+plots.scatter(ax, *points, names=("inside", "ring"))
+ax.set(xlabel="feature $y_1$", ylabel="feature $y_2$", aspect="equal")
+ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
@@ -857,6 +854,8 @@ def block_coordinate_descent(Y0, C, K, b, W, mu, h, alpha, n_sweeps):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_block_coordinate_descent", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+import functools
+
 generator = torch.Generator().manual_seed(17)
 Y0 = torch.randn(60, 2, generator=generator, dtype=torch.float64)
 inside = Y0.norm(dim=1, keepdim=True) + 0.3 * torch.randn(60, 1, generator=generator, dtype=torch.float64) < 1.1
@@ -867,6 +866,7 @@ def objective_at(K, b, W, mu):  # with h = 0.5 and alpha = 0.001, as below
     Y = resnet.propagate(Y0, K, b, 0.5)[-1]
     return resnet.objective(Y, W, mu, C, K, b, 0.5, 0.001)
 
+@functools.cache  # each descent is computed once and looked at from several sides
 def descend(n_sweeps):
     start = [variable.clone() for variable in (K, b, W, mu)]
     return block_coordinate_descent(Y0, C, *start, h=0.5, alpha=0.001, n_sweeps=n_sweeps)
@@ -892,16 +892,16 @@ with check.exercise("block_coordinate_descent", points=4) as exercise:
     exercise.close(
         "after the first half-step W and mu are best for the given propagation",
         lambda: descend(1)[4][1],
-        0.57747,
-        rtol=1e-3,
+        0.687620,  # from scikit-learn's LogisticRegression without penalty
+        rtol=1e-4,
         mistakes={
-            "the propagation is changed first": 0.3,
+            "K and b are changed first": 0.507574,
             "nothing is minimised": objective_at(K, b, W, mu).item(),
         },
     )
     exercise.at_most(
-        "the largest rise within three sweeps",
-        lambda: largest_rise(descend(3)[4]),
+        "the largest rise within two sweeps",
+        lambda: largest_rise(descend(2)[4]),
         1e-9,
         hint="propagate again after K and b have changed",
     )
@@ -915,12 +915,12 @@ with check.exercise("block_coordinate_descent", points=4) as exercise:
     exercise.at_most(
         "the second half-step changes the propagation for the better, ratio of values",
         lambda: [history := descend(1)[4], history[2] / history[1]][1],
-        0.9,
+        0.94,
     )
     exercise.at_most(
         "the second sweep improves on the first, ratio of values",
         lambda: [history := descend(2)[4], history[4] / history[2]][1],
-        0.98,
+        0.9,
     )
     exercise.at_least(
         "K, b, W and mu are all returned changed, smallest largest change",
@@ -950,8 +950,8 @@ check.score(exercise)
 N = scale.pick(quick=4, lesson=8, full=32)
 n_sweeps = scale.pick(quick=2, lesson=8, full=20)
 T, alpha = 20.0, 1e-3
-generator = torch.Generator().manual_seed(3)
-K, b = torch.randn(2, 2, generator=generator, dtype=torch.float64).expand(N, 2, 2), torch.zeros(N, dtype=torch.float64)
+generator = torch.Generator().manual_seed(4)
+K, b = torch.randn(N, 2, 2, generator=generator, dtype=torch.float64), torch.zeros(N, dtype=torch.float64)
 W, mu = torch.zeros(2, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
 C = points.labels[:, None].double()
 
@@ -961,13 +961,18 @@ def loss(W, mu, K, b):
     return resnet.objective(Y, W, mu, C, K, b, T / N, alpha)
 
 
-((W, mu), (K, b)), history = optimise.minimise_in_turns(loss, [(W, mu), (K, b)], n_sweeps)
-rate = {
-    name: ((resnet.predict_proba(resnet.propagate(X, K, b, T / N)[-1], W, mu)[:, 0] > 0.5) == labels).double().mean().item()
-    for name, (X, labels) in {"learned": points, "held out": held_out}.items()
-}
+((W, mu), (K, b)), history = optimise.minimise_in_turns(loss, [(W, mu), (K, b)], n_sweeps, max_iter=100)
+
+
+def predict(X):
+    Y = resnet.propagate(X.double(), K, b, T / N)[-1]
+    return (resnet.predict_proba(Y, W, mu)[:, 0] > 0.5).long()
+
+
 print(f"objective: {history[0]:.2f} at the start, {history[-1]:.2f} after {n_sweeps} sweeps")
-print(f"right answers: {rate['learned']:.0%} of the points learned from, {rate['held out']:.0%} of the held-out ones")
+for name, (X, labels) in {"learned from": points, "held out": held_out}.items():
+    rate = (predict(X) == labels).double().mean().item()
+    print(f"right answers for the points {name}: {rate:.0%}")
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -983,41 +988,43 @@ plt.show()
 # *Figure: the objective before the first and after each half-step.*
 #
 # **Reading the picture.** It never rises, as it must.
-# The first half-step finds that no line separates the raw features;
-# nearly all that follows is earned by the half-steps on $K$ and $b$, which move the features,
-# while those on $W$ and $\mu$ only keep the line where it is best.
+# The first half-step hardly helps: behind layers that have learned nothing yet,
+# no line separates the classes.
+# Then the layers move the features a little, the line follows, and the two blocks take turns
+# in paying each other's way; after a few sweeps both earn less and less.
 
 # %%
 stages = resnet.propagate(points.X, K, b, T / N)
 shown = [0, N // 4, N // 2, 3 * N // 4, N]
 fig, axes = plt.subplots(1, 5, figsize=(13, 3))
 for ax, j in zip(axes, shown):
-    draw(ax, stages[j].numpy(), points.labels)
+    plots.scatter(ax, stages[j], points.labels)
     ax.set_title(f"after layer {j}, t = {j * T / N:.3g}" if j else "input, t = 0")
-    ax.set_ylabel("feature $y_2$" if j == 0 else "")
+    ax.set(xlabel="feature $y_1$", ylabel="feature $y_2$" if j == 0 else "")
 low, high = axes[-1].get_xlim()
 line = torch.tensor([low, high], dtype=torch.float64)
 if abs(W[1, 0]) > 1e-12:
     bottom, top = axes[-1].get_ylim()
     axes[-1].plot(line, -(mu[0] + W[0, 0] * line) / W[1, 0], "k--", lw=1, label="$y^\\top w + \\mu = 0$")
     axes[-1].set(xlim=(low, high), ylim=(bottom, top))
-    axes[-1].legend(loc="best", fontsize=8)
+    axes[-1].legend(loc="center", fontsize=8)
 plt.show()
 
 # %% [markdown]
 # *Figure: the features of all samples on their way through the layers;
 # the dashed line in the last panel is the classifier.*
 #
-# **Reading the picture.** The network pushes and folds the plane until a line cuts the
-# inner points from the ring. A continuous flow of the plane could not take the ring off
-# the points that it surrounds without tearing it; the large steps of this network can jump,
-# and where the ring is thin it simply gives up a few points.
+# **Reading the picture.** The layers push the ring to one side and squeeze the inner points
+# into a corner, until a line cuts the two apart.
+# How can that be? A continuous flow of the plane could not take the ring off the points that
+# it surrounds without tearing it. This network has only a few large steps:
+# it can *fold* the plane, and it does so in the first layers.
 
 # %%
 fig, ax = plt.subplots(figsize=(6.5, 3.6))
 plots.decision_regions(
     ax,
-    lambda X: (resnet.predict_proba(resnet.propagate(X.double(), K, b, T / N)[-1], W, mu)[:, 0] > 0.5).long(),
+    predict,
     held_out.X,
     held_out.labels,
     box=toy.ELLIPSES_BOX,
@@ -1028,8 +1035,10 @@ plt.show()
 # %% [markdown]
 # *Figure: the class that the network gives to each point of the plane, and the held-out points.*
 #
-# **Reading the picture.** Near the samples the boundary follows the ellipse.
-# Far away from them it has strange arms: nothing was asked of the network there.
+# **Reading the picture.** Where there are samples the boundary follows the ellipse.
+# Its thin double lines are the folds of the plane.
+# Where there are no samples, in a corner, an island of the wrong class may appear:
+# nothing was asked of the network there.
 # How far such answers can be trusted is the question of notebook 03.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_double_depth", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": true}
@@ -1047,12 +1056,16 @@ plt.show()
 # * the output changes a little: its distance from the exact solution is about halved (order 1);
 # * the smoothness (7) changes: within a pair the difference is zero, between pairs it is the same, and $1/(2h)$ is doubled, so that $R$ doubles until the weights are smoothed;
 # * time and memory double, and so does the number of parameters once the pairs are free to differ.
+#
+# A full answer: the step size halves to $T/(2N)$. The functions $K(t)$, $b(t)$ and therefore the
+# vector field and its exact solution are unchanged, so the output moves only by the change of
+# Euler's error, which is about halved. The misfit hardly changes, but $R$ doubles at first: the
+# jumps between old layers stay and are divided by half the step, while the new pairs add zero.
+# Computing and storing the propagation costs twice as much.
 # ### END MARK SCHEME
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "double_depth", "locked": false, "schema_version": 3, "solution": true, "task": false}
-# The step size halves to $T/(2N)$. The functions $K(t)$, $b(t)$ and therefore the vector field and its exact solution are unchanged, so the output moves only by the change of Euler's error, which is about halved.
-# The misfit hardly changes, but $R$ doubles at first: the jumps between old layers stay and are divided by half the step, while the new pairs add zero.
-# Computing and storing the propagation costs twice as much, and once the two layers of a pair may differ there are twice as many parameters.
+# %% [markdown]
+# *Your answer to question 1.8: double-click here and write.*
 
 # %% [markdown]
 # ## 8. Turn the knob
@@ -1066,20 +1079,21 @@ plt.show()
 
 # %%
 dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
-train_images, test_images = images.load(dataset, train=True), images.load(dataset, train=False)
-n_epochs = scale.pick(quick=1, lesson=10, full=10)
+data = images.load(dataset)
+train_batches, test_batches = images.loaders(data, batch_size=64)
 training.set_seed(8)
-model = resnet.ResNet(n_features=28 * 28, width=32, n_layers=6, T=3.0, n_classes=10)
-optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+device = training.pick_device("cpu" if scale.current() != "full" else None)
+model = resnet.ResNet(n_features=28 * 28, width=32, n_layers=6, T=3.0, n_classes=10).to(device)
 training.fit(
     model,
-    images.loader(train_images, batch_size=64, generator=0),
+    train_batches,
     torch.nn.functional.cross_entropy,
-    optimiser,
-    n_epochs,
+    torch.optim.Adam(model.parameters(), lr=3e-3),
+    epochs=scale.pick(quick=1, lesson=10, full=10),
+    device=device,
 )
-rate = training.accuracy(model, images.loader(test_images, batch_size=500))
-print(f"{dataset}: {len(train_images)} images to learn from, {rate:.0%} of {len(test_images)} others right")
+rate = training.accuracy(model, test_batches, device=device)
+print(f"{dataset}: {rate:.0%} of the test images right")
 
 # %% [markdown]
 # ## Recap

@@ -50,7 +50,7 @@ def layer_index(t: float, T: float, n_layers: int) -> int:
     """
     cell = t * n_layers / T
     edge = round(cell)
-    # A float32 time is off by up to 1e-7 of its size: after N cells by 1e-7 N of a cell.
+    # A float32 time is off by up to 1e-7 of its size: 1e-7 N cells, N cells on.
     if abs(cell - edge) > 1e-6 * max(1.0, n_layers):
         edge = int(cell // 1)
     return min(max(edge, 0), n_layers - 1)
@@ -59,7 +59,7 @@ def layer_index(t: float, T: float, n_layers: int) -> int:
 def vector_field(
     K: Tensor, b: Tensor, T: float, activation: Activation = torch.tanh
 ) -> Field:
-    """Return the field `f(t, y) = activation(y @ K(t) + b(t))` that a ResNet discretises.
+    """Return the field `f(t, y) = activation(y @ K(t) + b(t))` behind a ResNet.
 
     `K(t)` and `b(t)` are constant on the `N` equal cells of `[0, T]`.
     """
@@ -116,7 +116,7 @@ def objective(
     h: float,
     alpha: float,
 ) -> Tensor:
-    """What learning minimises: the mean cross-entropy plus `alpha` times `smoothness`."""
+    """What learning minimises: `misfit` plus `alpha` times `smoothness`."""
     return misfit(Y, W, mu, C) + alpha * smoothness(K, b, h)
 
 
