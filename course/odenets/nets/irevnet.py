@@ -343,15 +343,20 @@ class BottleneckLayer(nn.Module):
 class BottleneckiRevNet(nn.Module):
     """A small i-RevNet in the style of the paper, for images `(s, 1, 28, 28)`.
 
-    Squeeze, injective padding with zeros, couplings whose first one squeezes again,
-    and a head BN - ReLU - mean over the pixels - linear map.
+    Squeeze, split, injective padding of both halves with zeros, couplings whose first
+    one squeezes again, and a head BN - ReLU - mean over the pixels - linear map.
+
+    Both halves hold a part of the image. Were one of them all zeros, batch normalisation
+    would divide by the root of a variance near zero and ruin the inverse.
     """
 
-    def __init__(self, n_layers: int = 4, pad: int = 12, n_classes: int = 10) -> None:
+    def __init__(self, n_layers: int = 4, pad: int = 6, n_classes: int = 10) -> None:
+        """Make a net with `n_layers` couplings; `pad` zero channels go to each half."""
         super().__init__()
-        half = _half(4 + pad)
-        self.lift = nn.Sequential(SpaceToDepth(2), PadChannels(pad))
+        half = 2 + pad
+        self.squeeze = SpaceToDepth(2)
         self.split = SplitAlongChannels()
+        self.pad = PadChannels(pad)
         self.layers = nn.ModuleList(
             BottleneckLayer(half if i == 0 else 4 * half, 2 if i == 0 else 1, i == 0)
             for i in range(n_layers)
@@ -360,8 +365,9 @@ class BottleneckiRevNet(nn.Module):
         self.fc = nn.Linear(8 * half, n_classes)
 
     def forward(self, x: torch.Tensor, classif: bool = True) -> torch.Tensor:
-        """Return scores `(s, n_classes)`, or features `(s, 4 (4 + pad), 7, 7)`."""
-        X = self.split(self.lift(x))
+        """Return scores `(s, n_classes)`, or features `(s, 8 (2 + pad), 7, 7)`."""
+        x1, x2 = self.split(self.squeeze(x))
+        X = self.pad(x1), self.pad(x2)
         for layer in self.layers:
             X = layer(X)
         features = self.split.inverse(X)
@@ -374,7 +380,5 @@ class BottleneckiRevNet(nn.Module):
         X = self.split(x)
         for layer in reversed(self.layers):
             X = layer.inverse(X)
-        x = self.split.inverse(X)
-        for step in reversed(self.lift):
-            x = step.inverse(x)
-        return x
+        x1, x2 = map(self.pad.inverse, X)
+        return self.squeeze.inverse(self.split.inverse((x1, x2)))
