@@ -247,8 +247,12 @@ def lbfgs(
             if trial_value <= value + 1e-4 * length * slope:
                 break
             length /= 2
-            if length < 1e-8:
+            if length < 1e-8 and not pairs:
                 return
+            if length < 1e-8:  # the remembered curvature misleads: forget it
+                pairs.clear()
+                direction = -gradient / max(1.0, float(gradient.norm()))
+                slope, length = float((gradient * direction).sum()), 1.0
         step, change = trial - x, trial_gradient - gradient
         if float((step * change).sum()) > 1e-10 * float(step.norm() * change.norm()):
             pairs.append((step, change))

@@ -60,7 +60,7 @@ PROBLEMS = {
     p.name: p
     for p in (
         Problem("ellipses", 20, _widths(2, 2), 1e-3, 1e-3, 4, 2, toy.ELLIPSES_BOX),
-        Problem("swiss roll", 20, _widths(4, 2), 5e-3, 1e-3, 16, 2, toy.SWISS_ROLL_BOX),
+        Problem("swiss roll", 20, _widths(4, 2), 5e-3, 3e-4, 16, 2, toy.SWISS_ROLL_BOX),
         Problem("peaks", 5, _widths(8, 2), 5e-6, 1e-5, 4, 5, toy.PEAKS_BOX),
     )
 }
@@ -90,19 +90,15 @@ def load(problem: Problem, seed: int = 0) -> Data:
 def initial_net(problem: Problem, name: str, seed: int = 0) -> StableNet:
     """Return an untrained network with `problem.first` layers, all of them equal.
 
-    The Hamiltonian network starts as an oscillator, K = I and some noise; the others
-    start with random weights, or near zero where that is what the original did.
+    The Hamiltonian network starts as an oscillator, K = I with some noise; the others
+    start with random weights. (The swiss roll needs no noise and gets none.)
     """
     n = problem.width[name]
     rng = torch.Generator().manual_seed(1000 + seed)
-    K = torch.randn(1, n, n, generator=rng, dtype=torch.float64)
+    K = 0.5 * torch.randn(1, n, n, generator=rng, dtype=torch.float64)
     if name == "Hamiltonian":
-        noise = 0.0 if problem.name == "swiss roll" else 0.1
+        noise = 0.0 if problem.name == "swiss roll" else 0.2
         K = torch.eye(n, dtype=torch.float64) + noise * K
-    elif name == "ResNet" and problem.name == "swiss roll":
-        K = -0.01 * torch.eye(n, dtype=torch.float64).unsqueeze(0)
-    else:
-        K = 0.5 * K
     b = torch.zeros(problem.first, dtype=torch.float64)
     return NETS[name](K.repeat(problem.first, 1, 1), b, problem.T)
 
