@@ -440,7 +440,7 @@ def _planar_units(
 
 
 class CNF(nn.Module):
-    """A continuous normalizing flow: the base at `t0`, the data at `t1`, a field between.
+    """A continuous normalizing flow: the base at `t0`, the data at `t1`, f between.
 
     Both directions are one solve, and the density comes with either of them.
     """
@@ -472,7 +472,7 @@ class CNF(nn.Module):
             raise ValueError(f"trace is 'exact' or 'hutchinson', not {trace!r}")
         self.field, self.base, self.dim = field, base, dim
         self.t0, self.t1, self.trace = t0, t1, trace
-        self.solver = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-5} | solver
+        self.solver = {"method": "dopri5", "rtol": 1e-6, "atol": 1e-6} | solver
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Push samples of the base to the data: `z` -> `(x, log_p)`, log p(x) each."""

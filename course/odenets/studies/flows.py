@@ -346,7 +346,7 @@ def _match_job(name: str, out: Path, device: torch.device, fraction: float) -> d
         flow, n_steps, options = planar_nf(int(size), copies), NF_STEPS, {}
     else:
         flow, n_steps = planar_cnf(int(size), copies, n_steps=16), CNF_STEPS
-        options = {"energy": 1e-3, "learning_rate": 5e-3}
+        options = {"energy": 2e-3, "learning_rate": 5e-3}
     epochs = 100
     n_steps = max(epochs, int(n_steps * fraction))
     history = match_densities(
@@ -377,8 +377,8 @@ def _likelihood_job(
 ) -> dict:
     train, test = circles_and_moons(20_000, 0), circles_and_moons(20_000, 1)
     if name.endswith("cnf"):
-        flow = planar_cnf(64, (2,), n_steps=24)
-        options = {"energy": 2e-3, "learning_rate": 5e-3}
+        flow = planar_cnf(64, (2,), n_steps=32)
+        options = {"energy": 5e-3, "learning_rate": 5e-3}
     else:
         flow, options = planar_nf(64, (2,)), {"learning_rate": 5e-3}
     epochs = 100
@@ -393,7 +393,7 @@ def _likelihood_job(
         **options,
     )
     if name.endswith("cnf"):
-        flow.solver["options"] = {"n_steps": 96}
+        flow.solver["options"] = {"n_steps": 128}
     sets = ("circles", "moons")
     log_p = mean_log_prob(flow, test.to(device)).tolist()
     mixture = mixture_log_prob(train, test).tolist()
