@@ -307,7 +307,7 @@ def _train(
 
 # ------------------------------------------------------------------ the large runs
 
-NF_STEPS, CNF_STEPS, LIKELIHOOD_STEPS = 100_000, 10_000, 10_000
+NF_STEPS, CNF_STEPS, LIKELIHOOD_STEPS = 50_000, 10_000, 10_000
 JOBS = (
     *(f"match-{kind}-{size}" for kind in ("nf", "cnf") for size in SIZES),
     "likelihood-nf",
