@@ -1,11 +1,10 @@
 """Every wrong answer loses points, every right one gets them all.
 
-The table of both is kept in `tests/kill_matrix.md`; `ODENETS_WRITE_KILL_MATRIX=1` makes
-this test write it anew, and otherwise it fails where the table is out of date.
+The table of both is kept in `tests/kill_matrix.md`: `make kill-matrix` writes it, and
+the last test here fails where it is out of date.
 """
 
 import functools
-import os
 import re
 
 import notebooks
@@ -124,8 +123,8 @@ def table(exercises: list[notebooks.Exercise]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_the_table_is_up_to_date():
+def test_the_table_is_up_to_date(request):
     computed = table(ALL)
-    if os.environ.get("ODENETS_WRITE_KILL_MATRIX"):
+    if request.config.getoption("--write-kill-matrix"):
         TABLE.write_text(computed)
     assert TABLE.read_text() == computed, "run: make kill-matrix"

@@ -17,9 +17,9 @@
 #
 # **Sources.** E. Haber and L. Ruthotto, *Stable architectures for deep neural networks*,
 # Inverse Problems 34 (2017) 014004, [arXiv 1705.03341](https://arxiv.org/abs/1705.03341):
-# equations 1 to 4 (network, classifier, objective, ODE) and the ellipses of section 6.
+# the network, its classifier, the learning problem, the ODE, and the ellipses.
 # R. Chen et al., *Neural ordinary differential equations*, NeurIPS 2018,
-# [arXiv 1806.07366](https://arxiv.org/abs/1806.07366): section 1, from layers to an ODE.
+# [arXiv 1806.07366](https://arxiv.org/abs/1806.07366): from layers to an ODE.
 
 # %%
 import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt
@@ -178,7 +178,7 @@ print(f"distance from the exact end point: {gap[8]:.2f} with 8 layers, {gap[48]:
 #
 # Real networks change their weights from layer to layer.
 # For $s$ samples with $n$ features each, written as the rows of $Y_j \in \mathbb R^{s\times n}$,
-# forward propagation is (Haber and Ruthotto 2017, equation 1)
+# forward propagation is (Haber and Ruthotto 2017)
 #
 # $$Y_{j+1} = Y_j + h\,\sigma(Y_j K_j + b_j), \qquad j = 0, \dots, N-1, \tag{3}$$
 #
@@ -568,7 +568,7 @@ plt.show()
 # ## 5. Classification
 #
 # The last features $Y_N$ go into a linear classifier with weights $W \in \mathbb R^{n\times m}$
-# and offsets $\mu \in \mathbb R^m$ (Haber and Ruthotto 2017, equation 2):
+# and offsets $\mu \in \mathbb R^m$ (Haber and Ruthotto 2017):
 #
 # $$P = \mathrm{h}(Y_N W + e_s \mu^\top), \tag{5}$$
 #
@@ -654,7 +654,7 @@ check.score(exercise)
 # %% [markdown]
 # ## 6. What learning minimises
 #
-# Learning chooses $W, \mu$ and all $K_j, b_j$ such that (Haber and Ruthotto 2017, equation 3)
+# Learning chooses $W, \mu$ and all $K_j, b_j$ such that (Haber and Ruthotto 2017)
 #
 # $$\frac1s\, S(Y_N, W, \mu, C) + \alpha\, R(K, b) \quad\text{is small,} \tag{6}$$
 #

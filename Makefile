@@ -1,0 +1,55 @@
+# Every target is one line that you can also type; on Windows write .venv\Scripts\python
+# for .venv/bin/python. Nothing is installed twice: .venv/installed marks what is there.
+PYTHON ?= python3
+PY = .venv/bin/python
+.PHONY: install demo test check lab release grade sync kill-matrix bench
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "== installing into .venv (once; a few minutes)"
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[people,test,cluster]"
+	$(PY) -c "open('.venv/installed', 'w')"
+
+demo: install
+	@echo "== demo: execute, release and grade notebook 01 for a class of examples"
+	$(PY) -m autograder demo 01_resnets_as_euler
+
+test: check
+	@echo "== tests of the package, the notebooks' frame, the answers and the grading"
+	$(PY) -m pytest -n auto --dist worksteal tests
+	@echo "== every solution notebook, executed again and compared"
+	$(PY) -m pytest -n auto --dist loadscope --nbval solutions
+
+check: install
+	@echo "== style"
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	@echo "== pairs in sync, release rebuilt byte for byte"
+	$(PY) -m autograder sync --check
+	$(PY) -m autograder release --check
+
+lab: install
+	@echo "== JupyterLab on the released notebooks"
+	$(PY) -m jupyter lab course
+
+sync: install
+	@echo "== bringing the executed solutions up to their text"
+	$(PY) -m autograder sync
+
+release: sync
+	@echo "== releasing solutions/ into course/"
+	$(PY) -m autograder release
+
+grade: install
+	@echo "== grading autograder/submitted/"
+	$(PY) -m autograder grade
+
+kill-matrix: install
+	@echo "== writing tests/kill_matrix.md"
+	$(PY) -m pytest -q tests/test_kill_matrix.py --write-kill-matrix
+
+bench: install
+	@echo "== paired timings; leave the machine alone meanwhile"
+	$(PY) -m pytest -q -s -m benchmark tests/bench_*.py

@@ -1,0 +1,174 @@
+"""The frame of every notebook, what a reader relies on."""
+
+import json
+import re
+
+import notebooks
+import pytest
+
+EVERY = pytest.mark.parametrize("name", notebooks.NAMES)
+
+
+def cells(name: str) -> list:
+    return notebooks.read(name).cells
+
+
+def prose(name: str) -> list[str]:
+    return [cell.source for cell in cells(name) if cell.cell_type == "markdown"]
+
+
+def executed(name: str) -> list[dict]:
+    path = notebooks.SOLUTIONS / name / f"{name}.ipynb"
+    assert path.stat().st_size < 1_000_000, "below 1 MB"
+    found = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in found if cell["cell_type"] == "code"]
+
+
+def has_text(cell: dict) -> bool:
+    return any(
+        output["output_type"] == "stream" or "text/plain" in output.get("data", {})
+        for output in cell["outputs"]
+    )
+
+
+@EVERY
+def test_the_title_says_what_and_how_long(name):
+    title = prose(name)[0]
+    assert title.startswith(f"# {name[:2]} - ")
+    graded = sum(
+        cell.metadata["nbgrader"].get("points", 0)
+        for cell in cells(name)
+        if "nbgrader" in cell.metadata
+    )
+    assert re.search(rf"\*\*points\*\* {graded:g}\b", title), (
+        f"{graded:g} points in all"
+    )
+    for word in ("**The question.**", "**Time**", "**Sources.**"):
+        assert word in title
+    goals = re.findall(r"^\d\. \*\w+", title, flags=re.M)
+    assert 3 <= len(goals) <= 6, "three to six goals that start with a verb"
+
+
+@EVERY
+def test_the_set_up_cell_is_short_and_installs_on_colab(name):
+    first = notebooks.code_cells(name)[0]
+    assert len(first.strip().splitlines()) <= 7
+    assert 'importlib.util.find_spec("odenets") is None' in first
+    assert 'os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY")' in first
+    assert "import *" not in first
+    for call in ('scale.use("lesson"', "plots.style()", "training.set_seed("):
+        assert call in first
+
+
+@EVERY
+def test_exercises_have_a_heading_hints_and_a_test(name):
+    text = "\n".join(prose(name))
+    headings = re.findall(
+        r"^### Exercise \d+\.\d+\w? - .+ \(([\d.]+) points?, ~\d+ min\)",
+        text,
+        flags=re.M,
+    )
+    exercises = notebooks.exercises(name)
+    assert sorted(map(float, headings)) == sorted(e.points for e in exercises)
+    for number in (1, 2, 3):
+        assert text.count(f"<summary>Hint {number}") == len(exercises)
+    assert text.count("<details>") == text.count("</details>")
+
+
+@EVERY
+def test_test_cells_have_the_form_that_the_grader_reads(name):
+    for exercise in notebooks.exercises(name):
+        lines = exercise.test.rstrip().splitlines()
+        assert lines[-1] == "check.score(exercise)", exercise.name
+        opening = f'with check.exercise("{exercise.name}", points={exercise.points:g})'
+        assert f"{opening} as exercise:" in lines
+        assert exercise.test.count("### BEGIN HIDDEN TESTS") >= 1
+        labels = re.findall(
+            r"exercise\.(?:close|equal|at_most|at_least|between|raises)\(\s*\"([^\"]+)\"",
+            exercise.test,
+        )
+        assert len(labels) == len(set(labels)) >= 2, exercise.name
+
+
+@EVERY
+def test_answer_cells_hold_a_solution_and_its_docstring(name):
+    for exercise in notebooks.exercises(name):
+        assert "### BEGIN SOLUTION" in exercise.answer
+        assert '"""' in exercise.answer.split("### BEGIN SOLUTION")[0], exercise.name
+
+
+@EVERY
+def test_it_ends_with_a_knob_and_a_recap(name):
+    headings = re.findall(r"^## (.+)$", "\n".join(prose(name)), flags=re.M)
+    assert any("Turn the knob" in heading for heading in headings)
+    assert headings[-1] == "Recap"
+
+
+@EVERY
+def test_every_code_cell_was_executed_and_most_text_is_compared(name):
+    code = executed(name)
+    assert all(cell["execution_count"] is not None for cell in code)
+    kinds = [(o["output_type"], o.get("name")) for c in code for o in c["outputs"]]
+    assert ("stream", "stderr") not in kinds
+    assert not any(kind == "error" for kind, _ in kinds)
+    spoken = [cell for cell in code if has_text(cell)]
+    ignored = [
+        cell
+        for cell in spoken
+        if "NBVAL_IGNORE_OUTPUT" in cell["metadata"].get("tags", [])
+    ]
+    assert len(ignored) <= len(spoken) / 2, "nbval would compare too little"
+
+
+@EVERY
+def test_graded_cells_are_compared(name):
+    for cell in executed(name):
+        if cell["metadata"].get("nbgrader", {}).get("grade"):
+            assert "NBVAL_IGNORE_OUTPUT" not in cell["metadata"].get("tags", [])
+            assert any(o["output_type"] == "execute_result" for o in cell["outputs"])
+
+
+@EVERY
+def test_figures_have_a_caption(name):
+    shown = sum(
+        "image/png" in output.get("data", {}) or "text/html" in output.get("data", {})
+        for cell in executed(name)
+        for output in cell["outputs"]
+    )
+    captions = len(re.findall(r"\*Figure", "\n".join(prose(name))))
+    assert captions >= 1 and captions >= shown / 2
+
+
+@EVERY
+def test_no_path_of_a_machine_and_no_warning_is_stored(name):
+    text = json.dumps([cell["outputs"] for cell in executed(name)])
+    assert not re.search(r"/home/|/root/|/work/|/tmp/|site-packages|Warning", text)
+
+
+@EVERY
+def test_manual_questions_carry_a_mark_scheme(name):
+    for cell in cells(name):
+        if cell.metadata.get("nbgrader", {}).get("task"):
+            assert "### BEGIN MARK SCHEME" in cell.source
+            assert "### END MARK SCHEME" in cell.source
+
+
+def test_grade_ids_are_unique_in_the_course():
+    ids = [
+        cell.metadata["nbgrader"]["grade_id"]
+        for name in notebooks.NAMES
+        for cell in cells(name)
+        if "nbgrader" in cell.metadata
+    ]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_points_are_those_of_the_syllabus():
+    syllabus = dict(zip(range(1, 11), (20, 20, 24, 22, 24, 24, 20, 24, 24, 22)))
+    for name in notebooks.NAMES:
+        points = sum(
+            cell.metadata["nbgrader"].get("points", 0)
+            for cell in cells(name)
+            if "nbgrader" in cell.metadata
+        )
+        assert points == syllabus[int(name[:2])], name
