@@ -1,8 +1,10 @@
 """The commands: `python -m autograder --help`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from .layout import Course, CourseError, find_course
 
@@ -13,7 +15,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m autograder", description=sys.modules[__package__].__doc__
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_sync, _add_release):
+    for add in (
+        _add_demo,
+        _add_sync,
+        _add_release,
+        _add_grade,
+        _add_report,
+        _add_feedback,
+    ):
         add(commands)
     options = parser.parse_args(arguments)
     try:
@@ -112,6 +121,131 @@ def _add_release(
     parser.add_argument(
         "--fast", action="store_true", help="with --check: execute nothing"
     )
+
+
+# -------------------------------------------------------------------- instructors
+
+
+def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        from . import grade, sandbox
+        from .classroom import Classroom
+
+        room = Classroom(options.folder or course.autograder)
+        limits = sandbox.Limits(cell_seconds=options.timeout, memory_mb=options.memory)
+        chosen = grade.Options(
+            jobs=options.jobs,
+            scheduler=options.scheduler,
+            limits=limits,
+            contained=not options.unsandboxed,
+            all_cells=options.all_cells,
+            force=options.force,
+            students=tuple(options.students),
+        )
+        names = course.notebooks(options.notebooks)
+        return grade.session(course, room, names, chosen, resume=options.resume)
+
+    parser = _command(
+        commands, "grade", run, "grade what was handed in and is new or changed"
+    )
+    defaults = grade_defaults()
+    parser.add_argument(
+        "--students", nargs="+", default=[], metavar="NAME", help="only these"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=defaults["jobs"], help="sandboxes at a time"
+    )
+    parser.add_argument(
+        "--scheduler", default="", metavar="ADDRESS", help="run on a Dask cluster"
+    )
+    parser.add_argument(
+        "--timeout", type=int, default=defaults["timeout"], help="seconds for a cell"
+    )
+    parser.add_argument(
+        "--memory", type=int, default=defaults["memory"], help="MB for a submission"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="finish the last run that was interrupted, with its options",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="grade again what did not change"
+    )
+    parser.add_argument(
+        "--all-cells",
+        action="store_true",
+        help="also execute the cells that everyone was given",
+    )
+    parser.add_argument(
+        "--unsandboxed",
+        action="store_true",
+        help="run student code without a sandbox, with resource limits only",
+    )
+    _add_folder(parser)
+
+
+def grade_defaults() -> dict[str, int]:
+    """Return the defaults of `grade`."""
+    return {"jobs": os.cpu_count() or 1, "timeout": 30, "memory": 2000}
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="the class: a folder with submitted/ (default: autograder/)",
+    )
+
+
+def _add_report(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> None:
+        from . import report
+        from .classroom import Classroom
+
+        room = Classroom(options.folder or course.autograder)
+        for name in course.notebooks(options.notebooks):
+            rows = report.write(room, name)
+            if rows or options.notebooks:
+                print(report.table(name, rows))
+                print(f"As CSV: {room.table(name)}\n")
+
+    parser = _command(commands, "report", run, "print the table of a class again")
+    _add_folder(parser)
+
+
+def _add_feedback(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> None:
+        from . import feedback
+        from .classroom import Classroom
+
+        room = Classroom(options.folder or course.autograder)
+        for name in course.notebooks(options.notebooks):
+            print(f"feedback {name}: {feedback.rewrite(room, name)} pages changed")
+
+    parser = _command(
+        commands, "feedback", run, "write the pages again, after grading by hand"
+    )
+    _add_folder(parser)
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        from . import demo
+
+        folder = options.folder or course.root / "build" / "demo"
+        names = options.notebooks or demo.with_a_class(course)
+        return demo.run(course, folder, course.notebooks(names), options.unsandboxed)
+
+    parser = _command(
+        commands, "demo", run, "build, release and grade the sample class, from scratch"
+    )
+    parser.add_argument("--unsandboxed", action="store_true", help="see grade")
+    parser.add_argument("--folder", type=Path, help="where (default: build/demo/)")
 
 
 if __name__ == "__main__":

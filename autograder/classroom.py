@@ -1,0 +1,205 @@
+"""One class: what it handed in, and nbgrader's gradebook with what became of it.
+
+The folders are nbgrader's own, so that formgrader, `nbgrader export` and every other
+command of it see the same class. Only one process writes: the one that grades.
+"""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    CheckCellMetadata,
+    SaveAutoGrades,
+)
+from nbgrader.utils import parse_utc
+
+from . import pairs, release
+from .layout import Course, CourseError, tools_on_path, write_atomically
+
+COURSE_ID = "odenets"
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """The folders of a class below `root`; an instructor's is `autograder/`."""
+
+    root: Path
+
+    @property
+    def submitted(self) -> Path:
+        return self.root / "submitted"
+
+    @property
+    def url(self) -> str:
+        """The gradebook, as SQLAlchemy calls it."""
+        return f"sqlite:///{self.root.resolve()}/gradebook.db"
+
+    def submission(self, student: str, name: str) -> Path:
+        """The notebook that a student handed in."""
+        return self.submitted / student / name / f"{name}.ipynb"
+
+    def autograded(self, student: str, name: str) -> Path:
+        """Its executed copy, for formgrader."""
+        return self.root / "autograded" / student / name / f"{name}.ipynb"
+
+    def feedback(self, student: str, name: str) -> Path:
+        """The page for the student."""
+        return self.root / "feedback" / student / name / f"{name}.html"
+
+    def result(self, student: str, name: str) -> Path:
+        """What we know beyond the gradebook: checks, reasons, the key of the run."""
+        return self.root / "results" / name / f"{student}.json"
+
+    def table(self, name: str) -> Path:
+        """The table of a notebook as CSV."""
+        return self.root / f"{name}.csv"
+
+    def students(self, name: str) -> list[str]:
+        """Return who handed in something for `name`, in order."""
+        if not self.submitted.is_dir():
+            return []
+        return sorted(
+            folder.name
+            for folder in self.submitted.iterdir()
+            if not folder.name.startswith(".")
+            and folder.is_dir()
+            and not folder.is_symlink()
+            and (folder / name).exists()
+        )
+
+    def read_result(self, student: str, name: str) -> dict[str, Any] | None:
+        """Return the stored result, or None where there is none that can be read."""
+        try:
+            found = json.loads(self.result(student, name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) and "key" in found else None
+
+    def timestamp(self, student: str, name: str) -> tuple[datetime | None, str]:
+        """Return when it was handed in (UTC), and a note where that is unreadable."""
+        path = self.submitted / student / name / "timestamp.txt"
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+            return (parse_utc(text) if text else None), ""
+        except OSError:
+            return None, ""
+        except Exception:  # dateutil raises much
+            return None, "the time of the submission cannot be read"
+
+    # --------------------------------------------------------------- the gradebook
+
+    @contextlib.contextmanager
+    def gradebook(self) -> Iterator[Gradebook]:
+        """Open the gradebook; it is created where there is none."""
+        tools_on_path()
+        self.root.mkdir(parents=True, exist_ok=True)
+        with Gradebook(self.url, COURSE_ID) as book:
+            yield book
+
+    def enter_assignment(self, course: Course, name: str) -> None:
+        """Let the gradebook know the cells of `name` as they are now.
+
+        Raises:
+            CourseError: if cells came or went although submissions are graded.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="odenets-release-") as folder:
+            try:
+                release.generate(course, name, Path(folder), self.url)
+            except CourseError as error:
+                if "submissions associated" not in str(error):
+                    raise
+                raise CourseError(
+                    f"{name}: cells came or went after submissions were graded.\n"
+                    f"Keep the old gradebook ({self.root}/gradebook.db), move "
+                    "it away, and grade again."
+                ) from None
+
+    def enter_absent(self, student: str, name: str) -> None:
+        """Give nothing to a submission that could not be read, as nbgrader does."""
+        with self.gradebook() as book:
+            self._submission(book, student, name)
+            notebook = book.find_submission_notebook(name, name, student)
+            for grade in notebook.grades:
+                grade.auto_score = 0
+                grade.needs_manual_grade = False
+            book.db.commit()
+
+    def enter(
+        self, course: Course, student: str, name: str, notebook: NotebookNode
+    ) -> None:
+        """Record an executed notebook: the copy for formgrader, and its grades.
+
+        The scores stand in the outputs of the test cells, where nbgrader looks for
+        them; this side wrote them there.
+        """
+        write_atomically(self.autograded(student, name), pairs.to_text(notebook))
+        with self.gradebook() as book:
+            self._submission(book, student, name)
+        place = {"student": student, "assignment": name, "notebook": name}
+        resources = {"nbgrader": {**place, "db_url": self.url}}
+        config = release.load_config(course)
+        with release.capture_log("nbgrader.record") as log:
+            for kind in (CheckCellMetadata, SaveAutoGrades, AssignLatePenalties):
+                step = kind(config=config)
+                step.log = log.logger
+                step.preprocess(notebook, resources)
+
+    def _submission(self, book: Gradebook, student: str, name: str) -> None:
+        book.update_or_create_student(student)
+        time, _ = self.timestamp(student, name)
+        when = {"timestamp": time} if time is not None else {}
+        book.update_or_create_submission(name, student, **when)
+
+    def manual(
+        self, name: str, students: Iterable[str] | None = None
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return what people decided, by student and cell: the score, the comment.
+
+        Args:
+            students: whose; by default everyone's.
+        """
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        if not (self.root / "gradebook.db").exists():
+            return found
+        with self.gradebook() as book:
+            try:
+                if students is None:
+                    submissions = book.assignment_submissions(name)
+                else:
+                    submissions = [book.find_submission(name, s) for s in students]
+            except MissingEntry:
+                return found
+            for submission in submissions:
+                found[submission.student.id] = _decisions(submission)
+        return found
+
+    def enrolled(self) -> list[str]:
+        """Return the students that the gradebook knows."""
+        if not (self.root / "gradebook.db").exists():
+            return []
+        with self.gradebook() as book:
+            return sorted(student.id for student in book.students)
+
+
+def _decisions(submission: Any) -> dict[str, dict[str, Any]]:
+    cells: dict[str, dict[str, Any]] = {}
+    for notebook in submission.notebooks:
+        for grade in notebook.grades:
+            cells[grade.name] = {
+                "score": float(grade.score),
+                "waits": bool(grade.needs_manual_grade),
+            }
+        for comment in notebook.comments:
+            cell = cells.setdefault(comment.name, {})
+            cell["comment"] = comment.manual_comment or ""
+    return cells

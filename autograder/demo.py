@@ -1,0 +1,65 @@
+"""The whole way in one command: solution, release, a class, grades, feedback."""
+
+from pathlib import Path
+
+from . import grade, pairs, release, report, sample, sandbox
+from .classroom import Classroom
+from .layout import Course, CourseError
+
+
+def with_a_class(course: Course) -> list[str]:
+    """Return the notebooks that have a sample class and a source."""
+    folder = course.autograder / "sample_class"
+    known = set(course.notebooks())
+    return sorted(path.name for path in folder.iterdir() if path.name in known)
+
+
+def run(course: Course, folder: Path, names: list[str], unsandboxed: bool) -> int:
+    """Execute, release and grade `names` below `folder`; return an exit status."""
+    sandbox.require(unsandboxed)
+    room = Classroom(folder)
+    for name in names:
+        print(f"1. Execute the solution of {name}.", flush=True)
+        notebook = pairs.build(course, name)
+        pairs.execute(notebook)
+        code = sum(cell.cell_type == "code" for cell in notebook.cells)
+        print(f"   {len(notebook.cells)} cells, {code} of them code: no error.")
+        print("2. Build what students get, and look for leaks.", flush=True)
+        leaks = release.leaks_of(course, release.build(course, name))
+        if leaks:
+            raise CourseError("\n".join(leaks))
+        print("   no solution, hidden test, mark scheme or output in it.")
+        print("3. Grade the sample class, each student in a sandbox.", flush=True)
+        handed = sample.materialise(
+            course, room, name, course.autograder / "sample_class" / name
+        )
+        for one in handed:
+            print(f"   {one.student:<8} {one.story}")
+        options = grade.Options(
+            contained=not unsandboxed,
+            students=tuple(one.student for one in handed),
+            limits=sandbox.Limits(cell_seconds=15),
+        )
+        fate = grade.grade(course, room, name, options)
+        print(report.table(name, report.write(room, name)))
+        again = f", {len(fate.unchanged)} unchanged since the last time"
+        print(f"{len(fate.done)} graded{again if fate.unchanged else ''}.\n")
+        if fate.failed:
+            raise CourseError(f"not graded: {fate.failed}")
+    first = names[0]
+    shown = _nearest(folder)
+    print("Look at")
+    print(f"  {shown}/feedback/carla/{first}/{first}.html   what a student gets")
+    print(f"  {shown}/{first}.csv   the table above, for a spreadsheet")
+    print("Try next")
+    print("  make lab      open a notebook of course/ and solve its first exercise")
+    print("  make test     prove all of it")
+    print("  make grade    grade your own class: autograder/README.md")
+    return 0
+
+
+def _nearest(folder: Path) -> Path:
+    try:
+        return folder.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return folder

@@ -1,0 +1,429 @@
+"""Grading a class: sanitize, execute, record.
+
+The first and the last step happen here, one submission at a time, on trusted ground and
+with a single writer to the gradebook. The step between them is a pure function that
+runs in as many sandboxes as there are workers, here or on other machines. A submission
+is done when its result file is there, and that is written last: a run that was killed
+is finished by the next one.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from . import execute, feedback, judge, prepare, report, sandbox
+from .classroom import Classroom
+from .layout import Course, CourseError, write_atomically
+
+VERSION = 1  # of the result files
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to grade."""
+
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    scheduler: str = ""
+    limits: sandbox.Limits = field(default_factory=sandbox.Limits)
+    contained: bool = True
+    all_cells: bool = False
+    force: bool = False
+    students: tuple[str, ...] = ()
+    quiet: bool = False
+
+
+@dataclass
+class Graded:
+    """How many submissions met which fate."""
+
+    done: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)  # the sandbox, not the student
+
+
+@dataclass
+class _Task:
+    student: str
+    key: str
+    notes: list[str]
+    submission: prepare.Submission | None = None
+    places: list[int | None] = field(default_factory=list)
+    codes: list[execute.Code] = field(default_factory=list)
+
+
+def grade(course: Course, room: Classroom, name: str, options: Options) -> Graded:
+    """Grade every submission of notebook `name` that is new or changed.
+
+    Raises:
+        CourseError: if there is no sandbox, or the notebook itself is not in order.
+    """
+    sandbox.require(unsandboxed=not options.contained)
+    asked = prepare.assignment(course, name)
+    references = judge.reference(
+        asked, room.root / "results" / name / ".reference.json", options.contained
+    )
+    fate = Graded()
+    students = _chosen(room, name, options)
+    todo = []
+    for student in students:
+        key = _key(room, student, asked, options)
+        old = room.read_result(student, name)
+        if old is not None and old["key"] == key and not options.force:
+            fate.unchanged.append(student)
+        else:
+            todo.append((student, key))
+    if todo:
+        room.enter_assignment(course, name)
+    one = _Grading(course, room, asked, references, options, fate)
+    with _engine(options) as engine, _progress(len(todo), name, options) as advance:
+        one.all(todo, engine, advance)
+    return fate
+
+
+@dataclass
+class _Grading:
+    course: Course
+    room: Classroom
+    asked: prepare.Assignment
+    references: judge.Reference
+    options: Options
+    fate: Graded
+
+    def all(
+        self,
+        todo: list[tuple[str, str]],
+        engine: Executor,
+        advance: Callable[[], None],
+    ) -> None:
+        """Keep every worker busy, and record what comes back in whatever order."""
+        waiting: dict[Future[dict[str, Any]], _Task] = {}
+        rest = iter(todo)
+        ahead = 2 * max(self.options.jobs, 1) if not self.options.scheduler else 200
+        more = True
+        while more or waiting:
+            while more and len(waiting) < ahead:
+                following = next(rest, None)
+                more = following is not None
+                if following is None:
+                    break
+                task = self.sanitize(*following)
+                if task.submission is None:
+                    self.record(task, None)
+                    advance()
+                    continue
+                future = engine.submit(execute.execute_plain, self.job(task))
+                waiting[future] = task
+            if not waiting:
+                continue
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                task = waiting.pop(future)
+                try:
+                    ran = future.result()
+                except (
+                    Exception
+                ) as error:  # the sandbox or the cluster, not the student
+                    self.fate.failed[task.student] = f"{type(error).__name__}: {error}"
+                else:
+                    self.record(task, ran)
+                advance()
+
+    def sanitize(self, student: str, key: str) -> _Task:
+        """Make an orderly notebook of what a student handed in, if that can be done."""
+        name = self.asked.name
+        path = self.room.submission(student, name)
+        notes = _notes_on_files(self.room, student, name)
+        task = _Task(student, key, notes)
+        try:
+            if path.parent.is_symlink():
+                raise prepare.Unreadable("the folder is a link to elsewhere")
+            if not path.exists() and not path.is_symlink():
+                raise prepare.Unreadable(f"there is no {name}.ipynb")
+            task.submission = prepare.restore(self.asked, prepare.read(path))
+        except prepare.Unreadable as error:
+            notes.append(str(error))
+            return task
+        notes += task.submission.notes
+        listed = prepare.codes(
+            self.asked, task.submission.notebook, all_cells=self.options.all_cells
+        )
+        task.places = [place for place, _ in listed]
+        task.codes = [code for _, code in listed]
+        return task
+
+    def job(self, task: _Task) -> dict[str, Any]:
+        """Return what travels to a worker: code and limits, as plain data."""
+        job = execute.Job(
+            self.asked.name,
+            tuple(task.codes),
+            self.options.limits,
+            self.options.contained,
+        )
+        return asdict(job)
+
+    def record(self, task: _Task, ran: dict[str, Any] | None) -> None:
+        """Judge what came back, and write it down: gradebook, feedback, result."""
+        name, student = self.asked.name, task.student
+        verdicts = self.verdicts(task, ran)
+        if task.submission is None:
+            self.room.enter_absent(student, name)
+            answers = {}
+        else:
+            notebook = _with_outputs(self.asked, task, ran, verdicts)
+            self.room.enter(self.course, student, name, notebook)
+            answers = _answers(self.asked, task.submission.notebook)
+        result = {
+            "key": task.key,
+            "version": VERSION,
+            "student": student,
+            "notebook": name,
+            "exercises": [asdict(verdict) for verdict in verdicts],
+            "manual": [
+                {"name": cell.name, "points": cell.points} for cell in self.asked.manual
+            ],
+            "answers": answers,
+            "notes": task.notes + _notes_on_run(ran, task),
+            "readable": task.submission is not None,
+            "sandboxed": self.options.contained,
+            "seconds": ran["seconds"] if ran else 0.0,
+        }
+        manual = self.room.manual(name, [student]).get(student, {})
+        page = feedback.page(result, manual)
+        write_atomically(self.room.feedback(student, name), page)
+        write_atomically(self.room.result(student, name), report.to_json(result))
+        self.fate.done.append(student)
+
+    def verdicts(self, task: _Task, ran: dict[str, Any] | None) -> list[judge.Verdict]:
+        """Judge every exercise; one without a run earns nothing."""
+        cells = {}
+        if ran is not None:
+            for code, cell in zip(task.codes, ran["cells"]):
+                if code.test:
+                    cells[code.test] = execute.Ran(**cell)
+        made = []
+        for test in self.asked.tests:
+            criteria = self.references[test.name]
+            verdict = judge.judge(test, cells.get(test.name, execute.Ran()), criteria)
+            if ran is None:
+                verdict.reason = task.notes[-1]
+            made.append(verdict)
+        return made
+
+
+def _chosen(room: Classroom, name: str, options: Options) -> list[str]:
+    found = room.students(name)
+    missing = set(options.students) - set(found)
+    if missing:
+        raise CourseError(f"{name}: nothing handed in by {', '.join(sorted(missing))}")
+    return [s for s in found if not options.students or s in options.students]
+
+
+def _key(
+    room: Classroom, student: str, asked: prepare.Assignment, options: Options
+) -> str:
+    """Return a hash of all that a result depends on."""
+    digest = hashlib.sha256(judge.fingerprint(asked).encode())
+    limits = sorted(asdict(options.limits).items())
+    digest.update(
+        f"{VERSION} {limits} {options.contained} {options.all_cells}".encode()
+    )
+    folder = room.submitted / student / asked.name
+    if folder.is_symlink() or not folder.is_dir():
+        return digest.hexdigest()
+    for path in sorted(folder.iterdir()):
+        digest.update(f"\0{path.name}\0{path.is_symlink()}".encode(errors="replace"))
+        notebook = path.name == f"{asked.name}.ipynb"
+        if (notebook or path.name == "timestamp.txt") and not path.is_symlink():
+            if path.is_file():
+                with open(path, "rb") as file:
+                    digest.update(file.read(prepare.MAX_BYTES + 1))
+    return digest.hexdigest()
+
+
+def _notes_on_files(room: Classroom, student: str, name: str) -> list[str]:
+    folder = room.submitted / student / name
+    notes = []
+    if folder.is_dir() and not folder.is_symlink():
+        names = sorted(path.name for path in folder.iterdir())
+        others = [n for n in names if n.endswith(".ipynb") and n != f"{name}.ipynb"]
+        if others:
+            notes.append(f"not graded: {', '.join(others)}")
+    note = room.timestamp(student, name)[1]
+    return notes + ([note] if note else [])
+
+
+def _notes_on_run(ran: dict[str, Any] | None, task: _Task) -> list[str]:
+    """Say which cells of the student ended the kernel, and which raised."""
+    notes = []
+    if ran is None:
+        return notes
+    for code, place, cell in zip(task.codes, task.places, ran["cells"]):
+        if code.test:
+            continue
+        lines = [line for line in code.source.splitlines() if line.strip()]
+        where = f"cell {place + 1}" if place is not None else "the set-up"
+        title = f"{where} ({lines[0].strip()[:40]})" if lines else where
+        if cell["trouble"]:
+            notes.append(f"{title}: {cell['trouble']}")
+        elif cell["error"]:
+            notes.append(f"{title} raised {cell['error'][:100]}")
+    return notes
+
+
+def _answers(asked: prepare.Assignment, notebook: NotebookNode) -> dict[str, str]:
+    found = {}
+    for cell in notebook.cells:
+        target = asked.graded.get(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+        if target is not None and target.is_answer:
+            found[target.name] = cell.source
+    return found
+
+
+def _with_outputs(
+    asked: prepare.Assignment,
+    task: _Task,
+    ran: dict[str, Any],
+    verdicts: list[judge.Verdict],
+) -> NotebookNode:
+    """Return the copy for formgrader: outputs, and our verdicts in the test cells."""
+    notebook = task.submission.notebook
+    earned = {verdict.exercise: verdict for verdict in verdicts}
+    for code, place, cell in zip(task.codes, task.places, ran["cells"]):
+        if place is None:
+            continue
+        outputs, count = cell["outputs"], cell["count"]
+        if code.test:
+            outputs = _verdict_outputs(earned[asked.graded[code.test].exercise], count)
+        notebook.cells[place].outputs = [nbformat.from_dict(one) for one in outputs]
+        notebook.cells[place].execution_count = count
+    return notebook
+
+
+def _verdict_outputs(verdict: judge.Verdict, count: int | None) -> list[dict[str, Any]]:
+    text = "\n".join(report.check_lines(verdict)) + "\n"
+    score = {"text/plain": repr(float(verdict.score))}
+    return [
+        {"output_type": "stream", "name": "stdout", "text": text},
+        {
+            "output_type": "execute_result",
+            "data": score,
+            "metadata": {},
+            "execution_count": count,
+        },
+    ]
+
+
+# --------------------------------------------------------------- workers, progress
+
+
+@contextmanager
+def _engine(options: Options) -> Iterator[Executor]:
+    """Yield what runs the jobs: threads with a sandbox each, or a Dask cluster."""
+    if options.scheduler:
+        from . import cluster
+
+        with cluster.executor(options.scheduler) as engine:
+            yield engine
+        return
+    with ThreadPoolExecutor(options.jobs, thread_name_prefix="grade") as engine:
+        try:
+            yield engine
+        except BaseException:
+            engine.shutdown(cancel_futures=True)
+            raise
+        finally:
+            engine.shutdown()
+            sandbox.close_all()
+
+
+@contextmanager
+def _progress(total: int, name: str, options: Options) -> Iterator[Callable[[], None]]:
+    """Show how many students per minute are graded."""
+    if options.quiet or not total:
+        yield lambda: None
+        return
+    from tqdm import tqdm
+
+    form = "{desc} {n_fmt}/{total_fmt} |{bar:24}| {postfix} {remaining} left"
+    with tqdm(total=total, desc=name, file=sys.stderr, bar_format=form) as bar:
+
+        def advance() -> None:
+            bar.update()
+            seconds = bar.format_dict["elapsed"]
+            if seconds > 0:
+                rate = 60 * bar.n / seconds
+                bar.set_postfix_str(f"{rate:.0f} students per minute", refresh=False)
+
+        yield advance
+
+
+# --------------------------------------------------------------- a run of notebooks
+
+
+def session(
+    course: Course,
+    room: Classroom,
+    names: list[str],
+    options: Options,
+    *,
+    resume: bool = False,
+) -> int:
+    """Grade several notebooks, print their tables, and return an exit status.
+
+    Args:
+        resume: take notebooks and options of the last run that did not finish.
+    """
+    note = room.root / "results" / "run.json"
+    if resume:
+        names, options = _interrupted(note)
+    else:
+        names = [name for name in names if room.students(name)]
+        if not names:
+            print(
+                f"Nothing handed in: {room.submitted}/STUDENT/NOTEBOOK/NOTEBOOK.ipynb"
+            )
+            return 1
+    plain = asdict(options) | {"names": names}
+    write_atomically(note, json.dumps(plain, indent=1) + "\n")
+    failed = False
+    for name in names:
+        fate = grade(course, room, name, options)
+        print(report.table(name, report.write(room, name)))
+        print(f"{len(fate.done)} graded, {len(fate.unchanged)} unchanged.")
+        if not options.contained:
+            print("Graded without a sandbox, with resource limits only.")
+        for student, why in fate.failed.items():
+            failed = True
+            print(f"NOT graded: {student}, the machine failed ({why}). Grade again.")
+        print(f"Feedback: {room.root}/feedback/STUDENT/{name}/{name}.html")
+        print(f"As CSV:   {room.table(name)}\n")
+    if not failed:
+        note.unlink(missing_ok=True)
+    return 1 if failed else 0
+
+
+def _interrupted(note: Path) -> tuple[list[str], Options]:
+    try:
+        plain = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise CourseError("no interrupted run to resume") from None
+    names = plain.pop("names")
+    plain["limits"] = sandbox.Limits(**plain["limits"])
+    plain["students"] = tuple(plain["students"])
+    return names, Options(**plain)

@@ -1,0 +1,134 @@
+"""How Jupyter starts a kernel in the sandbox: a kernel provisioner, an entry point.
+
+nbclient and nbgrader ask `jupyter_client` for a kernel and get one that was forked from
+the warm process of this thread's sandbox; they need not know. It talks through sockets
+in the sandbox's scratch folder, which the outside reaches through `/proc`.
+"""
+
+import os
+import signal
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import zmq.asyncio
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import KernelProvisionerBase, KernelProvisionerFactory
+
+from . import sandbox
+
+NAME = "odenets-warm"
+PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
+MAX_MESSAGE = 16 << 20
+
+
+class WarmProvisioner(KernelProvisionerBase):
+    """Forks a kernel from the warm process of this thread's sandbox."""
+
+    running = False
+    limits = sandbox.Limits()
+    contained = True
+    environment: dict[str, str] = {}  # noqa: RUF012 - a default, never changed
+
+    @property
+    def has_process(self) -> bool:
+        return self.running
+
+    def state(self) -> dict[str, Any]:
+        """Return how the kernel ended, `exit` is None while it lives, and why."""
+        try:
+            return self.sandbox.ask("poll")
+        except sandbox.SandboxError as error:
+            return {"exit": -int(signal.SIGKILL), "why": str(error)}
+
+    async def poll(self) -> int | None:
+        return self.state()["exit"] if self.running else 0
+
+    async def wait(self) -> int | None:
+        if self.running:
+            await self.kill()
+        return 0
+
+    async def send_signal(self, signum: int) -> None:
+        self.sandbox.ask("signal", number=int(signum))
+
+    async def kill(self, restart: bool = False) -> None:
+        """Kill the kernel and everything that it started."""
+        if self.running:
+            self.running = False
+            try:
+                self.sandbox.clean()
+            except sandbox.SandboxError:
+                sandbox.discard()
+
+    async def terminate(self, restart: bool = False) -> None:
+        await self.kill(restart)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        await self.kill(restart)
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        self.sandbox = sandbox.current(
+            contained=self.contained, scratch_mb=self.limits.scratch_mb
+        )
+        manager = self.parent
+        manager.transport = "ipc"
+        manager.ip = str(self.sandbox.outside / "k")
+        for name, port in PORTS.items():
+            setattr(manager, f"{name}_port", port)
+        self.connection_info = manager.get_connection_info()
+        return await super().pre_launch(cmd=[], **kwargs)
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
+        inside = {f"{name}_port": port for name, port in PORTS.items()}
+        inside |= {"transport": "ipc", "ip": f"{self.sandbox.scratch}/k"}
+        inside["key"] = self.connection_info["key"].decode()
+        inside["signature_scheme"] = self.connection_info["signature_scheme"]
+        self.sandbox.ask(
+            "start",
+            connection=inside,
+            environment=self.environment,
+            limits=self.limits.for_kernel(self.contained),
+        )
+        self.running = True
+        return self.connection_info
+
+
+class _OneSpec(KernelSpecManager):
+    """Knows one kernel: ours. Nothing has to be installed anywhere."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        provisioner = {"provisioner_name": NAME, "config": {}}
+        return KernelSpec(
+            argv=["python"],
+            display_name="Python 3 (ipykernel)",
+            language="python",
+            interrupt_mode="signal",
+            metadata={"kernel_provisioner": provisioner},
+        )
+
+
+def manager(
+    limits: sandbox.Limits, contained: bool, environment: dict[str, str]
+) -> AsyncKernelManager:
+    """Return a kernel manager whose kernels are warm and contained."""
+    factory = KernelProvisionerFactory.instance()
+    if NAME not in factory.provisioners:  # on the path, but not installed
+        value = f"{WarmProvisioner.__module__}:{WarmProvisioner.__name__}"
+        group = KernelProvisionerFactory.GROUP_NAME
+        factory.provisioners[NAME] = EntryPoint(NAME, value, group)
+    context = zmq.asyncio.Context()
+    # A kernel may neither flood us with one message nor make us call elsewhere.
+    context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+    context.setsockopt(zmq.RECONNECT_IVL, -1)
+    context.setsockopt(zmq.LINGER, 0)
+    made = AsyncKernelManager(
+        kernel_name=NAME, kernel_spec_manager=_OneSpec(), context=context
+    )
+    made.provisioner = factory.create_provisioner_instance(
+        f"odenets-{os.getpid()}", made.kernel_spec, parent=made
+    )
+    made.provisioner.limits = limits
+    made.provisioner.contained = contained
+    made.provisioner.environment = environment
+    return made

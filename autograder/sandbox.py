@@ -1,0 +1,336 @@
+"""Where student code runs: a warm process in a world of its own.
+
+One `Sandbox` belongs to one worker and holds one kernel at a time. Inside, the system
+and Python are read-only, the network is gone, one small scratch folder is writable, and
+nothing else exists: no home, no course, no gradebook, no other submission. bubblewrap
+builds that world without privileges; where it is missing, grading is refused unless
+the caller insists on `Sandbox(contained=False)`, which has the limits alone.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .layout import CourseError
+
+START_SECONDS = 120.0
+ANSWER_SECONDS = 45.0
+READ_ONLY = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
+ETC = [
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "fonts",
+    "alternatives",
+]
+
+
+class SandboxError(Exception):
+    """The sandbox itself failed: not the student's fault, and worth another try."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use."""
+
+    cell_seconds: int = 30
+    notebook_seconds: int = 300
+    memory_mb: int = 2000
+    processes: int = 64
+    file_mb: int = 16
+    output_mb: int = 4
+    scratch_mb: int = 64
+
+    def for_kernel(self, contained: bool) -> dict[str, int]:
+        """Return the limits in the units of the operating system."""
+        return {
+            "memory": self.memory_mb << 20,
+            "cpu": self.notebook_seconds,
+            "processes": self.processes,
+            "file": self.file_mb << 20,
+            "contained": int(contained),
+        }
+
+
+def bubblewrap() -> str | None:
+    """Return the path of a bubblewrap that works here, or None."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return None
+    trial = [program, "--ro-bind", "/", "/", "--unshare-all", "--proc", "/proc", "true"]
+    done = subprocess.run(trial, capture_output=True, timeout=60)
+    return program if done.returncode == 0 else None
+
+
+def require(unsandboxed: bool) -> bool:
+    """Return whether submissions will be contained.
+
+    Raises:
+        CourseError: if they cannot be, and nobody agreed to go without.
+    """
+    if not hasattr(os, "fork"):
+        raise CourseError("grading needs Linux or macOS (on Windows: WSL 2)")
+    if unsandboxed:
+        return False
+    if bubblewrap() is None:
+        raise CourseError(
+            "Grading runs the code of students, and there is no sandbox here:\n"
+            "  bubblewrap (bwrap) is missing, or may not create namespaces.\n"
+            "  Debian, Ubuntu: sudo apt install bubblewrap\n"
+            "  Fedora: sudo dnf install bubblewrap\n"
+            "With --unsandboxed it runs with resource limits only: it reaches the\n"
+            "files and the network that you reach. Do that on a machine you can lose."
+        )
+    return True
+
+
+class Sandbox:
+    """A warm process to fork kernels from, in a bubblewrap or (not contained) bare."""
+
+    def __init__(self, *, contained: bool = True, scratch_mb: int = 64) -> None:
+        self.contained = contained
+        self._info: int | None = None
+        self._folder = None
+        if contained:
+            self.scratch = "/scratch"
+        else:
+            self._folder = tempfile.TemporaryDirectory(prefix="odenets-scratch-")
+            self.scratch = self._folder.name
+        self._log = tempfile.TemporaryFile()
+        try:
+            self._start(scratch_mb)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, scratch_mb: int) -> None:
+        here = Path(__file__).with_name("zygote.py")
+        package = importlib.util.find_spec("odenets").submodule_search_locations[0]
+        package_path = str(Path(package).parent)
+        mode = "contained" if self.contained else "bare"
+        inside = "/odenets/zygote.py" if self.contained else str(here)
+        # -I: neither PYTHON* variables nor the current folder choose what is imported.
+        python = [sys.executable, "-I", inside, self.scratch, mode, package_path]
+        environment = _environment(self.scratch)
+        pass_fds: tuple[int, ...] = ()
+        read = write = -1
+        if self.contained:
+            read, write = os.pipe()
+            pass_fds = (write,)
+            python = [*_bubblewrap_command(here, package, scratch_mb, write), *python]
+        try:
+            self.process = subprocess.Popen(
+                python,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env=environment,
+                cwd="/",
+                pass_fds=pass_fds,
+                start_new_session=True,
+            )
+        finally:
+            if write >= 0:
+                os.close(write)
+        if self.contained:
+            with os.fdopen(read) as info:
+                said = info.read()
+            if not said:
+                raise SandboxError(f"bubblewrap failed: {self._said()}")
+            self._first = int(json.loads(said)["child-pid"])
+            self.root = Path(f"/proc/{self._first}/root")
+        else:
+            self.root = Path("/")
+        self._buffer = b""
+        self.missing = self._answer(START_SECONDS)["missing"]
+
+    # ------------------------------------------------------------------- orders
+
+    @property
+    def outside(self) -> Path:
+        """The scratch folder as it is seen from out here."""
+        return self.root / self.scratch.lstrip("/")
+
+    def ask(self, do: str, **order: Any) -> dict[str, Any]:
+        """Send one order and return the answer.
+
+        Raises:
+            SandboxError: if there is none, or it says that something failed.
+        """
+        line = json.dumps({"do": do, **order}).encode() + b"\n"
+        try:
+            self.process.stdin.write(line)
+            self.process.stdin.flush()
+        except OSError as error:
+            raise SandboxError(f"the sandbox is gone: {error}") from None
+        answer = self._answer(ANSWER_SECONDS)
+        if "error" in answer:
+            raise SandboxError(answer["error"])
+        return answer
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        descriptor = self.process.stdout.fileno()
+        while b"\n" not in self._buffer:
+            rest = deadline - time.monotonic()
+            ready, _, _ = select.select([descriptor], [], [], max(rest, 0))
+            data = os.read(descriptor, 1 << 16) if ready else b""
+            if not data:
+                state = "is gone" if ready else "does not answer"
+                raise SandboxError(f"the sandbox {state}: {self._said()}")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return json.loads(line)
+
+    def _said(self) -> str:
+        self._log.seek(0)
+        return self._log.read()[-2000:].decode(errors="replace")
+
+    def clean(self) -> None:
+        """Kill what the last kernel left behind, and empty the scratch folder."""
+        left = self.ask("clean")
+        if left["left"] or left["alive"]:
+            raise SandboxError(f"the sandbox cannot be cleaned: {left}")
+
+    def alive(self) -> bool:
+        """Whether orders can be given."""
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        """End it, and everything in it."""
+        process = getattr(self, "process", None)
+        if process is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            process.stdout.close()
+        self._log.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def _environment(scratch: str) -> dict[str, str]:
+    """Return all that student code gets to know of the environment."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": scratch,
+        "TMPDIR": scratch,
+        "LANG": "C.UTF-8",
+        "IPYTHONDIR": f"{scratch}/.ipython",
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "MPLCONFIGDIR": f"{scratch}/.matplotlib",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "NBGRADER_EXECUTION": "autograde",
+        "ODENETS_PROGRESS": "off",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def _bubblewrap_command(
+    zygote: Path, package: str, scratch_mb: int, info: int
+) -> list[str]:
+    command = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user"]
+    command += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
+    command += ["--cap-drop", "ALL", "--die-with-parent", "--as-pid-1", "--new-session"]
+    if _knows("--disable-userns"):
+        command += ["--disable-userns"]
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    for path in READ_ONLY:
+        if os.path.islink(path):
+            command += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            command += ["--ro-bind", path, path]
+    for name in ETC:
+        command += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for path in _python_folders():
+        command += ["--ro-bind", path, path]
+    command += ["--ro-bind", package, package]
+    command += ["--ro-bind", str(zygote), "/odenets/zygote.py"]
+    command += ["--size", str(scratch_mb << 20), "--tmpfs", "/scratch"]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/"]
+    return [*command, "--chdir", "/scratch", "--info-fd", str(info), "--"]
+
+
+def _knows(option: str) -> bool:
+    program = shutil.which("bwrap") or "bwrap"
+    shown = subprocess.run([program, "--help"], capture_output=True, text=True)
+    return option in shown.stdout + shown.stderr
+
+
+def _python_folders() -> list[str]:
+    """Return the folders of Python and its packages that /usr does not hold."""
+    wanted = {
+        sys.prefix,
+        sys.base_prefix,
+        str(Path(sys.executable).resolve().parents[1]),
+    }
+    wanted |= {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    chosen: list[str] = []
+    for path in sorted(wanted, key=len):
+        covered = [*READ_ONLY, *chosen]
+        inside = any(path == top or path.startswith(top + "/") for top in covered)
+        if os.path.isdir(path) and not inside:
+            chosen.append(path)
+    return chosen
+
+
+# ---------------------------------------------------------- one for every worker
+
+_mine = threading.local()
+_all: set[Sandbox] = set()
+
+
+def current(*, contained: bool = True, scratch_mb: int = 64) -> Sandbox:
+    """Return the sandbox of this thread; a new one where it is missing or dead."""
+    sandbox = getattr(_mine, "sandbox", None)
+    if sandbox is not None and (
+        not sandbox.alive() or sandbox.contained is not contained
+    ):
+        discard()
+        sandbox = None
+    if sandbox is None:
+        sandbox = _mine.sandbox = Sandbox(contained=contained, scratch_mb=scratch_mb)
+        _all.add(sandbox)
+    return sandbox
+
+
+def discard() -> None:
+    """Close the sandbox of this thread; the next `current` makes a new one."""
+    sandbox = getattr(_mine, "sandbox", None)
+    _mine.sandbox = None
+    if sandbox is not None:
+        _all.discard(sandbox)
+        sandbox.close()
+
+
+def close_all() -> None:
+    """Close the sandboxes of all threads; only when none of them is at work."""
+    while _all:
+        _all.pop().close()
+
+
+def as_dict(limits: Limits) -> dict[str, int]:
+    """Return limits as plain numbers that travel with a task."""
+    return asdict(limits)

@@ -1,0 +1,302 @@
+"""The process that student kernels are forked from, with torch already imported.
+
+It runs alone: inside the sandbox nothing of the autograder exists but this file. Orders
+come as lines of JSON on standard input, answers go to standard output, one for one:
+
+* ``start``: fork a kernel, put it under its limits, answer when its sockets are bound;
+* ``poll``: whether the kernel lives, else how it ended;
+* ``signal``: send the kernel a signal;
+* ``clean``: kill whatever the kernel left behind and empty the scratch folder.
+
+In a sandbox this is process 1 of its own world: what it kills cannot hide, and what it
+forked cannot kill it.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+PRELOAD = [
+    "torch",
+    "torch.func",
+    "numpy",
+    "matplotlib.pyplot",
+    "sklearn.datasets",
+    "ipykernel.kernelapp",
+    "ipykernel.ipkernel",
+    "ipykernel.zmqshell",
+    "odenets.check",
+    "odenets.data.toy",
+    "odenets.data.images",
+    "odenets.data.video",
+    "odenets.plots",
+    "odenets.scale",
+    "odenets.solvers",
+    "odenets.adjoint",
+    "odenets.training",
+]
+WATCH_SECONDS = 0.1
+START_SECONDS = 30.0
+PR_SET_DUMPABLE = 4
+
+
+def set_dumpable(allowed: bool) -> None:
+    """Allow or forbid others of the same user to read this process's memory."""
+    with contextlib.suppress(OSError, AttributeError):  # only Linux knows it
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, int(allowed), 0, 0, 0)
+
+
+class Zygote:
+    """Holds one kernel at a time."""
+
+    def __init__(self, scratch: Path, contained: bool) -> None:
+        self.scratch = scratch
+        self.contained = contained
+        self.kernel: int | None = None
+        self.exit: int | None = None
+        self.why = ""
+        self.limits: dict[str, int] = {}
+        self.base_memory = self._private_bytes("self")
+
+    def serve(self) -> None:
+        """Answer orders until standard input closes."""
+        buffer = b""
+        while True:
+            busy = self.kernel is not None and self.exit is None
+            ready, _, _ = select.select([0], [], [], WATCH_SECONDS if busy else None)
+            self._reap()
+            if busy:
+                self._watch()
+            if not ready:
+                continue
+            data = os.read(0, 1 << 16)
+            if not data:
+                self._kill_all()
+                return
+            *lines, buffer = (buffer + data).split(b"\n")
+            for line in lines:
+                order = json.loads(line)
+                try:
+                    answer = getattr(self, "do_" + order.pop("do"))(**order)
+                except Exception as error:
+                    answer = {"error": f"{type(error).__name__}: {error}"}
+                os.write(1, json.dumps(answer).encode() + b"\n")
+
+    # ------------------------------------------------------------------- orders
+
+    def do_start(
+        self, connection: dict, environment: dict[str, str], limits: dict[str, int]
+    ) -> dict:
+        if self.kernel is not None and self.exit is None:
+            raise RuntimeError("a kernel is running already")
+        self.limits, self.exit, self.why = limits, None, ""
+        read, write = os.pipe()
+        self.kernel = os.fork()
+        if self.kernel == 0:
+            try:
+                os.close(read)
+                become_kernel(self.scratch, connection, environment, limits, write)
+            finally:
+                os._exit(1)
+        os.close(write)
+        ready, _, _ = select.select([read], [], [], START_SECONDS)
+        said = os.read(read, 2000) if ready else b"no sign of life"
+        os.close(read)
+        if said != b"ready":
+            self._kill_all()
+            return {"error": said.decode(errors="replace") or "the kernel ended"}
+        return {"pid": self.kernel}
+
+    def do_poll(self) -> dict:
+        return {"exit": self.exit, "why": self.why}
+
+    def do_signal(self, number: int) -> dict:
+        if self.kernel is not None and self.exit is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.kernel, number)
+        return {}
+
+    def do_clean(self) -> dict:
+        self._kill_all()
+        self.kernel = None
+        for path in self.scratch.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, onerror=_force)
+            else:
+                path.unlink()
+        left = [path.name for path in self.scratch.iterdir()]
+        alive = self._others()
+        return {"left": left, "alive": alive}
+
+    # ------------------------------------------------------------------- watching
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                if pid == self.kernel:
+                    self.exit = os.waitstatus_to_exitcode(status)
+
+    def _watch(self) -> None:
+        """Kill a kernel that has too many processes, or too much memory in them all."""
+        others = self._others()
+        if len(others) > self.limits.get("processes", 64):
+            self._kill_all(f"more than {self.limits['processes']} processes")
+            return
+        most = self.limits.get("memory", 0)
+        used = sum(self._private_bytes(str(pid)) - self.base_memory for pid in others)
+        if most and used > most:
+            self._kill_all(f"more than {most >> 20} MB of memory")
+
+    def _others(self) -> list[int]:
+        """Return the processes besides this one, where they are all ours."""
+        if not self.contained:
+            return [self.kernel] if self.kernel and self.exit is None else []
+        mine = os.getpid()
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return [pid for pid in pids if pid != mine and _alive(pid)]
+
+    def _kill_all(self, why: str = "") -> None:
+        deadline = time.monotonic() + 10
+        while self._others() and time.monotonic() < deadline:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if self.contained:
+                    os.kill(-1, signal.SIGKILL)  # all but this one: it is process 1
+                else:
+                    os.killpg(self.kernel, signal.SIGKILL)
+            time.sleep(0.005)
+            self._reap()
+        self.why = self.why or why
+
+    @staticmethod
+    def _private_bytes(pid: str) -> int:
+        try:
+            with open(f"/proc/{pid}/statm") as file:
+                _, resident, shared, *_ = (int(n) for n in file.read().split())
+        except (OSError, ValueError):
+            return 0
+        return (resident - shared) * resource.getpagesize()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False
+
+
+def _force(function, path, _) -> None:
+    """Delete what a student made undeletable: our user owns it all."""
+    with contextlib.suppress(OSError):
+        os.chmod(os.path.dirname(path), 0o700)
+        os.chmod(path, 0o700)
+        function(path)
+
+
+# ---------------------------------------------------------------- the forked side
+
+
+def become_kernel(
+    scratch: Path,
+    connection: dict,
+    environment: dict[str, str],
+    limits: dict[str, int],
+    ready: int,
+) -> None:
+    """Turn this fork into an IPython kernel; it returns when the kernel ends."""
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):  # the orders are not for the student
+            os.dup2(null, descriptor)
+        set_dumpable(True)
+        work = scratch / "work"
+        work.mkdir(exist_ok=True)
+        os.chdir(work)
+        os.environ.update(environment)
+        limit_resources(limits)
+        for stream in ("stdin", "stdout", "stderr"):
+            setattr(sys, stream, open(os.devnull, "r" if stream == "stdin" else "w"))
+        app = kernel_app(connection)
+    except BaseException as error:
+        os.write(ready, f"{type(error).__name__}: {error}".encode()[:2000])
+        raise
+    os.write(ready, b"ready")
+    os.close(ready)
+    app.start()
+
+
+def limit_resources(limits: dict[str, int]) -> None:
+    """Put this process and all that it forks under hard limits."""
+
+    def limit(name: str, value: int | None) -> None:
+        number = getattr(resource, name, None)
+        if number is None or not value:
+            return
+        hard = resource.getrlimit(number)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(number, (value, value))
+
+    # What is mapped already (the libraries of torch, mostly) is not the student's.
+    mapped = 0
+    with contextlib.suppress(OSError), open("/proc/self/statm") as file:
+        mapped = int(file.read().split()[0]) * resource.getpagesize()
+    if mapped and limits.get("memory"):
+        limit("RLIMIT_AS", mapped + limits["memory"])
+    limit("RLIMIT_CPU", limits.get("cpu"))
+    limit("RLIMIT_FSIZE", limits.get("file"))
+    limit("RLIMIT_NPROC", limits.get("processes") if limits.get("contained") else None)
+    limit("RLIMIT_NOFILE", 512)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def kernel_app(connection: dict):
+    """Return an IPython kernel whose sockets are bound as `connection` says."""
+    from ipykernel.kernelapp import IPKernelApp
+    from traitlets.config import Config
+
+    config = Config()
+    config.IPKernelApp.capture_fd_output = False
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    config.Session.key = connection.pop("key").encode()
+    config.Session.signature_scheme = connection.pop("signature_scheme")
+    app = IPKernelApp.instance(
+        config=config, connection_file=f"{connection['ip']}.json", **connection
+    )
+    app.initialize([])
+    return app
+
+
+def main() -> None:
+    """Import everything once, say so, and serve."""
+    scratch, contained, *path = sys.argv[1:]
+    sys.path[:0] = path
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", "/odenets")]
+    sys.argv[:] = ["kernel"]
+    set_dumpable(False)
+    missing = []
+    for name in PRELOAD:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            missing.append(f"{name}: {error}")
+    os.write(1, json.dumps({"ready": os.getpid(), "missing": missing}).encode() + b"\n")
+    Zygote(Path(scratch), contained == "contained").serve()
+
+
+if __name__ == "__main__":
+    main()
