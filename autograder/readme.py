@@ -1,0 +1,65 @@
+"""The README's table of notebooks, made from their title cells and the one address.
+
+`python -m autograder.readme` writes it between the two marks in README.md;
+`python -m autograder.readme --check` says whether it is up to date.
+"""
+
+import re
+import sys
+
+import jupytext
+
+from .layout import Course, find_course
+
+BEGIN, END = "<!-- notebooks: begin -->", "<!-- notebooks: end -->"
+
+
+def row(course: Course, name: str) -> str:
+    """Return the line of one notebook: question, minutes, points, status, link."""
+    title = jupytext.read(course.source(name)).cells[0].source
+    heading = re.match(r"# \d\d - (.+)", title)[1]
+    question = re.search(r"\*\*The question\.\*\*(.+?)\n\n", title, re.DOTALL)[1]
+    minutes = re.search(r"\*\*Time\*\* about (\d+)", title)[1]
+    points = re.search(r"\*\*points\*\* ([\d.]+)", title)[1]
+    path = f"course/{name}/{name}.ipynb"
+    released = course.release(name).exists()
+    link = colab(course, path) if released else ""
+    shown = f"[{heading}]({path})" if released else heading
+    return (
+        f"| {name[:2]} | {shown} | {' '.join(question.split())} | {minutes} | {points} "
+        f"| {'ready' if released else 'in the making'} | {link} |"
+    )
+
+
+def colab(course: Course, path: str) -> str:
+    """Return the link that opens a notebook of the repository in Colab."""
+    place = course.repository.removeprefix("https://github.com/")
+    return f"[Open in Colab](https://colab.research.google.com/github/{place}/blob/main/{path})"
+
+
+def stamped(course: Course, text: str) -> str:
+    """Return the README with its table made anew."""
+    head = ["| | notebook | question | min | points | status | |", "|---" * 7 + "|"]
+    rows = [row(course, name) for name in course.notebooks()]
+    table = "\n".join([BEGIN, *head, *rows, END])
+    made, count = re.subn(f"{BEGIN}.*{END}", lambda _: table, text, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"README.md needs the marks {BEGIN} and {END}, once")
+    return made
+
+
+def main() -> int:
+    """Write the table, or with `--check` compare it."""
+    course = find_course()
+    path = course.root / "README.md"
+    text = path.read_text(encoding="utf-8")
+    made = stamped(course, text)
+    if "--check" in sys.argv[1:]:
+        print("README:", "in order" if made == text else "run `make release`")
+        return int(made != text)
+    path.write_text(made, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
