@@ -7,6 +7,7 @@ command of it see the same class. Only one process writes: the one that grades.
 import contextlib
 import json
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
 )
 from nbgrader.utils import parse_utc
+from sqlalchemy.exc import SAWarning
 
 from . import pairs, release
 from .layout import Course, CourseError, tools_on_path, write_atomically
@@ -102,7 +104,7 @@ class Classroom:
         """Open the gradebook; it is created where there is none."""
         tools_on_path()
         self.root.mkdir(parents=True, exist_ok=True)
-        with Gradebook(self.url, COURSE_ID) as book:
+        with _quiet(), Gradebook(self.url, COURSE_ID) as book:
             yield book
 
     def enter_assignment(self, course: Course, name: str) -> None:
@@ -148,7 +150,7 @@ class Classroom:
         place = {"student": student, "assignment": name, "notebook": name}
         resources = {"nbgrader": {**place, "db_url": self.url}}
         config = release.load_config(course)
-        with release.capture_log("nbgrader.record") as log:
+        with _quiet(), release.capture_log("nbgrader.record") as log:
             for kind in (CheckCellMetadata, SaveAutoGrades, AssignLatePenalties):
                 step = kind(config=config)
                 step.log = log.logger
@@ -189,6 +191,14 @@ class Classroom:
             return []
         with self.gradebook() as book:
             return sorted(student.id for student in book.students)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what SQLAlchemy has to say about nbgrader's way of using it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)
+        yield
 
 
 def _decisions(submission: Any) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,8 @@ def with_a_class(course: Course) -> list[str]:
 def run(course: Course, folder: Path, names: list[str], unsandboxed: bool) -> int:
     """Execute, release and grade `names` below `folder`; return an exit status."""
     sandbox.require(unsandboxed)
+    if folder.resolve() == course.autograder:
+        raise CourseError("the sample class never goes where a real class is")
     room = Classroom(folder)
     for name in names:
         print(f"1. Execute the solution of {name}.", flush=True)

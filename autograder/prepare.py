@@ -53,8 +53,13 @@ class Graded:
         return bool(self.nbgrader["grade"] and not self.nbgrader["solution"])
 
     @property
+    def is_task(self) -> bool:
+        return bool(self.nbgrader.get("task"))
+
+    @property
     def is_manual(self) -> bool:
-        return bool(self.nbgrader["grade"] and self.nbgrader["solution"])
+        """Whether a person grades it: a written answer, or a task with its scheme."""
+        return self.is_task or bool(self.nbgrader["grade"] and self.is_answer)
 
     @property
     def is_answer(self) -> bool:
@@ -219,13 +224,14 @@ def restore(asked: Assignment, came: NotebookNode) -> Submission:
                 notes.append(f"{name}: the answer cell was deleted")
                 continue
             if not (target.is_test or target.is_manual):
-                continue
+                continue  # a text that was only locked
             notes.append(f"{name}: the cell was deleted, and is put back")
             at = _where_it_belongs(came, list(graded)[:index])
             came.cells.insert(at, nbformat.v4.new_code_cell(""))
         old = came.cells[at]
-        if target.is_test and old.source.strip() not in (target.visible.strip(), ""):
-            notes.append(f"{name}: the test was changed, and is put back")
+        same = old.source.strip() in (target.visible.strip(), "")
+        if not target.is_answer and not same:
+            notes.append(f"{name}: the cell was changed, and is put back")
         if target.is_answer and old.cell_type != target.cell_type:
             notes.append(f"{name}: the type of the cell was changed, and is put back")
         came.cells[at] = _as_asked(target, old)
@@ -301,12 +307,10 @@ def codes(
     if all_cells:
         return cells
     needed = set(range(len(cells))) - given
-    dynamic = any(
-        _is_dynamic(cells[i][1].source) for i in needed if not cells[i][1].test
-    )
-    if dynamic:
-        return cells
     names = {i: Names.of(code.source) for i, (_, code) in enumerate(cells)}
+    own = [names[i].used for i in needed - {0} if not cells[i][1].test]
+    if any(_DYNAMIC.fullmatch(name) for used in own for name in used):
+        return cells
     wanted = set().union(*(names[i].used for i in needed))
     while True:
         more = {i for i in given - needed if names[i].bound & wanted}
@@ -317,14 +321,8 @@ def codes(
     return [cells[i] for i in sorted(needed)]
 
 
-_DYNAMIC = re.compile(
-    r"\b(exec|eval|globals|locals|vars|get_ipython|In|Out|_i?\d+|_i+)\b"
-)
-
-
-def _is_dynamic(source: str) -> bool:
-    """Whether code may reach names in ways that cannot be read off it."""
-    return bool(_DYNAMIC.search(source))
+# Code that uses one of these may reach names in ways that cannot be read off it.
+_DYNAMIC = re.compile("exec|eval|globals|locals|vars|get_ipython|In|Out|_i*|_i?\\d+")
 
 
 @dataclass(frozen=True)

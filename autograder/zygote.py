@@ -55,6 +55,21 @@ def set_dumpable(allowed: bool) -> None:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, int(allowed), 0, 0, 0)
 
 
+def warm_up() -> None:
+    """Use what loads its parts at first use, before anyone waits for it."""
+    import io
+
+    import torch
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    torch.func.grad(lambda x: (x @ x).sum())(torch.ones(2, 2))
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    figure.add_subplot().plot([0, 1], label="$h$")
+    figure.savefig(io.BytesIO(), format="png")
+
+
 class Zygote:
     """Holds one kernel at a time."""
 
@@ -294,6 +309,8 @@ def main() -> None:
             importlib.import_module(name)
         except ImportError as error:
             missing.append(f"{name}: {error}")
+    with contextlib.suppress(Exception):
+        warm_up()
     os.write(1, json.dumps({"ready": os.getpid(), "missing": missing}).encode() + b"\n")
     Zygote(Path(scratch), contained == "contained").serve()
 
