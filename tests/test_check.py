@@ -94,6 +94,12 @@ class TestOtherKinds:
         assert earned("equal", 1, True) == 0
         assert earned("equal", "a", "b") == 0
 
+    def test_equal_tells_where_lists_first_differ(self, capsys):
+        earned("equal", [0, 1, 1, 3], [0, 1, 2, 3])
+        assert "first difference at [2]: 1 instead of 2" in shown(capsys)
+        earned("equal", [0, 1], [0, 1, 2])
+        assert "2 values instead of 3" in shown(capsys)
+
     @pytest.mark.parametrize(
         ("kind", "bounds", "good", "bad"),
         [

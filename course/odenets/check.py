@@ -317,7 +317,16 @@ def _close_arrays(
 
 
 def _equal(observed: Any, expected: Any, _: Mapping[str, Any]) -> str | None:
-    return None if _same_plain(observed, expected) else ""
+    """Return None where the two are the same, else where they first differ."""
+    if _same_plain(observed, expected):
+        return None
+    if not isinstance(observed, list) or not isinstance(expected, list):
+        return ""
+    if len(observed) != len(expected):
+        return f"there are {len(observed)} values instead of {len(expected)}"
+    pairs = enumerate(zip(observed, expected))
+    i, (one, other) = next(p for p in pairs if not _same_plain(*p[1]))
+    return f"first difference at [{i}]: {brief(one)} instead of {brief(other)}"
 
 
 def _same_plain(one: Any, other: Any) -> bool:
@@ -458,8 +467,8 @@ def brief(value: Any) -> str:
         more = ", ..." if value.size > 6 else ""
         return f"[{shown}{more}]  shape {value.shape}, {value.dtype}"
     if isinstance(value, list):
-        shown = ", ".join(brief(item) for item in value[:4])
-        return f"({shown}{', ...' if len(value) > 4 else ''})"
+        shown = ", ".join(brief(item) for item in value[:8])
+        return f"({shown}{', ...' if len(value) > 8 else ''})"
     if isinstance(value, dict):
         shown = ", ".join(
             f"{key}: {brief(item)}" for key, item in list(value.items())[:6]
