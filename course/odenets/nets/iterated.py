@@ -99,6 +99,11 @@ class IteratedNet(_Iterated):
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, not {kernel_size}")
         self.lift = nn.Conv2d(1, channels, 1)
+        with torch.no_grad():
+            # Images are not negative: w < 0 with b < 0 would make a channel that is
+            # dark for every image and never learns. Start with copies of the image.
+            self.lift.weight.abs_()
+            self.lift.bias.zero_()
         self.recurrent = nn.Conv2d(
             channels, channels, kernel_size, padding=kernel_size // 2
         )
@@ -231,39 +236,53 @@ def fixed_point(
     return a, residuals
 
 
+def power_start(conv: nn.Conv2d, size: int) -> Tensor:
+    """Return a fixed random unit image `(1, in_channels, size, size)` to start from."""
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(1, conv.in_channels, size, size, generator=generator)
+    return (v / v.norm()).to(conv.weight)
+
+
+def power_step(conv: nn.Conv2d, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Apply `W^T W` to a unit image: return `|W v|` and the next unit image.
+
+    `W` is the convolution with the zero padding that the layer has, without its bias.
+    """
+    weight = conv.weight.detach()
+    image = F.conv2d(v, weight, padding=conv.padding)
+    back = F.conv_transpose2d(image, weight, padding=conv.padding)
+    return image.norm(), back / back.norm().clamp(min=torch.finfo(back.dtype).tiny)
+
+
 def operator_norm(conv: nn.Conv2d, size: int, n_iter: int = 100) -> float:
     """Return the largest stretch of a convolution on `size` x `size` images.
 
-    Power iteration on `W^T W`, with the padding that the layer has; the bias plays no
-    part. It approaches the norm from below.
+    Power iteration, which approaches the norm from below.
     """
-    start = torch.Generator().manual_seed(0)
-    weight = conv.weight.detach()
-    v = torch.randn(1, conv.in_channels, size, size, generator=start).to(weight)
-    v, norm = v / v.norm(), 0.0
+    v, norm = power_start(conv, size), torch.zeros(())
     for _ in range(n_iter):
-        image = F.conv2d(v, weight, padding=conv.padding)
-        norm = image.norm().item()
-        if norm == 0:
-            return 0.0
-        v = F.conv_transpose2d(image, weight, padding=conv.padding)
-        v = v / v.norm()
-    return norm
+        norm, v = power_step(conv, v)
+    return norm.item()
 
 
 # ----------------------------------------------------------------- the competitors
 
 
-def cnn(hidden: int = 1024, image_size: int = 28, n_classes: int = 10) -> nn.Module:
-    """Return the seed's baseline: two convolutions with pooling, then the same head."""
+def cnn(
+    hidden: int = 1024, image_size: int = 28, n_classes: int = 10, filters: int = 32
+) -> nn.Module:
+    """Return the seed's baseline: two convolutions with pooling, then the same head.
+
+    The first convolution has `filters` channels, the second one twice as many.
+    """
     return nn.Sequential(
-        nn.Conv2d(1, 32, 5, padding=2),
+        nn.Conv2d(1, filters, 5, padding=2),
         nn.ReLU(),
         nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 5, padding=2),
+        nn.Conv2d(filters, 2 * filters, 5, padding=2),
         nn.ReLU(),
         nn.MaxPool2d(2),
-        dense_head(64 * (image_size // 4) ** 2, hidden, n_classes),
+        dense_head(2 * filters * (image_size // 4) ** 2, hidden, n_classes),
     )
 
 

@@ -1,0 +1,651 @@
+"""The experiments of notebook 02: iterated networks, tied and untied, and competitors.
+
+    python -m odenets.studies.iterated --dataset mnist --out results
+    python -m odenets.studies.iterated --dataset mnist --out results --only time
+
+Each training is one line in `results/iterated-mnist.jsonl`, written when it is done;
+`results/iterated-mnist.csv` is the same as a table. Started again with the same `--out`
+the command goes on with the trainings that are missing.
+"""
+
+import argparse
+import contextlib
+import csv
+import functools
+import itertools
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from odenets import training
+from odenets.data import images
+from odenets.data.images import ImageData, Labelled
+from odenets.nets import iterated
+
+Row = dict
+
+ITERATIONS = (0, 1, 2, 5, 10, 20)
+CHANNELS = (1, 2, 5, 10, 20)
+DEPLOYED = (0, 1, 2, 3, 5, 7, 10, 15, 20, 40)
+"""Numbers of iterations at which a trained tied net is tested."""
+
+SEED_TABLE = {
+    "iterations": {
+        0: (0.9380, 235.8),
+        1: (0.9721, 355.8),
+        2: (0.9791, 472.5),
+        5: (0.9815, 824.4),
+        10: (0.9860, 1414.2),
+        20: (0.9855, 2591.5),
+    },
+    "channels": {
+        1: (0.9749, 403.0),
+        2: (0.9798, 495.5),
+        5: (0.9835, 824.7),
+        10: (0.9858, 1259.5),
+        20: (0.9850, 2182.1),
+    },
+    "cnn": (0.9677, 650.2),
+}
+"""The original's single runs on MNIST: accuracy and training time in seconds."""
+
+# ------------------------------------------------------------------- what to train
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How all nets of a study are trained: Adam, one learning rate cycle."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    kernel_size: int = 5
+    hidden: int = 1024
+    filters: int = 32  # of the CNN
+
+
+RECIPES = {
+    "digits": Recipe(
+        epochs=6, batch_size=64, lr=1e-2, kernel_size=3, hidden=128, filters=8
+    ),
+    "mnist": Recipe(epochs=4, batch_size=256, lr=2e-3),
+}
+"""The small digits in their own 8 x 8 pixels, and MNIST at the original's sizes."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Args:
+        net: `iterated`, `untied`, `dense`, `cnn` (the original's baseline),
+            `cnn_equal` (the same with the size of the iterated net) or `mlp`.
+        channels, iterations: of the iterated net; the others are as large as it is.
+        seed: of the weights, the order of the images and the dropout.
+        any_depth: train each batch with a random depth from 1 to `iterations`.
+        max_norm: keep the operator norm of the recurrent layer below this; 0 does not.
+        moved: turn, scale and shift every image at random, also the test images.
+    """
+
+    net: str = "iterated"
+    channels: int = 5
+    iterations: int = 10
+    seed: int = 0
+    any_depth: bool = False
+    max_norm: float = 0.0
+    moved: bool = False
+
+
+def iteration_jobs(iterations: Iterable[int] = ITERATIONS) -> list[Job]:
+    """Five channels, as many iterations as given."""
+    return [Job(iterations=k) for k in iterations]
+
+
+def channel_jobs(channels: Iterable[int] = CHANNELS) -> list[Job]:
+    """Five iterations, as many channels as given."""
+    return [Job(channels=c, iterations=5) for c in channels]
+
+
+def untied_jobs(iterations: Iterable[int] = (2, 5, 10, 20)) -> list[Job]:
+    """A layer of its own for every iteration."""
+    return [Job("untied", iterations=k) for k in iterations]
+
+
+def depth_free_jobs(iterations: int = 10) -> list[Job]:
+    """Two ways to train a net for many depths: draw the depth, or contract."""
+    return [
+        Job(iterations=iterations, any_depth=True),
+        Job(iterations=iterations, max_norm=0.9),
+    ]
+
+
+def competitor_jobs(iterations: int = 10) -> list[Job]:
+    """The original's baseline, a CNN and an MLP as large as the iterated net."""
+    return [Job(net, iterations=iterations) for net in ("cnn", "cnn_equal", "mlp")]
+
+
+def dense_jobs(iterations: Iterable[int] = (0, 1, 2, 5, 10, 20)) -> list[Job]:
+    """The fully connected version, as large as the iterated net."""
+    return [Job("dense", iterations=k) for k in iterations]
+
+
+def diverse_jobs(iterations: int = 10) -> list[Job]:
+    """The nets on images that are turned, scaled and shifted."""
+    nets = ("iterated", "untied", "cnn_equal", "mlp")
+    return [Job(iterations=0, moved=True)] + [
+        Job(net, iterations=iterations, moved=True) for net in nets
+    ]
+
+
+def all_jobs() -> list[Job]:
+    """Return the jobs of all questions, each once."""
+    jobs = iteration_jobs() + channel_jobs() + untied_jobs() + depth_free_jobs()
+    jobs += competitor_jobs() + dense_jobs() + diverse_jobs()
+    return list(dict.fromkeys(jobs))
+
+
+def with_seeds(jobs: Iterable[Job], seeds: Iterable[int]) -> list[Job]:
+    """Repeat the jobs with every seed."""
+    seeds = list(seeds)
+    return [replace(job, seed=seed) for job in jobs for seed in seeds]
+
+
+# ------------------------------------------------------------------------ the data
+
+
+def load(dataset: str) -> ImageData:
+    """Return `digits` in their own 8 x 8 pixels, or any set of one colour by name."""
+    return images.digits(8) if dataset == "digits" else images.load(dataset)
+
+
+def moved(part: Labelled, generator: torch.Generator) -> Labelled:
+    """Turn every image by up to 30 degrees, scale it by 0.8 to 1.2 and shift it by up
+    to a tenth of its width; bilinear interpolation, black outside.
+    """
+    n = len(part.images)
+    draw = 2 * torch.rand(4, n, generator=generator) - 1
+    angle, scale = torch.pi / 6 * draw[0], 1 + 0.2 * draw[1]
+    maps = torch.zeros(n, 2, 3)
+    maps[:, 0, 0], maps[:, 0, 1] = angle.cos() / scale, -angle.sin() / scale
+    maps[:, 1, 0], maps[:, 1, 1] = angle.sin() / scale, angle.cos() / scale
+    maps[:, :, 2] = 0.2 * draw[2:].T  # the grid goes from -1 to 1
+    pieces = [
+        F.grid_sample(
+            pictures,
+            F.affine_grid(rows, pictures.shape, align_corners=False),
+            align_corners=False,
+        )
+        for pictures, rows in zip(part.images.split(5000), maps.split(5000))
+    ]
+    return Labelled(torch.cat(pieces), part.labels)
+
+
+class Batches:
+    """Shuffled batches of tensors that lie on the device already: no copies, no wait.
+
+    Args:
+        part: images and labels.
+        batch_size: images per batch; the last batch may be smaller.
+        generator: draws the order, anew at every pass.
+    """
+
+    def __init__(self, part: Labelled, batch_size: int, generator: torch.Generator):
+        self.part, self.batch_size, self.generator = part, batch_size, generator
+
+    def __len__(self) -> int:
+        return -(-len(self.part.images) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.part.images), generator=self.generator)
+        for rows in order.to(self.part.images.device).split(self.batch_size):
+            yield self.part.images[rows], self.part.labels[rows]
+
+
+# --------------------------------------------------------------------- one training
+
+
+def build(job: Job, recipe: Recipe, image_size: int) -> nn.Module:
+    """Return the untrained net of a job; every net is as large as the iterated one.
+
+    The untied net starts from the iterated one's weights, the same in all layers.
+    """
+    tied = iterated.IteratedNet(
+        job.channels, recipe.kernel_size, image_size, recipe.hidden
+    )
+    size = {"image_size": image_size}
+    if job.net == "iterated":
+        return tied
+    if job.net == "untied":
+        return iterated.untie(tied, job.iterations)
+    if job.net == "cnn":
+        return iterated.cnn(recipe.hidden, filters=recipe.filters, **size)
+    kinds = {
+        "dense": functools.partial(
+            iterated.DenseIteratedNet, hidden=recipe.hidden, **size
+        ),
+        "cnn_equal": functools.partial(iterated.cnn, filters=recipe.filters, **size),
+        "mlp": functools.partial(iterated.mlp, **size),
+    }
+    return iterated.of_equal_size(kinds[job.net], iterated.count(tied))
+
+
+class AtDepth(nn.Module):
+    """A net at a number of iterations, to be called with images alone.
+
+    Args:
+        net: called as `net(x, iterations)`, or as `net(x)` where it has no iterations.
+        iterations: their number.
+        any_depth: draw it from 1 to `iterations` at every call in train mode.
+    """
+
+    def __init__(self, net: nn.Module, iterations: int, any_depth: bool = False):
+        super().__init__()
+        self.net, self.iterations, self.any_depth = net, iterations, any_depth
+
+    def forward(self, x: Tensor) -> Tensor:
+        if isinstance(self.net, nn.Sequential):
+            return self.net(x)
+        k = self.iterations
+        if self.any_depth and self.training:
+            k = int(torch.randint(1, k + 1, ()))
+        return self.net(x, k)
+
+
+def keep_below(conv: nn.Conv2d, max_norm: float, size: int) -> Callable[..., None]:
+    """Return a function that scales `conv` down to the operator norm `max_norm`.
+
+    Call it after every step of the optimiser: two steps of power iteration follow the
+    norm of weights that change slowly.
+    """
+    v = iterated.power_start(conv, size)
+
+    def project(*_: object) -> None:
+        nonlocal v
+        with torch.no_grad():
+            for _step in range(2):
+                norm, v = iterated.power_step(conv, v)
+            conv.weight.mul_((max_norm / norm.clamp(min=1e-12)).clamp(max=1.0))
+
+    return project
+
+
+def train(
+    job: Job, data: ImageData, recipe: Recipe, device: torch.device | str = "cpu"
+) -> tuple[nn.Module, float]:
+    """Train one net; return it in eval mode, and the time in seconds.
+
+    Args:
+        job, recipe: what and how.   data: images and labels, on `device` already.
+    """
+    training.set_seed(job.seed)
+    size = data.train.images.shape[-1]
+    start = time.perf_counter()
+    net = build(job, recipe, size).to(device)
+    if torch.device(device).type == "cpu":  # a third faster with few channels
+        net = net.to(memory_format=torch.channels_last)
+    order = torch.Generator().manual_seed(job.seed)
+    batches = Batches(data.train, recipe.batch_size, order)
+    optimizer = torch.optim.Adam(net.parameters(), recipe.lr)
+    steps = recipe.epochs * len(batches)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.lr, total_steps=max(steps, 2), pct_start=0.2
+    )
+    optimizer.register_step_post_hook(lambda *_: cycle.step())
+    if job.max_norm:
+        optimizer.register_step_post_hook(keep_below(net.recurrent, job.max_norm, size))
+    training.fit(
+        AtDepth(net, job.iterations, job.any_depth),
+        batches,
+        F.cross_entropy,
+        optimizer,
+        recipe.epochs,
+        desc=f"{job.net}, {job.channels} channels, {job.iterations} iterations",
+    )
+    return net.eval(), time.perf_counter() - start
+
+
+def in_order(part: Labelled, batch_size: int = 500) -> list[tuple[Tensor, Tensor]]:
+    """Return the batches to test on."""
+    return list(zip(part.images.split(batch_size), part.labels.split(batch_size)))
+
+
+def iteration_study(
+    model: nn.Module, loader: Iterable, iterations: Iterable[int]
+) -> dict[int, float]:
+    """Return the accuracy of `model(x, k)` for every number `k` of test iterations.
+
+    The model is in eval mode meanwhile; the mode of every module is restored.
+    """
+    return {k: training.accuracy(AtDepth(model, k), loader) for k in iterations}
+
+
+def decay(net: nn.Module, x: Tensor, iterations: int = 40) -> list[float]:
+    """Return the residuals `|a_{k+1} - a_k| / |a_k|` of a tied net."""
+    with training.evaluating(net):
+        stages = list(net.features(x, iterations))
+    return [((b - a).norm() / a.norm()).item() for a, b in itertools.pairwise(stages)]
+
+
+def examine(job: Job, net: nn.Module, data: ImageData) -> Row:
+    """Return what the notebook asks of a trained net."""
+    batches = in_order(data.test)
+    model = AtDepth(net, job.iterations)
+
+    def loss(scores: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(scores, labels, reduction="none").cpu()
+
+    row = {
+        "accuracy": training.accuracy(model, batches),
+        "loss": training.evaluate(model, batches, loss),
+        "parameters": iterated.count(net),
+    }
+    if isinstance(net, iterated.IteratedNet):
+        row["recurrent_parameters"] = iterated.parameter_budget(net)["recurrent"]
+        size = data.test.images.shape[-1]
+        row["norm"] = iterated.operator_norm(net.recurrent, size)
+    if hasattr(net, "recurrent"):
+        row["deployed"] = {
+            str(k): accuracy
+            for k, accuracy in iteration_study(net, batches, DEPLOYED).items()
+        }
+        row["residuals"] = decay(net, data.test.images[:200])
+    return row
+
+
+# ----------------------------------------------------------------------- the study
+
+
+def machine(device: torch.device | str) -> str:
+    """Name the hardware in words."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def key(row: Row) -> str:
+    """What a training is: two rows with the same key hold the same experiment."""
+    names = (*Job.__dataclass_fields__, *Recipe.__dataclass_fields__, "dataset")
+    return json.dumps([row[name] for name in names])
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the finished trainings of a results file; a line cut off is left out."""
+    rows: dict[str, Row] = {}
+    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            row = json.loads(line)
+            rows[key(row)] = row
+    return list(rows.values())
+
+
+def _append(path: Path, row: Row) -> None:
+    """Append a line in one write; it begins with a line break, so that one that a
+    crash cut off stays alone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps(row))
+
+
+@functools.lru_cache(maxsize=2)
+def _data(dataset: str, device: str, is_moved: bool) -> ImageData:
+    data = load(dataset)
+    if is_moved:
+        generator = torch.Generator().manual_seed(0)
+        data = ImageData(*(moved(part, generator) for part in data))
+    return ImageData(
+        *(Labelled(part.images.to(device), part.labels.to(device)) for part in data)
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _warm_up(device: str) -> None:
+    """Let the first training pay for no start-up: libraries load at the first step."""
+    net = nn.Conv2d(1, 1, 3).to(device)
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.zeros(1, 1, 8, 8, device=device)).sum().backward()
+    optimizer.step()
+
+
+def run_job(
+    job: Job, dataset: str, recipe: Recipe, device: str, path: Path | None = None
+) -> Row:
+    """Train and examine one net, and write the row to `path` where there is one."""
+    data = _data(dataset, device, job.moved)
+    _warm_up(device)
+    net, seconds = train(job, data, recipe, device)
+    row = {
+        "dataset": dataset,
+        **asdict(job),
+        **asdict(recipe),
+        "seconds": round(seconds, 2),
+        "machine": machine(device),
+        **examine(job, net, data),
+    }
+    if path is not None:
+        _append(path, row)
+    return row
+
+
+def run(
+    jobs: Sequence[Job],
+    dataset: str,
+    recipe: Recipe | None = None,
+    out: str | Path | None = None,
+    device: str | None = None,
+    workers: int = 0,
+) -> list[Row]:
+    """Train and examine what is not in the results file yet; return all rows.
+
+    Args:
+        jobs: what to train.   dataset: `digits`, `mnist`, `fashionmnist`.
+        recipe: how; by default that of the data set.
+        out: folder of the results file; None keeps the rows in memory only.
+        device: as in `training.pick_device`; small digits stay on the CPU by default.
+        workers: number of processes that share the device; 0 trains here, in turn.
+    Returns: one row per job, in their order.
+    """
+    recipe = recipe or RECIPES.get(dataset, RECIPES["mnist"])
+    if device is None and dataset == "digits":
+        device = "cpu"
+    device = str(training.pick_device(device))
+    path = None if out is None else Path(out) / f"iterated-{dataset}.jsonl"
+    rows = {key(row): row for row in read_rows(path)} if path else {}
+
+    def known(job: Job) -> str:
+        return key(asdict(job) | asdict(recipe) | {"dataset": dataset})
+
+    missing = [job for job in jobs if known(job) not in rows]
+    arguments = [(job, dataset, recipe, device, path) for job in missing]
+    if workers:
+        spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+        with ProcessPoolExecutor(workers, spawn, _one_thread) as pool:
+            tasks = [pool.submit(run_job, *a) for a in arguments]
+            done = training.progress(tasks, "study")
+            rows |= {known(job): task.result() for job, task in zip(missing, done)}
+    else:
+        for job, a in zip(missing, training.progress(arguments, "study")):
+            rows[known(job)] = run_job(*a)
+    return [rows[known(job)] for job in jobs]
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # the processes share the cores
+
+
+def step_times(
+    dataset: str,
+    jobs: Sequence[Job],
+    recipe: Recipe | None = None,
+    device: str | None = None,
+    steps: int = 20,
+) -> dict[Job, float]:
+    """Return the median time of a training step in milliseconds, one job at a time.
+
+    The jobs take turns, so that a machine that becomes slower meanwhile is fair.
+    """
+    recipe = recipe or RECIPES.get(dataset, RECIPES["mnist"])
+    device = str(training.pick_device(device))
+    data = _data(dataset, device, False)
+    x = data.train.images[: recipe.batch_size]
+    labels = data.train.labels[: recipe.batch_size]
+    nets, times = {}, {job: [] for job in jobs}
+    for job in jobs:
+        training.set_seed(0)
+        net = build(job, recipe, x.shape[-1]).to(device)
+        if device == "cpu":
+            net = net.to(memory_format=torch.channels_last)
+        nets[job] = AtDepth(net, job.iterations), torch.optim.Adam(net.parameters())
+    for turn in range(steps + 3):  # the first three warm up
+        for job, (net, optimizer) in nets.items():
+            start = time.perf_counter()
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x), labels)
+            loss.backward()
+            optimizer.step()
+            float(loss.detach())  # waits for the GPU
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            if turn >= 3:
+                times[job].append(time.perf_counter() - start)
+    return {job: 1e3 * statistics.median(t) for job, t in times.items()}
+
+
+# -------------------------------------------------------------------------- tables
+
+
+def summary(rows: Iterable[Row]) -> list[Row]:
+    """Join the seeds of each experiment: mean, lowest and highest accuracy, time."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row | {"seed": None}), []).append(row)
+    table = []
+    for group in groups.values():
+        accuracies = [row["accuracy"] for row in group]
+        first = {k: v for k, v in group[0].items() if not isinstance(v, (dict, list))}
+        table.append(
+            first
+            | {
+                "seed": None,
+                "seeds": len(group),
+                "accuracy": statistics.mean(accuracies),
+                "lowest": min(accuracies),
+                "highest": max(accuracies),
+                "loss": statistics.mean(row["loss"] for row in group),
+                "seconds": statistics.median(row["seconds"] for row in group),
+            }
+            | (
+                {"norm": statistics.mean(r["norm"] for r in group)}
+                if "norm" in first
+                else {}
+            )
+            | {
+                name: _means([row[name] for row in group])
+                for name in ("deployed", "residuals")
+                if name in group[0]
+            }
+        )
+    return table
+
+
+def _means(parts: list) -> dict | list:
+    if isinstance(parts[0], dict):
+        return {k: statistics.mean(part[k] for part in parts) for k in parts[0]}
+    return [statistics.mean(values) for values in zip(*parts)]
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> Path:
+    """Write the rows as a table; accuracies by depth get a column each."""
+    flat = []
+    for row in rows:
+        line = {k: v for k, v in row.items() if not isinstance(v, (dict, list))}
+        for k, accuracy in row.get("deployed", {}).items():
+            line[f"accuracy_at_{k}"] = accuracy
+        flat.append(line)
+    columns = list(dict.fromkeys(name for line in flat for name in line))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(flat)
+    return path
+
+
+# ---------------------------------------------------------------------- the command
+
+QUESTIONS = {
+    "iterations": iteration_jobs,
+    "channels": channel_jobs,
+    "untied": untied_jobs,
+    "depth-free": depth_free_jobs,
+    "competitors": competitor_jobs,
+    "dense": dense_jobs,
+    "diverse": diverse_jobs,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the study from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m odenets.studies.iterated", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--dataset", default="mnist", help="digits, mnist, ..")
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument(
+        "--only", nargs="+", choices=[*QUESTIONS, "time"], help="default: all trainings"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--device", help="cuda, mps or cpu; default: the best one")
+    parser.add_argument("--workers", type=int, default=0, help="processes; default: 0")
+    for name, kind in (("epochs", int), ("batch-size", int), ("lr", float)):
+        parser.add_argument(f"--{name}", type=kind, help="default: the data set's")
+    chosen = parser.parse_args(arguments)
+    recipe = RECIPES.get(chosen.dataset, RECIPES["mnist"])
+    changes = {name: getattr(chosen, name) for name in ("epochs", "batch_size", "lr")}
+    recipe = replace(recipe, **{k: v for k, v in changes.items() if v is not None})
+    only = set(chosen.only or QUESTIONS)
+    if "time" in only:
+        jobs = list(
+            dict.fromkeys(iteration_jobs() + channel_jobs() + competitor_jobs())
+        )
+        times = step_times(chosen.dataset, jobs, recipe, chosen.device)
+        device = training.pick_device(chosen.device)
+        lines = [
+            {**asdict(job), **asdict(recipe), "dataset": chosen.dataset}
+            | {"milliseconds": round(t, 3), "machine": machine(device)}
+            for job, t in times.items()
+        ]
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        path = chosen.out / f"iterated-{chosen.dataset}-time.csv"
+        print("table:", write_csv(lines, path))
+    jobs = [job for name in QUESTIONS if name in only for job in QUESTIONS[name]()]
+    jobs = with_seeds(dict.fromkeys(jobs), chosen.seeds)
+    if jobs:
+        run(jobs, chosen.dataset, recipe, chosen.out, chosen.device, chosen.workers)
+        path = chosen.out / f"iterated-{chosen.dataset}.jsonl"
+        rows = read_rows(path)
+        print("table:", write_csv(rows, path.with_suffix(".csv")))
+        for row in summary(rows):
+            extra = [f for f in ("any_depth", "max_norm", "moved") if row[f]]
+            print(
+                f"{row['net']:10s} channels {row['channels']:2d}"
+                f" iterations {row['iterations']:2d}"
+                f" accuracy {row['accuracy']:.4f}"
+                f" ({row['lowest']:.4f} to {row['highest']:.4f}, {row['seeds']} seeds)"
+                f" {row['seconds']:7.1f} s {' '.join(extra)}"
+            )
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    main()

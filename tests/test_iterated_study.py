@@ -1,0 +1,174 @@
+"""The study of notebook 02: what it trains, what it measures, and that it resumes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from odenets.data.images import ImageData, Labelled
+from odenets.nets import iterated
+from odenets.studies import iterated as study
+
+RECIPE = study.Recipe(2, 100, 1e-2, kernel_size=3, hidden=16, filters=1)
+
+
+@pytest.fixture(autouse=True)
+def _few_images(monkeypatch):
+    """150 images whose class is the bright quarter; quick and easy to learn."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (150,), generator=generator)
+    pictures = 0.3 * torch.rand(150, 1, 8, 8, generator=generator)
+    for i, label in enumerate(labels.tolist()):
+        row, column = 4 * (label // 2), 4 * (label % 2)
+        pictures[i, 0, row : row + 4, column : column + 4] += 0.7
+    data = ImageData(
+        Labelled(pictures[:110], labels[:110]), Labelled(pictures[110:], labels[110:])
+    )
+    monkeypatch.setattr(study, "load", lambda name: data)
+    study._data.cache_clear()
+    yield
+    study._data.cache_clear()
+
+
+def test_batches_hold_every_image_once_and_in_a_new_order():
+    part = Labelled(torch.arange(7.0), torch.arange(7))
+    batches = study.Batches(part, 3, torch.Generator().manual_seed(0))
+    passes = [list(batches), list(batches)]
+    for batch_list in passes:
+        assert [len(x) for x, _ in batch_list] == [3, 3, 1]
+        assert sorted(torch.cat([x for x, _ in batch_list]).tolist()) == list(range(7))
+        assert all(torch.equal(x.long(), y) for x, y in batch_list)
+    assert len(batches) == 3
+    first, second = (torch.cat([x for x, _ in b]) for b in passes)
+    assert not torch.equal(first, second)
+
+
+def test_moved_images_are_those_of_a_seed_and_keep_their_labels():
+    part = study.load("any").train
+    one, two = (study.moved(part, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(one.images, two.images)
+    assert torch.equal(one.labels, part.labels)
+    assert one.images.shape == part.images.shape
+    assert (one.images - part.images).abs().mean() > 0.01
+    low, high = one.images.min().item(), one.images.max().item()
+    assert low >= 0 and high <= part.images.max().item() + 1e-6
+
+
+@pytest.mark.parametrize("net", ["untied", "dense", "cnn_equal", "mlp"])
+def test_competitors_are_as_large_as_the_iterated_net(net):
+    job = study.Job(net, iterations=1)
+    with torch.device("meta"):
+        tied = study.build(replace(job, net="iterated"), study.RECIPES["mnist"], 28)
+        other = study.build(job, study.RECIPES["mnist"], 28)
+    assert iterated.count(other) == pytest.approx(iterated.count(tied), rel=2e-3)
+
+
+def test_all_jobs_are_different_and_cover_the_seeds_tables():
+    jobs = study.all_jobs()
+    assert len(set(jobs)) == len(jobs)
+    assert {j.iterations for j in study.iteration_jobs()} == {0, 1, 2, 5, 10, 20}
+    assert {j.channels for j in study.channel_jobs()} == {1, 2, 5, 10, 20}
+    assert len(study.with_seeds(jobs, range(3))) == 3 * len(jobs)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        study.Job(iterations=2),
+        study.Job("untied", iterations=2),
+        study.Job("dense", iterations=2),
+        study.Job("cnn"),
+        study.Job(iterations=3, any_depth=True),
+        study.Job(iterations=2, moved=True),
+    ],
+)
+def test_every_kind_of_job_trains_and_repeats(job):
+    one, two = (study.run([job], "any", RECIPE, device="cpu")[0] for _ in range(2))
+    assert one["accuracy"] == two["accuracy"] and one["loss"] == two["loss"]
+    assert 0 <= one["accuracy"] <= 1 and one["seconds"] > 0
+    other = study.run([replace(job, seed=1)], "any", RECIPE, device="cpu")[0]
+    assert other["loss"] != one["loss"]
+
+
+def test_training_learns():
+    recipe = replace(RECIPE, epochs=12, batch_size=20)
+    row = study.run([study.Job(iterations=2)], "any", recipe, device="cpu")[0]
+    assert row["accuracy"] > 0.95
+    assert row["deployed"]["2"] == row["accuracy"]
+    assert len(row["residuals"]) == 40
+
+
+def test_a_contracting_net_stays_below_its_norm():
+    recipe = replace(RECIPE, epochs=6, batch_size=20)
+    free, bound = (
+        study.run([study.Job(iterations=3, max_norm=m)], "any", recipe, device="cpu")[0]
+        for m in (0.0, 0.5)
+    )
+    assert free["norm"] > 0.6
+    assert bound["norm"] == pytest.approx(0.5, rel=0.02)
+    assert bound["residuals"][-1] < 1e-5
+
+
+def test_iteration_study_is_the_accuracy_at_each_depth():
+    class Known(nn.Module):
+        def forward(self, x, k):
+            assert not self.training
+            return nn.functional.one_hot((x + k) % 4, 4).float()
+
+    x = torch.arange(10)
+    loader = [(x[:7], x[:7] % 4), (x[7:], torch.full((3,), 3))]
+    model = Known()
+    assert study.iteration_study(model, loader, (0, 1, 4)) == pytest.approx(
+        {0: 0.8, 1: 0.0, 4: 0.8}
+    )
+    assert model.training
+
+
+def test_results_are_resumed_and_a_line_cut_off_is_trained_again(tmp_path):
+    jobs = study.with_seeds([study.Job("mlp"), study.Job(iterations=1)], (0, 1))
+    rows = study.run(jobs, "any", RECIPE, tmp_path, "cpu")
+    file = tmp_path / "iterated-any.jsonl"
+    before = file.read_text()
+    assert study.run(jobs, "any", RECIPE, tmp_path, "cpu") == rows
+    assert file.read_text() == before
+    file.write_text(before[:-20])
+    again = study.run(jobs, "any", RECIPE, tmp_path, "cpu")
+    assert [r["accuracy"] for r in again] == [r["accuracy"] for r in rows]
+    assert again[:3] == rows[:3]
+    assert len(study.read_rows(file)) == 4
+    assert file.read_text().startswith(before[:-20])
+    # Another recipe is another experiment.
+    study.run(jobs[:1], "any", replace(RECIPE, epochs=1), tmp_path, "cpu")
+    assert len(study.read_rows(file)) == 5
+
+
+def test_summary_joins_seeds_only(tmp_path):
+    jobs = study.with_seeds([study.Job("mlp"), study.Job(iterations=1)], (0, 1))
+    rows = study.run(jobs, "any", RECIPE, device="cpu")
+    table = study.summary(rows)
+    assert [(t["net"], t["seeds"]) for t in table] == [("mlp", 2), ("iterated", 2)]
+    assert table[0]["accuracy"] == (rows[0]["accuracy"] + rows[1]["accuracy"]) / 2
+    assert table[1]["lowest"] <= table[1]["accuracy"] <= table[1]["highest"]
+    text = study.write_csv(rows, tmp_path / "rows.csv").read_text()
+    assert len(text.splitlines()) == 5 and "accuracy_at_10" in text
+
+
+def test_step_times_are_positive():
+    jobs = [study.Job(iterations=0), study.Job(iterations=6)]
+    times = study.step_times("any", jobs, RECIPE, "cpu", steps=5)
+    assert 0 < times[jobs[0]] < times[jobs[1]]
+
+
+def test_the_command_writes_lines_and_tables(tmp_path, capsys):
+    arguments = ["--dataset", "any", "--out", str(tmp_path), "--seeds", "0"]
+    arguments += ["--only", "competitors", "--epochs", "1", "--device", "cpu"]
+    arguments += ["--batch-size", "50", "--lr", "0.02"]
+    study.main(arguments)
+    lines = (tmp_path / "iterated-any.jsonl").read_text().split("\n")
+    rows = [json.loads(line) for line in lines if line]
+    assert [row["net"] for row in rows] == ["cnn", "cnn_equal", "mlp"]
+    assert {(r["epochs"], r["batch_size"], r["lr"]) for r in rows} == {(1, 50, 0.02)}
+    assert (tmp_path / "iterated-any.csv").exists()
+    assert "cnn_equal" in capsys.readouterr().out
