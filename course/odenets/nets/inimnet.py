@@ -1,0 +1,568 @@
+"""InImNet: a network whose depth is a variable (Corbett and Kangin, ICLR 2022).
+
+Let z(q; p, x) be where the ODE z' = f(t, z) arrives at time q when it starts from x at
+time p. Read as a function of the *start* p it solves the transport equation
+
+    d/dp z(q; p, x) = -(grad_x z(q; p, x)) f(p, x),        z(q; q, x) = x,
+
+which is solved from p = q downwards. One step of Euler's method, of length one, is
+a layer of the discrete InImNet,
+
+    z_{l+1}(x) = z_l(x) + (dz_l/dx)(x) phi_{l+1}(x),       z_0(x) = x,
+
+so that one recursion gives the outputs of the networks of all depths 0 .. L.
+
+Everywhere `phis` is a list of callables `phi(x)` that act on each sample of a batch by
+itself and keep the shape of `x`; `phis[0]` is phi_1, the first to act in the recursion.
+Every phi is smooth: the recursion differentiates it up to L - 1 times.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import jacrev, jvp, vjp, vmap
+
+from odenets.solvers import TABLEAUS
+
+Field = Callable[[Tensor], Tensor]
+
+# ------------------------------------------------------------------ the recursion
+
+
+def inimnet_forward(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+    """Return `[z_0(x), ..., z_L(x)]` of the discrete InImNet, exactly.
+
+    Only Jacobian-vector products are taken, never a Jacobian. They are nested, so phi_l
+    is evaluated once, but with 2 ** (L - l) parts (its value and all mixed derivatives
+    that the deeper layers ask for): time and memory grow like 2 ** L.
+
+    Args:
+        phis: L callables, one per layer.
+        x: a batch of inputs, the first axis counts the samples.
+    Returns: L + 1 tensors of the shape of `x`.
+    """
+
+    def all_depths(layers: Sequence[Field], x: Tensor) -> tuple[Tensor, ...]:
+        if not layers:
+            return (x,)
+        *shallower, phi = layers
+        direction = phi(x)
+        depths, slopes = jvp(lambda x: all_depths(shallower, x), (x,), (direction,))
+        return (*depths, depths[-1] + slopes[-1])
+
+    return list(all_depths(phis, x))
+
+
+def inimnet_forward_approximate(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+    """Return the depths `[z_0(x), ..., z_L(x)]` with an approximate Jacobian.
+
+    J_l = dz_l/dx obeys J_{l+1} = J_l + d(J_l phi_{l+1})/dx. Without the terms in which
+    two layers meet, J_{l+1} ~ J_l + dphi_{l+1}/dx, so that
+
+        z_{l+1} ~ z_l + phi_{l+1} + sum_{j <= l} (dphi_j/dx) phi_{l+1}.
+
+    First derivatives are enough: L (L - 1) / 2 Jacobian-vector products. The first two
+    depths are exact, the others differ from the exact ones in the third order of phi.
+    """
+    directions = [phi(x) for phi in phis]
+    depths = [x]
+    for layer, direction in enumerate(directions):
+        step = direction
+        for phi in phis[:layer]:
+            step = step + jvp(phi, (x,), (direction,))[1]
+        depths.append(depths[-1] + step)
+    return depths
+
+
+def inimnet_forward_jacobian(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+    """Return the same depths as `inimnet_forward` through whole Jacobians.
+
+    This is the recursion taken literally: the n x n Jacobian of every sample is built
+    row by row, which multiplies the work by n for each level of nesting. It is here as
+    a reference and to show the cost; `x` is `(s, n)`.
+    """
+
+    def depth(layers: Sequence[Field], sample: Tensor) -> Tensor:
+        if not layers:
+            return sample
+        *shallower, phi = layers
+        jacobian = jacrev(lambda sample: depth(shallower, sample))(sample)
+        return depth(shallower, sample) + jacobian @ phi(sample[None])[0]
+
+    return [
+        vmap(lambda sample, count=count: depth(phis[:count], sample))(x)
+        for count in range(len(phis) + 1)
+    ]
+
+
+VARIANTS = {
+    "exact": inimnet_forward,
+    "approximate": inimnet_forward_approximate,
+    "jacobian": inimnet_forward_jacobian,
+}
+"""The ways to run the recursion, by name."""
+
+
+def resnet_forward_from(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+    """Return the same depths as residual nets: `z_{l+1}(x) = z_l(x + phi_{l+1}(x))`.
+
+    The deepest layer acts first on the input. This is the forward Euler method for the
+    ODE itself; it equals InImNet where all phi are affine, and agrees with it up to
+    the second order of phi otherwise.
+    """
+    depths = [x]
+    for count in range(1, len(phis) + 1):
+        state = x
+        for phi in reversed(phis[:count]):
+            state = state + phi(state)
+        depths.append(state)
+    return depths
+
+
+# ------------------------------------------------------------------ the adjoint
+
+
+def inimnet_adjoint(phis: Sequence[Field], x: Tensor, loss_grad: Field) -> list[Tensor]:
+    """Return `[Lambda_0(x), ..., Lambda_L(x)]`, the gradient of a loss at every depth.
+
+    Lambda_{l+1} = Lambda_l + (dLambda_l/dx) phi_{l+1} + (dphi_{l+1}/dx)^T Lambda_l
+
+    starts from Lambda_0 = grad L and is one recursion forwards in the layers: there is
+    no backward pass. Lambda_l is exactly the gradient of `transported_loss`.
+
+    Args:
+        phis, x: as in `inimnet_forward`.
+        loss_grad: the gradient of a scalar loss of one sample, `loss_grad(x)` has the
+            shape of `x`.
+    """
+
+    def all_depths(layers: Sequence[Field], x: Tensor) -> tuple[Tensor, ...]:
+        if not layers:
+            return (loss_grad(x),)
+        *shallower, phi = layers
+        direction, transposed = vjp(phi, x)
+        depths, slopes = jvp(lambda x: all_depths(shallower, x), (x,), (direction,))
+        (pulled_back,) = transposed(depths[-1])
+        return (*depths, depths[-1] + slopes[-1] + pulled_back)
+
+    return list(all_depths(phis, x))
+
+
+def transported_loss(phis: Sequence[Field], x: Tensor, loss: Field) -> list[Tensor]:
+    """Return `[E_0(x), ..., E_L(x)]`: `E_{l+1} = E_l + grad E_l . phi_{l+1}`.
+
+    E_0 is the loss, `loss(x)` gives one number per sample, shape `(s,)`. E_l is the
+    loss carried along by the transport equation; it differs from L(z_l(x)) in the
+    second order of phi.
+    """
+
+    def all_depths(layers: Sequence[Field], x: Tensor) -> tuple[Tensor, ...]:
+        if not layers:
+            return (loss(x),)
+        *shallower, phi = layers
+        direction = phi(x)
+        depths, slopes = jvp(lambda x: all_depths(shallower, x), (x,), (direction,))
+        return (*depths, depths[-1] + slopes[-1])
+
+    return list(all_depths(phis, x))
+
+
+def parameter_gradient(
+    phis: Sequence[Field],
+    params: Iterable[Tensor],
+    x: Tensor,
+    loss_grad: Field,
+) -> tuple[Tensor, ...]:
+    """Return the gradient of the summed transported loss for the deepest layer.
+
+    dE_L/dtheta_L = Lambda_{L-1}(x)^T dphi_L/dtheta_L: what the layer does at the input,
+    weighted by the sensitivity that the network behind it hands over.
+
+    Args:
+        phis, x, loss_grad: as in `inimnet_adjoint`; at least one phi.
+        params: parameters of `phis[-1]`.
+    Returns: one tensor per parameter, zeros where a parameter is not used.
+    """
+    params = tuple(params)
+    sensitivity = inimnet_adjoint(phis[:-1], x, loss_grad)[-1].detach()
+    with torch.enable_grad():
+        grads = torch.autograd.grad(
+            phis[-1](x.detach()), params, sensitivity, allow_unused=True
+        )
+    return tuple(
+        torch.zeros_like(param) if grad is None else grad
+        for param, grad in zip(params, grads)
+    )
+
+
+# ------------------------------------------------------------------ continuous depth
+
+
+def transport_residual(
+    z: Callable[[Any, Tensor], Tensor],
+    f: Callable[[Any, Tensor], Tensor],
+    p: float,
+    x: Tensor,
+    dp: float,
+) -> Tensor:
+    """Return `d/dp z(p, x) + (grad_x z(p, x)) f(p, x)`, which vanishes for a solution.
+
+    The first term is a central difference with half-width `dp`, the second an exact
+    Jacobian-vector product; `z(p, x)` has q fixed inside and the shape of `x`.
+    """
+    slope_in_p = (z(p + dp, x) - z(p - dp, x)) / (2 * dp)
+    _, slope_in_x = jvp(lambda x: z(p, x), (x,), (f(p, x),))
+    return slope_in_p + slope_in_x
+
+
+MOST_STAGES = 14
+"""So many stages `imbed` nests at most."""
+
+
+def imbed(
+    f: Callable[[Any, Tensor], Tensor],
+    x: Tensor,
+    p: Sequence[float] | Tensor,
+    method: str = "euler",
+    n_steps: int = 1,
+) -> Tensor:
+    """Solve the transport equation in the depth p by an explicit Runge-Kutta method.
+
+    The state of this initial value problem is not a vector but the whole function
+    x -> z(q; p, x), and each stage K_i = -(grad Y_i) f(p_i, .) is such a function too.
+    The stages of a step are carried together through one nested Jacobian-vector
+    product each, so the cost doubles with every stage of every step.
+
+    Args:
+        f: the field, `f(p, x)` has the shape of `x` and treats each sample by itself.
+        x: the inputs, a batch.
+        p: the depths at which z is wanted, the first is q; falling or rising.
+        method: a name in `solvers.TABLEAUS`; its step size is fixed.
+        n_steps: steps between two entries of `p`.
+    Returns: `z(q; p_i, x)` stacked, shape `(len(p), *x.shape)`.
+    """
+    tableau = TABLEAUS[method]
+    a, b, c = tableau.a, tableau.b, tableau.c
+    depths = [float(depth) for depth in p]
+    nested = (len(depths) - 1) * n_steps * len(b)
+    if nested > MOST_STAGES:
+        raise ValueError(
+            f"{nested} stages in all would cost 2 ** {nested} evaluations of the field;"
+            f" take at most {MOST_STAGES}: fewer depths, fewer steps or another method"
+        )
+    walls = [depths[0]]
+    for start, end in pairwise(depths):
+        walls += [start + (end - start) * k / n_steps for k in range(1, n_steps + 1)]
+
+    def combine(parts: Sequence[Tensor], weights: Sequence[float], h: float) -> Tensor:
+        """Add the weighted stages to the state: `parts` is (z, K_1, ..., K_i)."""
+        total = parts[0]
+        for weight, stage in zip(weights, parts[1:]):
+            total = total + h * weight * stage if weight else total
+        return total
+
+    def stages(step: int, count: int, x: Tensor) -> tuple[Tensor, ...]:
+        """Return all depths so far, then z and K_1 .. K_count of the step, at x."""
+        if count == 0:
+            return (x, x) if step == 0 else walk(step, x)
+        start, h = walls[step], walls[step + 1] - walls[step]
+        direction = f(start + c[count - 1] * h, x)
+        values, slopes = jvp(lambda x: stages(step, count - 1, x), (x,), (direction,))
+        done = step + 1  # so many depths stand in front of z, K_1, ...
+        stage = -combine(slopes[done:], a[count - 1], h)
+        return (*values, stage)
+
+    def walk(steps: int, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the depths z at walls 0 .. steps, and the last of them once more."""
+        values = stages(steps - 1, len(b), x)
+        z = combine(values[steps:], b, walls[steps] - walls[steps - 1])
+        return (*values[:steps], z, z)
+
+    values = walk(len(walls) - 1, x) if len(walls) > 1 else (x,)
+    return torch.stack(values[: len(walls)][::n_steps])
+
+
+# ------------------------------------------------------------------ networks
+
+
+class DenseField(nn.Module):
+    """phi(x): a perceptron with smooth activations, `(s, dim)` to `(s, dim)`.
+
+    The last layer starts small, so that an untrained network is near the identity.
+    """
+
+    def __init__(self, dim: int, width: int, n_layers: int = 2, gain: float = 0.1):
+        super().__init__()
+        sizes = [dim] + [width] * (n_layers - 1) + [dim]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise(sizes):
+            layers += [nn.Linear(fan_in, fan_out), nn.Tanh()]
+        self.layers = nn.Sequential(*layers[:-1])
+        _shrink(self.layers[-1], gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class ConvField(nn.Module):
+    """phi(x) of convolutions, `(s, channels, H, W)` to the same shape."""
+
+    def __init__(
+        self, channels: int, hidden: int = 16, kernel_size: int = 3, gain: float = 0.1
+    ):
+        super().__init__()
+        padding = kernel_size // 2
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, hidden, kernel_size, padding=padding),
+            nn.Tanh(),
+            nn.Conv2d(hidden, hidden, kernel_size, padding=padding),
+            nn.Tanh(),
+            nn.Conv2d(hidden, channels, kernel_size, padding=padding),
+        )
+        _shrink(self.layers[-1], gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def _shrink(layer: nn.Module, gain: float) -> None:
+    with torch.no_grad():
+        for param in layer.parameters():
+            param.mul_(gain)
+
+
+class InImNet(nn.Module):
+    """The outputs at all depths 0 .. L, `x` of any shape to `(L + 1, *x.shape)`.
+
+    Args:
+        make_phi: called once per layer, or only once with coupled weights.
+        depth: the number L of layers to train.
+        coupled: one phi for all layers; only then is there a network of any depth.
+        variant: a name in `VARIANTS`.
+    """
+
+    def __init__(
+        self,
+        make_phi: Callable[[], nn.Module],
+        depth: int,
+        coupled: bool = False,
+        variant: str = "exact",
+    ):
+        super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"variant {variant!r} is not one of {sorted(VARIANTS)}")
+        self.depth, self.coupled, self.variant = depth, coupled, variant
+        self.phis = nn.ModuleList(make_phi() for _ in range(1 if coupled else depth))
+
+    def layers(self, depth: int | None = None) -> list[nn.Module]:
+        """Return phi_1 .. phi_depth.
+
+        Raises:
+            ValueError: where layers of their own were never made for that depth.
+        """
+        depth = self.depth if depth is None else depth
+        if self.coupled:
+            return [self.phis[0]] * depth
+        if depth > self.depth:
+            raise ValueError(
+                f"this network has {self.depth} layers with weights of their own, so "
+                f"there is none of depth {depth}; couple the weights to go deeper"
+            )
+        return list(self.phis[:depth])
+
+    def forward(self, x: Tensor, depth: int | None = None) -> Tensor:
+        """Return z_0(x) .. z_depth(x), by default up to the trained depth."""
+        return torch.stack(VARIANTS[self.variant](self.layers(depth), x))
+
+
+class LatentInImNet(InImNet):
+    """Where a latent code is at time t, predicted by the networks of all depths.
+
+    The state of the imbedding is u = (x, t), the code with the time as one more
+    coordinate; phi acts on u, and the code is what is read at the end. At depth 0 the
+    code comes out as it went in: that network knows nothing about time.
+
+    Args:
+        latent_dim: size of the code.   width: hidden units of each phi.
+        depth: trained depth.   coupled: one phi for all layers.
+        n_layers: linear maps in each phi.   variant: a name in `VARIANTS`.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        width: int,
+        depth: int,
+        coupled: bool = False,
+        n_layers: int = 2,
+        variant: str = "exact",
+    ):
+        def make_phi() -> DenseField:
+            return DenseField(latent_dim + 1, width, n_layers)
+
+        super().__init__(make_phi, depth, coupled, variant)
+
+    def forward(self, x: Tensor, t: Tensor, depth: int | None = None) -> Tensor:
+        """Map codes `x (s, latent_dim)` and times `t (s,)` to `(depth + 1, s, dim)`."""
+        state = torch.cat([x, t[:, None]], dim=1)
+        return super().forward(state, depth)[..., :-1]
+
+
+class ConvInImNet(InImNet):
+    """Images at all depths: `x (s, channels, H, W)` to `(depth + 1, *x.shape)`."""
+
+    def __init__(
+        self,
+        channels: int,
+        depth: int,
+        coupled: bool = False,
+        hidden: int = 16,
+        kernel_size: int = 3,
+        variant: str = "exact",
+    ):
+        def make_phi() -> ConvField:
+            return ConvField(channels, hidden, kernel_size)
+
+        super().__init__(make_phi, depth, coupled, variant)
+
+
+def extrapolate(model: InImNet, x: Tensor, t: Tensor, extra_depth: int) -> Tensor:
+    """Return the predictions at the depths `depth + 1 .. depth + extra_depth`.
+
+    Nothing is trained for them: with coupled weights the recursion simply goes on.
+
+    Raises:
+        ValueError: if every layer of `model` has weights of its own.
+    """
+    if not model.coupled:
+        raise ValueError("only a network with coupled weights goes on beyond its depth")
+    return model(x, t, depth=model.depth + extra_depth)[model.depth + 1 :]
+
+
+# ------------------------------------------------------------------ a known case
+
+
+def projectile(p: Any, q: Any, v: Any, gravity: float) -> Any:
+    """Return the height at time q of a body thrown upwards at time p from height 0.
+
+    All in SI units: times in s, speed `v` in m/s, `gravity` in m/s^2, height in m.
+    """
+    flight = q - p
+    return v * flight - gravity * flight**2 / 2
+
+
+def projectile_field(gravity: float) -> Callable[[Any, Tensor], Tensor]:
+    """Return f(t, x) of free fall for states x = (height, speed), shape `(s, 2)`."""
+
+    def fall(t: Any, x: Tensor) -> Tensor:
+        height, speed = x[..., 0], x[..., 1]
+        return torch.stack([speed, torch.full_like(height, -gravity)], dim=-1)
+
+    return fall
+
+
+# ------------------------------------------------------------------ video
+
+
+class FrameEncoder(nn.Module):
+    """Turn the first frames of a video `(s, n_context, size, size)` into a code."""
+
+    def __init__(self, n_context: int, size: int, latent_dim: int, channels: int = 16):
+        super().__init__()
+        widths = [n_context, channels, 2 * channels, 4 * channels]
+        layers: list[nn.Module] = []
+        for c_in, c_out in pairwise(widths):
+            layers += [
+                nn.Conv2d(c_in, c_out, 5, stride=2, padding=2),
+                nn.GroupNorm(8, c_out),
+                nn.ReLU(),
+            ]
+        cells = math.ceil(size / 8) ** 2
+        self.layers = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(widths[-1] * cells, latent_dim)
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.layers(frames)
+
+
+class FrameDecoder(nn.Module):
+    """Turn codes `(s, latent_dim)` into images `(s, size, size)` with values in [0, 1].
+
+    The picture grows from a 4 x 4 grid to 32 x 32, of which the middle is kept.
+    """
+
+    def __init__(self, latent_dim: int, size: int, channels: int = 16):
+        super().__init__()
+        self.size = size
+        widths = [8 * channels, 4 * channels, 2 * channels]
+        layers: list[nn.Module] = [
+            nn.Linear(latent_dim, 8 * channels * 16),
+            nn.Unflatten(1, (8 * channels, 4, 4)),
+        ]
+        for c_in, c_out in zip(widths, [*widths[1:], channels]):
+            layers += [
+                nn.GroupNorm(8, c_in),
+                nn.ReLU(),
+                nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1),
+            ]
+        layers += [
+            nn.GroupNorm(8, channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, 1, 5, padding=2),
+        ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        edge = (32 - self.size) // 2
+        image = torch.sigmoid(self.layers(codes))[:, 0]
+        return image[:, edge : edge + self.size, edge : edge + self.size]
+
+
+class VideoInImNet(nn.Module):
+    """Predict frames at given times by networks of all depths.
+
+    encoder: first frames -> code x;  InImNet: (x, t) -> code at time t, for every
+    depth;  decoder: code -> image, one decoder for all depths.
+
+    Args:
+        n_context: frames that the encoder sees.   size: height and width, at most 32.
+        latent_dim, width, depth, coupled, n_layers, variant: see `LatentInImNet`.
+        channels: of the first convolution.
+    """
+
+    def __init__(
+        self,
+        n_context: int,
+        size: int,
+        latent_dim: int = 20,
+        width: int = 40,
+        depth: int = 4,
+        coupled: bool = False,
+        n_layers: int = 2,
+        channels: int = 16,
+        variant: str = "exact",
+    ):
+        super().__init__()
+        self.encoder = FrameEncoder(n_context, size, latent_dim, channels)
+        self.imbedding = LatentInImNet(
+            latent_dim, width, depth, coupled, n_layers, variant
+        )
+        self.decoder = FrameDecoder(latent_dim, size, channels)
+
+    def forward(self, context: Tensor, t: Tensor, depth: int | None = None) -> Tensor:
+        """Return frames for all depths.
+
+        Args:
+            context: `(s, n_context, size, size)`.   t: times `(s, k)`, k per video.
+            depth: deepest network, by default the trained depth.
+        Returns: `(depth + 1, s, k, size, size)`.
+        """
+        code = self.encoder(context).repeat_interleave(t.shape[1], dim=0)
+        codes = self.imbedding(code, t.flatten(), depth)
+        frames = self.decoder(codes.flatten(0, 1))
+        return frames.unflatten(0, (len(codes), *t.shape))

@@ -1,0 +1,446 @@
+"""Video prediction with InImNet at any size: rotating digits and bouncing balls.
+
+    python -m odenets.studies.video rotating --data mnist --out results
+    python -m odenets.studies.video balls --out results
+
+Every run writes `results/<name>.pt`, a checkpoint from which it goes on when it is
+started again, and at its end `results/<name>.json` with the errors of every depth.
+`python -m odenets.studies.video table --out results` puts them into one table.
+
+Notebook 10 calls the same functions with smaller numbers.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from odenets import training
+from odenets.data import images, video
+from odenets.nets.inimnet import VideoInImNet
+
+# ------------------------------------------------------------------ the tasks
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted from what.
+
+    Attributes:
+        n_frames: length of a video.   n_context: frames that the model sees.
+        targets: frames that may be trained on.   scored: frames that are scored.
+        held_out: a frame that is never trained on, or None.
+        n_random: other frames dropped from each video and step, anew each time.
+        n_draw: where no frame is held out, train on so many targets per video and step.
+        size: height and width.
+    """
+
+    name: str
+    n_frames: int
+    n_context: int
+    targets: tuple[int, ...]
+    scored: tuple[int, ...]
+    held_out: int | None
+    n_random: int
+    n_draw: int
+    size: int
+
+    def times(self, frames: Tensor) -> Tensor:
+        """Return the time of each frame index, from 0 for the first to 1."""
+        return frames / (self.n_frames - 1)
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("rotating", 16, 1, tuple(range(16)), (4,), 4, 3, 12, 28),
+        Task("balls", 20, 3, tuple(range(3, 13)), tuple(range(3, 13)), None, 0, 6, 32),
+    )
+}
+
+
+def rotating_videos(
+    source: str = "digits", digit: int = 3, n_train: int = 500, n_test: int = 542
+) -> tuple[Tensor, Tensor]:
+    """Return rotating digits of one class: the first `n_train`, the next `n_test`.
+
+    Args:
+        source: "digits" or "mnist", training images first, then test images.
+    Raises:
+        ValueError: if there are fewer images of that class.
+    """
+    data = images.load(source)
+    labels = torch.cat([data.train.labels, data.test.labels])
+    chosen = torch.cat([data.train.images, data.test.images])[labels == digit, 0]
+    if len(chosen) < n_train + n_test:
+        raise ValueError(f"{source} has only {len(chosen)} images of a {digit}")
+    videos = video.rotating_digits(chosen[: n_train + n_test])
+    return videos[:n_train], videos[n_train:]
+
+
+def balls_videos(
+    n_train: int = 10_000, n_test: int = 500, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Return videos of bouncing balls for training and, other ones, for testing."""
+    generator = torch.Generator().manual_seed(seed)
+    videos = video.bouncing_balls(n_train + n_test, generator=generator)
+    return videos[:n_train], videos[n_train:]
+
+
+# ------------------------------------------------------------------ training
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is built and trained.
+
+    Attributes:
+        latent_dim, width, depth, coupled, n_layers, channels, variant: of the model.
+        batch: videos per step.   steps: optimiser steps.   lr: highest learning rate.
+        weight_decay: of AdamW.   decay: of the running mean of the weights.
+        augment: deform training videos; see `deform_digits` and `turn_boxes`.
+        minutes: stop and finish the schedule by then; None for no limit.
+    """
+
+    latent_dim: int = 20
+    width: int = 40
+    depth: int = 4
+    coupled: bool = False
+    n_layers: int = 2
+    channels: int = 16
+    variant: str = "exact"
+    batch: int = 25
+    steps: int = 10_000
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    decay: float = 0.998
+    augment: float = 0.0
+    seed: int = 0
+    minutes: float | None = None
+
+
+FULL = {
+    "rotating": Settings(augment=0.1),
+    "balls": Settings(
+        latent_dim=64,
+        width=256,
+        depth=3,
+        n_layers=3,
+        channels=32,
+        batch=50,
+        steps=15_000,
+        augment=1.0,
+    ),
+}
+"""The full-size settings of each task."""
+
+
+def build(task: Task, settings: Settings) -> VideoInImNet:
+    """Return an untrained model."""
+    return VideoInImNet(
+        task.n_context,
+        task.size,
+        settings.latent_dim,
+        settings.width,
+        settings.depth,
+        settings.coupled,
+        settings.n_layers,
+        settings.channels,
+        settings.variant,
+    )
+
+
+def draw_frames(task: Task, n_videos: int, generator: torch.Generator) -> Tensor:
+    """Draw the frames to train on, `(n_videos, k)`; the held-out one never comes."""
+    if task.held_out is not None:
+        masks = [
+            video.frame_mask(task.n_frames, task.held_out, task.n_random, generator)
+            for _ in range(n_videos)
+        ]
+        return torch.stack([mask.nonzero()[:, 0] for mask in masks])
+    scores = torch.rand(n_videos, len(task.targets), generator=generator)
+    chosen = scores.topk(task.n_draw, dim=1).indices
+    return torch.tensor(task.targets)[chosen]
+
+
+def deform_digits(videos: Tensor, size: float, generator: torch.Generator) -> Tensor:
+    """Return videos of stretched and sheared digits, made from those of digits.
+
+    A digit d(x) becomes d(A x), A = 1 + `size` * noise; frame k, which shows the digit
+    turned by R_k, is therefore read at R_k^-1 A R_k x. Each frame is made from the same
+    frame, so nothing of a held-out frame gets into another one. Half of the videos stay
+    as they are.
+    """
+    n, n_frames, height, width = videos.shape
+    A = torch.eye(2) + size * torch.randn(n, 1, 2, 2, generator=generator)
+    keep = torch.rand(n, generator=generator) < 0.5
+    A[keep] = torch.eye(2)
+    angle = 2 * torch.pi * torch.arange(n_frames) / n_frames
+    cos, sin = angle.cos(), angle.sin()
+    R = torch.stack([cos, -sin, sin, cos], dim=1).view(n_frames, 2, 2)
+    matrix = F.pad(R.mT @ A @ R, (0, 1)).flatten(0, 1).to(videos.device)
+    frames = videos.reshape(-1, 1, height, width)
+    grid = F.affine_grid(matrix, list(frames.shape), align_corners=False)
+    return F.grid_sample(frames, grid, align_corners=False).view_as(videos)
+
+
+def turn_boxes(videos: Tensor, size: float, generator: torch.Generator) -> Tensor:
+    """Return videos in boxes that are mirrored or turned by quarters, if `size` > 0.
+
+    The laws of motion do not change by it: eight videos come out of one.
+    """
+    choice = torch.randint(2, (3, len(videos)), generator=generator).bool()
+    for chosen, change in zip(
+        choice.to(videos.device),
+        (lambda v: v.flip(-1), lambda v: v.flip(-2), lambda v: v.mT),
+    ):
+        videos = torch.where(chosen[:, None, None, None], change(videos), videos)
+    return videos
+
+
+AUGMENT = {"rotating": deform_digits, "balls": turn_boxes}
+
+
+def training_loss(
+    model: VideoInImNet, task: Task, videos: Tensor, frames: Tensor
+) -> Tensor:
+    """Return the mean squared error per pixel over all depths and the given frames.
+
+    Only the given frames are predicted and only they are compared: from any other
+    frame, except those that the encoder sees, no gradient and no statistics come.
+
+    Args:
+        videos: `(s, n_frames, size, size)`.   frames: indices `(s, k)`.
+    """
+    context = videos[:, : task.n_context]
+    rows = torch.arange(len(videos), device=videos.device)[:, None]
+    predicted = model(context, task.times(frames))
+    return (predicted - videos[rows, frames]).square().mean()
+
+
+@torch.no_grad()
+def errors(
+    model: VideoInImNet,
+    task: Task,
+    videos: Tensor,
+    frames: Sequence[int] | None = None,
+    depth: int | None = None,
+    batch: int = 100,
+) -> Tensor:
+    """Return the mean squared error per pixel by depth and frame, `(depth + 1, k)`."""
+    frames = task.scored if frames is None else frames
+    chosen = torch.tensor(frames, device=videos.device)
+    total = 0.0
+    for part in videos.split(batch):
+        t = task.times(chosen).expand(len(part), -1)
+        predicted = model(part[:, : task.n_context], t, depth).float()
+        wrong = (predicted - part[:, chosen]).square().mean(dim=(-1, -2))
+        total = total + wrong.double().sum(dim=1)
+    return (total / len(videos)).cpu()
+
+
+@dataclass
+class Result:
+    """A trained model (its running mean of the weights) and how it came about."""
+
+    model: VideoInImNet
+    history: list[tuple[int, float]]
+    seconds: float
+
+
+def train(
+    task: Task,
+    settings: Settings,
+    videos: Tensor,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    test: Tensor | None = None,
+    desc: str = "training",
+    save_every: float = 60.0,
+) -> Result:
+    """Train with AdamW, a cosine schedule and a running mean of the weights.
+
+    Args:
+        videos: training videos, on any device.
+        checkpoint: gone on from when it exists, bit for bit.
+        save_every: seconds between two checkpoints.
+        test: scored now and then, only to print; nothing is chosen by it.
+    """
+    training.set_seed(settings.seed)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    generator = torch.Generator().manual_seed(settings.seed)
+    model = build(task, settings).to(device)
+    mean = build(task, settings).to(device)
+    mean.load_state_dict(model.state_dict())
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+    )
+    videos = videos.to(device)
+    step, spent, history = 0, 0.0, []
+    running = torch.zeros((), device=device)
+    if checkpoint is not None and checkpoint.exists():
+        state = training.load_checkpoint(checkpoint)
+        training.restore_training_state(state, model, optimizer)
+        mean.load_state_dict(state["mean"])
+        generator.set_state(state["generator"])
+        step, spent, history = state["step"], state["spent"], state["history"]
+        running = state["running"].to(device)
+
+    def save() -> None:
+        if checkpoint is not None:
+            state = training.training_state(model, optimizer)
+            state |= {"mean": mean.state_dict(), "generator": generator.get_state()}
+            state |= {"step": step, "spent": spent, "history": history}
+            state["running"] = running
+            training.save_checkpoint(checkpoint, state)
+
+    limit = settings.minutes * 60 if settings.minutes else None
+    start, saved = time.monotonic() - spent, time.monotonic()
+    bar = iter(training.progress(range(step, settings.steps), desc))
+    while step < settings.steps and (limit is None or spent < limit):
+        done = max(step / settings.steps, spent / limit if limit else 0.0)
+        rate = settings.lr * schedule(done)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        rows = torch.randint(len(videos), (settings.batch,), generator=generator)
+        frames = draw_frames(task, settings.batch, generator)
+        batch = videos[rows.to(device)]
+        if settings.augment:
+            batch = AUGMENT[task.name](batch, settings.augment, generator)
+        optimizer.zero_grad(set_to_none=True)
+        loss = training_loss(model, task, batch, frames.to(device))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        next(bar, None)
+        # Early on the mean forgets faster, so that the first weights do not stay in it.
+        keep = min(settings.decay, step / (step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(mean.parameters()), list(model.parameters()), 1 - keep
+            )
+        running = running + loss.detach()
+        if step % 250 == 0:
+            history.append((step, float(running) / 250))
+            running = torch.zeros((), device=device)
+            if test is not None and step % 1000 == 0:
+                scores = errors(mean, task, test.to(device)).mean(dim=1)
+                text = " ".join(f"{score:.4f}" for score in scores.tolist())
+                print(f"{step} {spent:.0f}s {history[-1][1]:.4f} | {text}", flush=True)
+        spent = time.monotonic() - start
+        if time.monotonic() - saved >= save_every:
+            save()
+            saved = time.monotonic()
+    save()
+    return Result(mean, history, spent)
+
+
+def schedule(done: float) -> float:
+    """Return the share of the learning rate: up over the first 2 %, then a cosine."""
+    warm = min(1.0, (done + 1e-3) / 0.02)
+    return warm * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(done, 1.0))).item())
+
+
+# ------------------------------------------------------------------ command line
+
+
+def run(task: Task, settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
+    """Train one model, score it on the test videos and write the result."""
+    device = training.pick_device(args.device)
+    name = f"{task.name}-{args.tag}-seed{settings.seed}"
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if task.name == "rotating":
+        videos, test = rotating_videos(args.data, 3, args.n_train, args.n_test)
+    else:
+        videos, test = balls_videos(args.n_train, args.n_test)
+    result = train(task, settings, videos, device, out / f"{name}.pt", test, desc=name)
+    every = [k for k in range(task.n_frames) if k not in range(task.n_context)]
+    scored = errors(result.model, task, test.to(device))
+    record = {
+        "task": task.name,
+        "tag": args.tag,
+        "settings": asdict(settings),
+        "n_train": len(videos),
+        "n_test": len(test),
+        "seconds": round(result.seconds, 1),
+        "device": str(device),
+        "scored_frames": task.scored,
+        "mse_by_depth": scored.mean(dim=1).tolist(),
+        "mse_by_depth_and_frame": scored.tolist(),
+        "frames": every,
+        "mse_all_frames": errors(result.model, task, test.to(device), every).tolist(),
+        "history": result.history,
+    }
+    (out / f"{name}.json").write_text(json.dumps(record))
+    return record
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m odenets.studies.video")
+    parser.add_argument("task", choices=[*TASKS, "table"])
+    parser.add_argument("--out", default="results", help="folder for the results")
+    parser.add_argument("--tag", default="full", help="name of this configuration")
+    parser.add_argument("--data", default="mnist", choices=["mnist", "digits"])
+    parser.add_argument("--n-train", type=int, default=None)
+    parser.add_argument("--n-test", type=int, default=None)
+    parser.add_argument("--device", default=None)
+    for field, kind in (
+        ("latent_dim", int),
+        ("width", int),
+        ("depth", int),
+        ("n_layers", int),
+        ("channels", int),
+        ("variant", str),
+        ("batch", int),
+        ("steps", int),
+        ("lr", float),
+        ("weight_decay", float),
+        ("decay", float),
+        ("augment", float),
+        ("seed", int),
+        ("minutes", float),
+    ):
+        flag = "--" + field.replace("_", "-")
+        parser.add_argument(flag, type=kind, default=None, dest=field)
+    parser.add_argument("--coupled", action="store_true", default=None)
+    args = parser.parse_args(arguments)
+    if args.task == "table":
+        table(Path(args.out))
+        return
+    task = TASKS[args.task]
+    sizes = {"rotating": (500, 542), "balls": (10_000, 500)}[args.task]
+    args.n_train = sizes[0] if args.n_train is None else args.n_train
+    args.n_test = sizes[1] if args.n_test is None else args.n_test
+    given = {
+        key: value
+        for key, value in vars(args).items()
+        if key in Settings.__dataclass_fields__ and value is not None
+    }
+    record = run(task, replace(FULL[args.task], **given), args)
+    text = " ".join(f"{value:.4f}" for value in record["mse_by_depth"])
+    print(f"{args.task} {args.tag}: test MSE by depth {text}")
+
+
+def table(out: Path) -> None:
+    """Print the errors of every result in a folder, one line each."""
+    print(f"{'result':32s} {'seconds':>7s}  test MSE at depth 0, 1, ..")
+    for path in sorted(out.glob("*.json")):
+        record = json.loads(path.read_text())
+        if "mse_by_depth" not in record:
+            continue
+        text = " ".join(f"{value:.4f}" for value in record["mse_by_depth"])
+        print(f"{path.stem:32s} {record['seconds']:7.0f}  {text}")
+
+
+if __name__ == "__main__":
+    main()

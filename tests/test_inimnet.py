@@ -1,0 +1,512 @@
+"""InImNet against matrix exponentials, whole Jacobians, autograd and residual nets."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from odenets import solvers
+from odenets.data.video import rotating_digits
+from odenets.nets import inimnet
+from odenets.studies import video as study
+
+torch64 = torch.float64
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=seeded(seed), dtype=torch64)
+
+
+def curved_fields(depth: int, dim: int = 3, size: float = 1.0, seed: int = 0) -> list:
+    """phi(x) = size * V tanh(W x + b), a new one per layer."""
+    fields = []
+    for layer in range(depth):
+        W, V = draw(dim, dim, seed=seed + layer), draw(dim, dim, seed=seed + 50 + layer)
+        b = draw(dim, seed=seed + 90 + layer)
+        fields.append(lambda x, W=W, V=V, b=b: size * torch.tanh(x @ W + b) @ V)
+    return fields
+
+
+def affine_fields(depth: int, dim: int = 3) -> list:
+    pairs = [(draw(dim, dim, seed=i), draw(dim, seed=60 + i)) for i in range(depth)]
+    return [lambda x, A=A, b=b: x @ A + b for A, b in pairs]
+
+
+def order(errors, sizes) -> float:
+    return np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+
+
+# ------------------------------------------------------------------ the recursion
+
+
+def test_no_layers_is_the_identity():
+    x = draw(4, 3)
+    for forward in inimnet.VARIANTS.values():
+        (z,) = forward([], x)
+        torch.testing.assert_close(z, x)
+
+
+def test_first_two_layers_by_hand():
+    phi1, phi2 = curved_fields(2)
+    x = draw(5, 3, seed=9)
+    z = inimnet.inimnet_forward([phi1, phi2], x)
+    slope = torch.stack(
+        [
+            torch.func.jacfwd(lambda row: phi1(row[None])[0])(row) @ phi2(row[None])[0]
+            for row in x
+        ]
+    )
+    torch.testing.assert_close(z[1], x + phi1(x))
+    torch.testing.assert_close(z[2], x + phi1(x) + phi2(x) + slope)
+
+
+def test_exact_recursion_agrees_with_whole_jacobians():
+    phis, x = curved_fields(4), draw(6, 3, seed=8)
+    exact = inimnet.inimnet_forward(phis, x)
+    whole = inimnet.inimnet_forward_jacobian(phis, x)
+    assert len(exact) == 5
+    for one, other in zip(exact, whole):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def test_jacobian_of_the_recursion_by_jacrev():
+    """z_{l+1} - z_l is J_l phi_{l+1}, with J_l from a Jacobian of the shallower net."""
+    phis, x = curved_fields(4), draw(1, 3, seed=8)
+    z = inimnet.inimnet_forward(phis, x)
+    for layer, phi in enumerate(phis):
+        jacobian = torch.func.jacrev(
+            lambda row, layer=layer: inimnet.inimnet_forward(phis[:layer], row[None])[
+                -1
+            ][0]
+        )(x[0])
+        expected = z[layer][0] + jacobian @ phi(x)[0]
+        torch.testing.assert_close(z[layer + 1][0], expected, rtol=0, atol=1e-10)
+
+
+def test_affine_layers_give_the_residual_network():
+    phis, x = affine_fields(5), draw(7, 3, seed=8)
+    ours = inimnet.inimnet_forward(phis, x)
+    nets = inimnet.resnet_forward_from(phis, x)
+    for one, other in zip(ours, nets):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_residual_network_reads_the_deepest_layer_first():
+    phi1, phi2 = curved_fields(2)
+    x = draw(4, 3, seed=5)
+    first = x + phi2(x)
+    expected = first + phi1(first)
+    torch.testing.assert_close(
+        inimnet.resnet_forward_from([phi1, phi2], x)[2], expected
+    )
+
+
+def test_curved_layers_agree_with_the_residual_network_to_second_order():
+    sizes, x = [0.1, 0.05, 0.025, 0.0125], draw(6, 3, seed=8)
+    errors = []
+    for size in sizes:
+        phis = curved_fields(3, size=size)
+        one = inimnet.inimnet_forward(phis, x)[-1]
+        errors.append((one - inimnet.resnet_forward_from(phis, x)[-1]).abs().max())
+    assert 2.8 < order(errors, sizes) < 3.2
+
+
+def test_approximate_jacobian_is_the_sum_of_the_layers_jacobians():
+    phis, x = curved_fields(4), draw(5, 3, seed=8)
+    z = inimnet.inimnet_forward_approximate(phis, x)
+    jacobian = torch.eye(3, dtype=torch64).expand(5, 3, 3)
+    expected = x
+    for layer, phi in enumerate(phis):
+        expected = expected + torch.einsum("sij,sj->si", jacobian, phi(x))
+        torch.testing.assert_close(z[layer + 1], expected)
+        rows = torch.func.vmap(torch.func.jacrev(lambda r, phi=phi: phi(r[None])[0]))
+        jacobian = jacobian + rows(x)
+
+
+def test_approximate_jacobian_errs_in_the_third_order():
+    sizes, x = [0.1, 0.05, 0.025, 0.0125], draw(6, 3, seed=8)
+    errors = []
+    for size in sizes:
+        phis = curved_fields(4, size=size)
+        one = inimnet.inimnet_forward(phis, x)
+        other = inimnet.inimnet_forward_approximate(phis, x)
+        torch.testing.assert_close(one[2], other[2])
+        errors.append((one[-1] - other[-1]).abs().max())
+    assert 2.8 < order(errors, sizes) < 3.2
+
+
+def test_coupled_layers_are_a_polynomial_in_the_depth():
+    """(1 + V)^l = sum_k binomial(l, k) V^k: differences of order L + 1 need V^(L+1)."""
+    (phi,) = curved_fields(1, size=0.3)
+    x = draw(4, 3, seed=8)
+    z = inimnet.inimnet_forward([phi] * 4, x)
+
+    def power(k, x):
+        if k == 0:
+            return x
+        return torch.func.jvp(lambda x: power(k - 1, x), (x,), (phi(x),))[1]
+
+    terms = [power(k, x) for k in range(5)]
+    for layer in range(5):
+        expected = sum(math.comb(layer, k) * terms[k] for k in range(layer + 1))
+        torch.testing.assert_close(z[layer], expected)
+
+
+def test_every_sample_stands_for_itself():
+    phis, x = curved_fields(3), draw(6, 3, seed=8)
+    together = torch.stack(inimnet.inimnet_forward(phis, x))
+    alone = torch.cat(
+        [torch.stack(inimnet.inimnet_forward(phis, row[None])) for row in x], dim=1
+    )
+    torch.testing.assert_close(together, alone)
+
+
+def test_phi_is_evaluated_once_per_layer():
+    calls = []
+
+    def counted(phi):
+        return lambda x: (calls.append(1), phi(x))[1]
+
+    phis = [counted(phi) for phi in curved_fields(5)]
+    inimnet.inimnet_forward(phis, draw(2, 3))
+    assert len(calls) == 5
+
+
+# ------------------------------------------------------------------ the adjoint
+
+
+def loss(x):
+    return torch.sin(x).sum(dim=-1) + x.pow(2).sum(dim=-1) * x[..., 0]
+
+
+def loss_grad(x):
+    return torch.func.grad(lambda x: loss(x).sum())(x)
+
+
+def test_adjoint_is_the_gradient_of_the_transported_loss():
+    phis, x = curved_fields(4, size=0.5), draw(5, 3, seed=7).requires_grad_()
+    adjoint = inimnet.inimnet_adjoint(phis, x, loss_grad)
+    for Lambda, E in zip(adjoint, inimnet.transported_loss(phis, x, loss)):
+        (expected,) = torch.autograd.grad(E.sum(), x, retain_graph=True)
+        torch.testing.assert_close(Lambda, expected, rtol=0, atol=1e-10)
+
+
+def test_adjoint_of_linear_layers_multiplies_transposed_matrices():
+    matrices = [draw(3, 3, seed=i) for i in range(4)]
+    phis = [lambda x, A=A: x @ A for A in matrices]
+    weights = draw(3, seed=77)
+    adjoint = inimnet.inimnet_adjoint(phis, draw(5, 3), lambda x: weights.expand_as(x))
+    expected = weights
+    for Lambda, A in zip(adjoint[1:], matrices):
+        expected = expected + A @ expected  # a row y is mapped to y + y A
+        torch.testing.assert_close(Lambda, expected.expand(5, 3))
+
+
+def test_parameter_gradient_is_exact_for_the_transported_loss():
+    torch.manual_seed(0)
+    phis = [inimnet.DenseField(3, 5, gain=1.0).double() for _ in range(4)]
+    x = draw(6, 3, seed=7)
+    params = [*phis[-1].parameters(), torch.ones(2, requires_grad=True)]
+    grads = inimnet.parameter_gradient(phis, params, x, loss_grad)
+    E = inimnet.transported_loss(phis, x, loss)[-1].sum()
+    expected = torch.autograd.grad(E, params, allow_unused=True)
+    assert isinstance(grads, tuple) and len(grads) == len(params)
+    for one, other in zip(grads[:-1], expected):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    assert torch.equal(grads[-1], torch.zeros(2))
+
+
+def test_gradient_of_the_loss_itself_agrees_to_second_order():
+    sizes, x, errors = [0.02, 0.01, 0.005], draw(6, 3, seed=7), []
+    for size in sizes:
+        phis = curved_fields(2, size=size)
+        theta = torch.zeros(3, dtype=torch64, requires_grad=True)
+        deepest = phis.pop()
+        phis.append(
+            lambda x, phi=deepest, size=size, theta=theta: phi(x) + size * theta
+        )
+        ours = inimnet.parameter_gradient(phis, [theta], x, loss_grad)[0]
+        z = inimnet.inimnet_forward(phis, x)[-1]
+        (exact,) = torch.autograd.grad(loss(z).sum(), theta)
+        errors.append((ours - exact).abs().max())
+    assert 1.8 < order(errors, sizes) < 2.2
+
+
+# ------------------------------------------------------------------ continuous depth
+
+A = torch.tensor([[-0.2, 0.9, 0.0], [-0.7, 0.1, 0.4], [0.3, -0.2, -0.5]], dtype=torch64)
+
+
+def linear(p, x):
+    return x @ A.T
+
+
+def curved(p, x):
+    return torch.sin(x) * (1 + p) / 2 + torch.roll(x, 1, dims=-1) * p / 2
+
+
+@pytest.mark.parametrize(
+    "method, steps",
+    [("euler", (1, 2, 4)), ("midpoint", (1, 2)), ("heun", (1, 2))]
+    + [(name, (1, 2)) for name in ("bosh3", "rk4", "rk4_38")],
+)
+def test_imbedding_converges_to_the_matrix_exponential(method, steps):
+    x, p = draw(4, 3, seed=6), [0.6, 0.0]
+    expected = x @ torch.matrix_exp(0.6 * A).T
+    errors = []
+    for n in steps:
+        z = inimnet.imbed(linear, x, p, method, n)
+        torch.testing.assert_close(z[0], x)
+        errors.append((z[-1] - expected).abs().max())
+    wanted = solvers.TABLEAUS[method].order
+    assert wanted - 0.35 < -order(errors, steps) < wanted + 0.6
+
+
+@pytest.mark.parametrize(
+    "method, steps", [("euler", (2, 4, 6)), ("midpoint", (1, 2)), ("heun", (1, 2))]
+)
+def test_imbedding_of_a_field_that_depends_on_the_depth(method, steps):
+    x = draw(4, 3, seed=6)
+    t = torch.tensor([0.3, 0.9], dtype=torch64)
+    expected = solvers.odeint(curved, x, t, method="dopri5", rtol=1e-11, atol=1e-12)[-1]
+    errors = [
+        (inimnet.imbed(curved, x, [0.9, 0.3], method, n)[-1] - expected).abs().max()
+        for n in steps
+    ]
+    wanted = solvers.TABLEAUS[method].order
+    assert wanted - 0.5 < -order(errors, steps) < wanted + 1.2
+
+
+def test_all_depths_of_one_sweep():
+    x, p = draw(4, 3, seed=6), [0.5, 0.25, 0.0]
+    z = inimnet.imbed(linear, x, p, "heun", 2)
+    assert z.shape == (3, 4, 3)
+    torch.testing.assert_close(z[1], inimnet.imbed(linear, x, p[:2], "heun", 2)[-1])
+
+
+def test_imbedding_also_rises_in_p():
+    x = draw(4, 3, seed=6)
+    z = inimnet.imbed(linear, x, [0.0, 0.3], "rk4", 2)[-1]
+    torch.testing.assert_close(
+        z, x @ torch.matrix_exp(-0.3 * A).T, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_euler_in_p_with_unit_steps_is_the_discrete_network():
+    phis, x = curved_fields(4, size=0.3), draw(5, 3, seed=6)
+
+    def field(p, x):  # the layer phi_{l+1} acts from p = q - l down to q - l - 1
+        return phis[round(4 - float(p))](x)
+
+    z = inimnet.imbed(field, x, [4.0, 3.0, 2.0, 1.0, 0.0], "euler")
+    torch.testing.assert_close(z, torch.stack(inimnet.inimnet_forward(phis, x)))
+
+
+def test_imbedding_refuses_what_would_not_end():
+    with pytest.raises(ValueError, match="stages"):
+        inimnet.imbed(linear, draw(2, 3), [1.0, 0.0], "rk4", 8)
+
+
+def test_transport_residual_vanishes_for_solutions_only():
+    x = draw(5, 3, seed=6)
+
+    def solution(p, x):
+        return x @ torch.matrix_exp((1.0 - p) * A).T
+
+    def other(p, x):
+        return x @ torch.matrix_exp((1.0 + p) * A).T
+
+    residuals = [
+        inimnet.transport_residual(solution, linear, 0.4, x, dp).abs().max()
+        for dp in (0.1, 0.05, 0.025)
+    ]
+    assert 1.9 < order(residuals, [0.1, 0.05, 0.025]) < 2.1
+    assert residuals[-1] < 1e-3
+    assert inimnet.transport_residual(other, linear, 0.4, x, 1e-3).abs().max() > 0.1
+
+
+def test_projectile_is_an_affine_field_solved_exactly_in_two_layers_of_order_two():
+    fall = inimnet.projectile_field(9.81)
+    x = torch.tensor([[0.0, 12.0], [0.0, 7.0]], dtype=torch64)
+    z = inimnet.imbed(fall, x, [1.0, 0.4], "heun")[-1]
+    expected = inimnet.projectile(0.4, 1.0, x[:, 1], 9.81)
+    torch.testing.assert_close(z[:, 0], expected)
+    # Euler with n steps of size h is too high by exactly g T h / 2.
+    z = inimnet.imbed(fall, x, [1.0, 0.4], "euler", 6)[-1]
+    torch.testing.assert_close(z[:, 0], expected + 9.81 * 0.6 * 0.1 / 2)
+
+
+# ------------------------------------------------------------------ networks
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+@pytest.mark.parametrize("variant", ["exact", "approximate"])
+def test_latent_network_shapes_and_gradients(coupled, variant):
+    torch.manual_seed(0)
+    model = inimnet.LatentInImNet(4, 9, 3, coupled=coupled, variant=variant)
+    x, t = torch.randn(5, 4), torch.rand(5)
+    z = model(x, t)
+    assert z.shape == (4, 5, 4)
+    torch.testing.assert_close(z[0], x)
+    z[-1].square().sum().backward()
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters()
+    )
+    assert len(model.phis) == (1 if coupled else 3)
+
+
+def test_latent_network_depends_on_time_from_depth_one_on():
+    torch.manual_seed(0)
+    model = inimnet.LatentInImNet(4, 9, 2)
+    x = torch.randn(5, 4)
+    early, late = model(x, torch.zeros(5)), model(x, torch.ones(5))
+    assert torch.equal(early[0], late[0])
+    assert ((early[1:] - late[1:]).abs().amax(dim=(1, 2)) > 1e-4).all()
+
+
+def test_time_is_a_coordinate_that_is_differentiated_too():
+    torch.manual_seed(0)
+    model = inimnet.LatentInImNet(2, 5, 2).double()
+    x, t = draw(3, 2), torch.rand(3, generator=seeded(), dtype=torch64)
+    u = torch.cat([x, t[:, None]], dim=1)
+    expected = inimnet.inimnet_forward_jacobian(list(model.phis), u)
+    torch.testing.assert_close(model(x, t), torch.stack(expected)[..., :-1])
+
+
+def test_depth_is_an_argument():
+    torch.manual_seed(0)
+    model = inimnet.LatentInImNet(4, 9, 3, coupled=True)
+    x, t = torch.randn(5, 4), torch.rand(5)
+    deep = model(x, t, depth=6)
+    assert deep.shape == (7, 5, 4)
+    torch.testing.assert_close(deep[:4], model(x, t))
+    torch.testing.assert_close(model(x, t, depth=1), deep[:2])
+    torch.testing.assert_close(inimnet.extrapolate(model, x, t, 3), deep[4:])
+
+
+def test_uncoupled_layers_do_not_go_deeper():
+    model = inimnet.LatentInImNet(4, 9, 3)
+    x, t = torch.randn(5, 4), torch.rand(5)
+    with pytest.raises(ValueError, match="couple"):
+        model(x, t, depth=4)
+    with pytest.raises(ValueError, match="coupled"):
+        inimnet.extrapolate(model, x, t, 1)
+
+
+def test_convolutional_network():
+    torch.manual_seed(0)
+    model = inimnet.ConvInImNet(2, 3).double()
+    x = draw(3, 2, 6, 5)
+    z = model(x)
+    assert z.shape == (4, 3, 2, 6, 5)
+    flat = [
+        lambda u, phi=phi: phi(u.view(-1, 2, 6, 5)).flatten(1) for phi in model.phis
+    ]
+    expected = torch.stack(inimnet.inimnet_forward(flat, x.flatten(1)))
+    torch.testing.assert_close(z.flatten(2), expected)
+    assert len(inimnet.ConvInImNet(1, 3, coupled=True).phis) == 1
+
+
+def test_unknown_variant_is_refused():
+    with pytest.raises(ValueError, match="variant"):
+        inimnet.InImNet(lambda: nn.Linear(2, 2), 2, variant="nested")
+
+
+# ------------------------------------------------------------------ the video study
+
+SMALL = study.Settings(
+    latent_dim=3, width=6, depth=2, channels=8, batch=4, steps=6, decay=0.5
+)
+
+
+def small_videos(n: int = 8) -> torch.Tensor:
+    return torch.rand(n, 16, 28, 28, generator=seeded())
+
+
+def test_held_out_frame_is_really_held_out():
+    task = study.TASKS["rotating"]
+    torch.manual_seed(0)
+    model = study.build(task, SMALL)
+    videos = small_videos(5).requires_grad_()
+    seen = torch.zeros(16)
+    generator = seeded()
+    for _ in range(6):
+        frames = study.draw_frames(task, 5, generator)
+        assert frames.shape == (5, 12)
+        loss = study.training_loss(model, task, videos, frames)
+        (grad,) = torch.autograd.grad(loss, videos)
+        seen += grad.abs().sum(dim=(0, 2, 3))
+    assert seen[task.held_out] == 0
+    assert (seen[[k for k in range(16) if k != task.held_out]] > 0).all()
+
+
+def test_context_comes_before_everything_that_is_predicted_of_balls():
+    task = study.TASKS["balls"]
+    frames = study.draw_frames(task, 50, seeded())
+    assert frames.shape == (50, task.n_draw)
+    assert frames.min() == 3 and frames.max() == 12
+    assert all(len(set(row.tolist())) == task.n_draw for row in frames)
+    assert task.scored == tuple(range(3, 13))
+
+
+def test_deformed_digits_are_rotating_videos_again():
+    rows = torch.linspace(-1, 1, 28)
+    image = torch.exp(-8 * ((rows[:, None] - 0.2) ** 2 + 2 * (rows - 0.1) ** 2))
+    videos = rotating_digits(image.expand(6, 28, 28), 16)
+    deformed = study.deform_digits(videos, 0.2, seeded())
+    changed = (deformed[:, 0] - videos[:, 0]).abs().amax(dim=(1, 2)) > 0.05
+    assert changed.any() and not changed.all()
+    expected = rotating_digits(deformed[:, 0], 16)
+    assert (deformed - expected).abs().max() < 0.05
+    torch.testing.assert_close(
+        deformed[:, 4], torch.rot90(deformed[:, 0], dims=(1, 2)), atol=1e-5, rtol=0
+    )
+
+
+def test_turned_boxes_show_the_same_scene():
+    videos = small_videos(40)
+    turned = study.turn_boxes(videos, 1.0, seeded())
+    assert turned.shape == videos.shape
+    views = [v for base in (videos, videos.mT) for v in (base, base.flip(-1))]
+    views += [v.flip(-2) for v in views]
+    same = torch.stack([(v == turned).flatten(1).all(dim=1) for v in views])
+    assert (same.sum(dim=0) == 1).all() and (same.sum(dim=1) > 0).all()
+
+
+def test_errors_by_depth_and_frame():
+    task = study.TASKS["rotating"]
+    torch.manual_seed(0)
+    model = study.build(task, SMALL)
+    videos = small_videos(7)
+    scores = study.errors(model, task, videos, [2, 4], batch=3)
+    assert scores.shape == (3, 2)
+    t = torch.tensor([[2 / 15, 4 / 15]]).expand(7, 2)
+    expected = (model(videos[:, :1], t) - videos[:, [2, 4]]).square().mean((1, 3, 4))
+    torch.testing.assert_close(scores.float(), expected)
+
+
+def test_training_goes_on_from_a_checkpoint_bit_for_bit(tmp_path, monkeypatch):
+    task, videos, path = study.TASKS["rotating"], small_videos(), tmp_path / "run.pt"
+    whole = study.train(task, SMALL, videos)
+    draw_frames, calls = study.draw_frames, []
+
+    def power_cut(*args):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return draw_frames(*args)
+
+    monkeypatch.setattr(study, "draw_frames", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        study.train(task, SMALL, videos, checkpoint=path, save_every=0)
+    assert torch.load(path, weights_only=True)["step"] == 3
+    again = study.train(task, SMALL, videos, checkpoint=path, save_every=0)
+    assert len(calls) == 4 + 3
+    for one, other in zip(whole.model.parameters(), again.model.parameters()):
+        assert torch.equal(one, other)
