@@ -299,7 +299,7 @@ class StableNet(nn.Module):
         """Return Y K + b, for a matrix or a kernel."""
         if K.dim() == 2:
             return torch.addmm(b, Y, K)
-        return F.conv2d(Y, K, padding=K.shape[-1] // 2) + b
+        return F.conv2d(Y, K, b.expand(len(K)), padding=K.shape[-1] // 2)
 
     def _transposed(self, K: Tensor) -> Tensor:
         return transposed_kernel(K) if self.convolutional else K.mT

@@ -257,7 +257,7 @@ def image_study(
     last: int = 16,
     device: str = "cpu",
     batch_size: int = 250,
-    lr: float = 1e-2,
+    lr: float = 5e-3,
     seed: int = 0,
 ) -> None:
     """Train one network of convolutions with 4, 8, 16 layers, one line per level."""
@@ -319,7 +319,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dataset", default="mnist", help="digits or mnist (images)")
     parser.add_argument("--epochs", type=int, default=12, help="per level (images)")
     parser.add_argument("--batch-size", type=int, default=250, help="(images)")
-    parser.add_argument("--lr", type=float, default=1e-2, help="(images)")
+    parser.add_argument("--lr", type=float, default=5e-3, help="(images)")
     parser.add_argument("--device", default=None, help="cuda, mps or cpu (images)")
     chosen = parser.parse_args(arguments)
     if chosen.study == "toy":
