@@ -82,7 +82,7 @@ def test_the_embedded_error_and_the_dense_output_have_their_orders(name):
         estimates.append(
             solvers._weighted_sum(slopes, tableau.b_error, h).norm().item()
         )
-        inside = solvers._between(tableau, slopes, h, y0, 0.4)
+        inside = solvers._between(tableau, slopes, h, y0, [0.4])[0]
         between.append((inside - exact).norm().item())
     for errors in (estimates, between):
         rates = [math.log2(a / b) for a, b in pairwise(errors)]

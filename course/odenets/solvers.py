@@ -416,11 +416,12 @@ def _adaptive_steps(
         new, slopes = _step(tableau, f, t, y, h, first=slope)
         error = _error_ratio(tableau, slopes, h, y, new, rtol, atol, norm)
         if error <= 1:  # False for NaN
-            while len(states) < len(times) and abs(times[len(states)] - t) <= abs(h):
-                x = (times[len(states)] - t) / h
-                states.append(new if x == 1 else _between(tableau, slopes, h, y, x))
-            if last:
-                states[len(times) - 1 :] = [new]
+            inside = [s for s in times[len(states) :] if abs(s - t) < abs(h)]
+            if inside:
+                fractions = [(s - t) / h for s in inside]
+                states.extend(_between(tableau, slopes, h, y, fractions))
+            if t_new == times[len(states)]:
+                states.append(new)
             t, y, slope = t_new, new, slopes[-1]
             stats.accepted += 1
             stats.times.append(t)
@@ -466,12 +467,18 @@ def _error_ratio(
 
 
 def _between(
-    tableau: Tableau, slopes: list[Tensor], h: float, y: Tensor, x: float
+    tableau: Tableau,
+    slopes: list[Tensor],
+    h: float,
+    y: Tensor,
+    fractions: list[float],
 ) -> Tensor:
-    """The state at the fraction `x` of a step (HNW, II.6)."""
-    powers = [x ** (j + 1) for j in range(len(tableau.dense[0]))]
-    weights = [sum(p * q for p, q in zip(row, powers)) for row in tableau.dense]
-    return _weighted_sum(slopes, weights, h, start=y)
+    """The states at some fractions of a step, all at once (HNW, II.6)."""
+    x = torch.tensor(fractions, dtype=torch.float64)
+    dense = torch.tensor(tableau.dense, dtype=torch.float64)
+    powers = torch.stack([x ** (j + 1) for j in range(dense.shape[1])], dim=1)
+    weights = (h * powers @ dense.T).to(y)
+    return y + torch.tensordot(weights, torch.stack(slopes), dims=1)
 
 
 @torch.no_grad()
