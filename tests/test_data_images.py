@@ -63,6 +63,43 @@ def test_loaders():
     assert not torch.equal(orders[0], data.train.labels)
 
 
+def test_batches():
+    part = images.digits(size=8).train.first(250)
+    plain = images.Batches(part, 100)
+    assert len(plain) == 3 and [len(y) for _, y in plain] == [100, 100, 50]
+    assert torch.equal(torch.cat([x for x, _ in plain]), part.images)
+    shuffled = images.Batches(part, 100, generator=1)
+    first = torch.cat([y for _, y in shuffled])
+    second = torch.cat([y for _, y in shuffled])
+    assert not torch.equal(first, second)  # a new order in every epoch
+    assert torch.equal(first.sort().values, part.labels.sort().values)
+    again = images.Batches(part, 100, generator=torch.Generator().manual_seed(1))
+    for (x, y), (x2, y2) in zip(again, images.Batches(part, 100, generator=1)):
+        assert torch.equal(x, x2) and torch.equal(y, y2)
+    with pytest.raises(ValueError, match="positive"):
+        images.Batches(part, 0)
+    with pytest.raises(ValueError, match="generator"):
+        images.Batches(part, 10, augment=images.crop_and_flip)
+
+
+def test_crop_and_flip_moves_and_mirrors_whole_images():
+    image = torch.arange(1.0, 2 * 5 * 6 + 1).view(1, 2, 5, 6).repeat(200, 1, 1, 1)
+    before = image.clone()
+    moved = images.crop_and_flip(image, torch.Generator().manual_seed(0), edge=1)
+    assert moved.shape == image.shape and torch.equal(image, before)
+    padded = torch.nn.functional.pad(image[0], (1, 1, 1, 1))
+    possible = {}
+    for row in range(3):
+        for column in range(3):
+            crop = padded[:, row : row + 5, column : column + 6]
+            for mirrored in (False, True):
+                seen = crop.flip(-1) if mirrored else crop
+                possible[tuple(seen.flatten().tolist())] = (row, column, mirrored)
+    found = [possible[tuple(m.flatten().tolist())] for m in moved]
+    assert len(set(found)) == 18  # all of them, in 200 draws
+    assert 70 < sum(mirrored for *_, mirrored in found) < 130
+
+
 def write_idx(path, array):
     path.parent.mkdir(parents=True, exist_ok=True)
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)

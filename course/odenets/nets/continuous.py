@@ -140,7 +140,7 @@ class ODEBlock(nn.Module):
 
 
 class ContinuousNet(nn.Module):
-    """Three stages of growing width, each an equation in depth-time.
+    """Stages of growing width (three of them), each an equation in depth-time.
 
     Stem (conv, norm, ReLU) - three times a stitch and an `ODEBlock`, of widths alpha,
     2 alpha, 4 alpha - mean over the image - linear layer. With alpha = 16, ten classes
@@ -165,6 +165,7 @@ class ContinuousNet(nn.Module):
         batch_norm: bool = True,
         skip_init: bool = False,
         widen: int = 1,
+        stages: int = 3,
     ) -> None:
         """Build the net.
 
@@ -180,12 +181,13 @@ class ContinuousNet(nn.Module):
             batch_norm: False leaves out every norm.
             skip_init: multiply each unit by a number that starts at zero.
             widen: factor of the widths behind the stem.
+            stages: how many; with a single one, depth-time must do all the work.
         Raises:
             ValueError: if a count is not positive or there is no such scheme.
         """
         super().__init__()
-        if min(n_cells, n_steps_per, alpha, widen) < 1:
-            raise ValueError("n_cells, n_steps_per, alpha and widen must be positive")
+        if min(n_cells, n_steps_per, alpha, widen, stages) < 1:
+            raise ValueError("counts of cells, steps, channels, stages are positive")
         self.n_cells, self.n_steps = n_cells, n_cells * n_steps_per
         self.scheme = scheme
         self.tableau()  # an unknown scheme is found out here
@@ -196,7 +198,7 @@ class ContinuousNet(nn.Module):
         norms = [nn.BatchNorm2d(alpha)] * batch_norm
         stem = nn.Conv2d(in_channels, alpha, 3, padding=1, bias=False)
         self.stem = nn.Sequential(stem, *norms, nn.ReLU())
-        widths = [alpha, widen * alpha, 2 * widen * alpha, 4 * widen * alpha]
+        widths = [alpha] + [widen * alpha * 2**k for k in range(stages)]
         self.stitches, self.blocks = nn.ModuleList(), nn.ModuleList()
         for stage, (a, b) in enumerate(pairwise(widths)):
             stride = 1 if stage == 0 else 2
