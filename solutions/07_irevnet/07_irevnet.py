@@ -61,7 +61,7 @@ print(f"{dataset}: {len(train_images)} images to learn from, {len(test_images)} 
 print("images of each class to learn from:", *train_labels.bincount().tolist())
 
 # %%
-fig, axes = plt.subplots(2, 1, figsize=(9, 2.9), height_ratios=[1, 0.62])
+fig, axes = plt.subplots(2, 1, figsize=(9, 1.9), height_ratios=[1, 0.62])
 chosen = [int((train_labels == digit).nonzero()[0]) for digit in range(10)]
 plots.image_row(axes[0], train_images[chosen], [str(digit) for digit in range(10)])
 axes[0].set_ylabel("images", rotation=0, ha="right")
@@ -219,10 +219,14 @@ check.score(exercise)
 # %% [markdown]
 # Now the plain network learns its 500 images.
 # (The package's `irevnet.train` and `irevnet.test` do the same as yours.)
+# The lab's learning rate is 0.05, for MNIST. The small digits are brighter, their gradients larger,
+# and with 0.05 the plain network often ends with all its ReLUs dead, so that 0.02 is used for them.
+# Try it: put 0.05 in.
 
 # %% tags=["NBVAL_IGNORE_OUTPUT"]
 n_epoch = scale.pick(quick=2, lesson=40, full=40)
 seeds = scale.pick(quick=[0], lesson=[0, 1, 2], full=[0, 1, 2, 3, 4])
+learning_rate = 0.02 if dataset == "digits" else 0.05
 losses, accuracies = {}, {}
 
 
@@ -233,7 +237,7 @@ def run(name, make, view=irevnet.lab_view):
         training.set_seed(seed)
         net = make()
         train_loader, test_loader = loaders(view, seed)
-        losses[name].append(irevnet.train(net, train_loader, n_epoch))
+        losses[name].append(irevnet.train(net, train_loader, n_epoch, learning_rate))
         accuracies[name].append(irevnet.test(net, test_loader))
     return net
 
@@ -928,6 +932,7 @@ for name, net in counts.items():
     colour = plots.COLOURS["vgg" if name == "plain net" else "irevnet"]
     axes[1].plot([count] * len(seeds), accuracies[name], "o", color=colour, alpha=0.8, label=name)
 axes[1].set(xlabel="parameters", ylabel="accuracy on the test images", xlim=(0, 65000))
+axes[1].set(xticks=[0, 20000, 40000, 60000], xticklabels=["0", "20 000", "40 000", "60 000"])
 axes[1].legend(loc="lower left")
 plt.show()
 
@@ -939,7 +944,7 @@ plt.show()
 # Its loss falls at once and smoothly. With (5) written as $a + \dots$, its layers are residual:
 # a signal, and a gradient, can pass all four of them unharmed.
 # What the plain network is short of is not information but a good way to be trained.
-# Both have learnt their 500 images by heart in the end; only the test images tell them apart.
+# In the end both know nearly all of their 500 images; it is the test images that tell them apart.
 
 # %% [markdown]
 # **Exactly? (Q9)** We take a network, trained or not, and bring features back to images.
@@ -998,7 +1003,8 @@ plt.show()
 # **Reading the picture.** Rounding errors are relative: once features have grown to a size $S$,
 # everything below $S$ times the machine's grain ($10^{-7}$ or $10^{-16}$) is lost.
 # $\mathrm{ReLU} \ge 0$ adds something non-negative in every layer, so features grow without end,
-# and the error follows them. "Exactly invertible" is a statement about formulas;
+# and the error follows them, even a little faster, since the way back stretches old errors, too.
+# "Exactly invertible" is a statement about formulas;
 # in float32 it needs features of moderate size. (Batch normalisation helps with that; see section 7.)
 
 # %% [markdown]
@@ -1105,9 +1111,9 @@ with torch.no_grad():
 
 # %% tags=["NBVAL_IGNORE_OUTPUT"]
 measured = {  # ODENETS_SCALE=full on a CPU, seeds 0 to 4: accuracies on the 10 000 test images
-    "plain net": [],
-    "i-RevNet": [],
-    "i-RevNet, squeezed": [],
+    "plain net": [0.8249, 0.7739, 0.8286, 0.8412, 0.8248],
+    "i-RevNet": [0.8360, 0.8383, 0.8508, 0.8489, 0.8477],
+    "i-RevNet, squeezed": [0.8525, 0.8550, 0.8493, 0.8500, 0.8529],
 }
 for name, values in measured.items():
     values = torch.tensor(values)
