@@ -315,7 +315,7 @@ def test_sensitivity_is_the_stretching_of_small_differences():
 
 
 def test_antisymmetric_nets_keep_the_volume_and_contracting_ones_forget():
-    K, T, y = draw(1, 3, 3), 20.0, draw(3, seed=1)
+    K, y, T = draw(1, 3, 3), draw(3, seed=1), 5.0
 
     def values(kind, K, N):
         net = kind(K.expand(N, 3, 3), torch.zeros(N, dtype=F64), T)
@@ -325,7 +325,7 @@ def test_antisymmetric_nets_keep_the_volume_and_contracting_ones_forget():
     growth = [values(stable.AntisymmetricNet, K, N).prod().log() for N in (512, 1024)]
     assert 1.8 < growth[0] / growth[1] < 2.2
     pull = K - (torch.linalg.eigvals(K).real.max() + 1) * torch.eye(3, dtype=F64)
-    assert values(stable.ResidualNet, pull, 512).min() < 1e-6
+    assert values(stable.ResidualNet, pull, 512).min() < 1e-3
 
 
 # ----------------------------------------------------------- multilevel training
