@@ -7,6 +7,7 @@ import torch
 import torchdiffeq
 from torch import nn
 
+from odenets import adjoint, solvers
 from odenets.adjoint import odeint_adjoint, saved_bytes
 from odenets.solvers import SolverError, Stats, odeint
 
@@ -261,6 +262,50 @@ def test_the_step_size_is_carried_from_interval_to_interval():
         odeint_adjoint, weighted, f, y0, t, rtol=1e-5, atol=1e-5, adjoint_stats=stats
     )
     assert stats.nfe <= 7 * n + 1  # one step each, and one guess in all
+
+
+# ------------------------------------------------------- as in the equations
+
+
+def fine(f, y0, t0, t1):
+    with torch.no_grad():
+        return solvers.solve(f, y0, t0, t1, rtol=1e-10, atol=1e-12)
+
+
+def test_dynamics_against_the_jacobians():
+    f, y, a = Mixed(), double(3), double(3, seed=4)
+    dy, da, (d_weight, d_bias, d_unused) = adjoint.adjoint_dynamics(
+        f, tuple(f.parameters()), 0.7, y, a
+    )
+    jacobian = torch.autograd.functional.jacobian(lambda y: f(0.7, y), y)
+    slope = 1 - torch.tanh(y @ f.weight + 0.7 * f.bias) ** 2
+    assert torch.allclose(dy, f(0.7, y))
+    assert torch.allclose(da, -a @ jacobian)
+    assert torch.allclose(d_weight, -torch.outer(y, a * slope))
+    assert torch.allclose(d_bias, -0.7 * a * slope)
+    assert torch.equal(d_unused, torch.zeros(2).double())
+    assert not any(x.requires_grad for x in (dy, da, d_weight))
+
+
+@pytest.mark.parametrize("times", [[1.5], [0.2, 0.9, 1.5], [0.9]])
+def test_the_functions_of_the_notebook_against_backpropagation(times):
+    f, y0, t0 = Mixed(), double(4, 3), 0.2
+    start = y0.clone().requires_grad_()
+    grid = [t0, *times] if times[0] > t0 else times
+    solution = odeint(f, start, grid, rtol=1e-11, atol=1e-12)[-len(times) :]
+    grad_ys = double(len(times), 4, 3, seed=6)
+    params = tuple(f.parameters())
+    exact = torch.autograd.grad(
+        (solution * grad_ys).sum(), (start, *params), materialize_grads=True,
+        allow_unused=True,
+    )  # fmt: skip
+    grad_y0, grads = adjoint.adjoint_at_observations(
+        f, params, y0, t0, times, grad_ys, fine
+    )
+    assert relative((grad_y0, *grads), exact) < 1e-8
+    if len(times) == 1:
+        again = adjoint.adjoint_gradients(f, params, y0, t0, times[0], grad_ys[0], fine)
+        assert torch.equal(again[0], grad_y0)
 
 
 # ----------------------------------------------------------------------- memory

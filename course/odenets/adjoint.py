@@ -11,7 +11,7 @@ several of them, a jumps at each by dL/dy(t_i), and y is put back to its stored 
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,6 +192,97 @@ def _products(
 
 def _dot(a: Iterable[Tensor], b: Iterable[Tensor]) -> Tensor:
     return sum((p * q).sum() for p, q in zip(a, b)).detach().double().cpu()
+
+
+# ------------------------------------------------------- as in the equations
+
+# The functions of notebook 05: for one tensor as a state, and for any solver that
+# returns the end of the path, `solve(f, y0, t0, t1)`.
+
+
+def adjoint_dynamics(
+    f: Field, params: Sequence[Tensor], t: float, y: Tensor, a: Tensor
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Return the rates of the augmented state: f, -a^T df/dy and -a^T df/dparams.
+
+    Args:
+        f: field, `f(t, y)`; it reads its parameters by closure.
+        params: the parameters, tensors that require gradients.
+        t: time.   y: state, any shape.   a: adjoint, shaped like `y`.
+    Returns: `(dy, da, dparams)`, all detached; `dparams` has one tensor per parameter,
+        zeros where `f` does not use it.
+    """
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+        known = [(dy, -a.detach())] if dy.requires_grad else []
+        da, *dparams = _products(known, (y, *params))
+    return dy.detach(), da, tuple(dparams)
+
+
+def adjoint_gradients(
+    f: Field,
+    params: Sequence[Tensor],
+    y0: Tensor,
+    t0: float,
+    t1: float,
+    grad_y1: Tensor,
+    solve: Callable[..., Tensor],
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return dL/dy0 and dL/dparams of a loss L(y(t1)) by the adjoint equation.
+
+    Args:
+        f, params: as in `adjoint_dynamics`.
+        y0: state at `t0`.   grad_y1: dL/dy at `t1`, shaped like `y0`.
+        solve: `solve(f, y0, t0, t1)` returns the state at `t1`, a single tensor, also
+            where `t1` lies before `t0`.
+    """
+    return adjoint_at_observations(f, params, y0, t0, [t1], [grad_y1], solve)
+
+
+def adjoint_at_observations(
+    f: Field,
+    params: Sequence[Tensor],
+    y0: Tensor,
+    t0: float,
+    times: Sequence[float],
+    grad_ys: Sequence[Tensor],
+    solve: Callable[..., Tensor],
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return dL/dy0 and dL/dparams where L looks at the state at several times.
+
+    Args:
+        f, params, y0, t0, solve: as in `adjoint_gradients`.
+        times: increasing, from `t0` on; the first one may be `t0` itself.
+        grad_ys: dL/dy at each of them, shaped like `y0`.
+    """
+    sizes = [y0.numel(), y0.numel(), *(p.numel() for p in params)]
+    shapes = [y0.shape, y0.shape, *(p.shape for p in params)]
+
+    def parts(state: Tensor) -> list[Tensor]:
+        return [p.view(s) for p, s in zip(state.split(sizes), shapes)]
+
+    def joined(tensors: Iterable[Tensor]) -> Tensor:
+        return torch.cat([p.reshape(-1) for p in tensors])
+
+    def augmented(t: float, state: Tensor) -> Tensor:
+        y, a = parts(state)[:2]
+        dy, da, dparams = adjoint_dynamics(f, params, t, y, a)
+        return joined((dy, da, *dparams))
+
+    y, t = y0, t0
+    for time in times:  # the end of the path; the states on the way are not kept
+        y = solve(f, y, t, time) if time != t else y
+        t = time
+    state = joined((y, torch.zeros_like(y), *(torch.zeros_like(p) for p in params)))
+    for time, grad in zip(reversed([t0, *times]), [*reversed(grad_ys), None]):
+        state = solve(augmented, state, t, time) if time != t else state
+        t = time
+        if grad is not None:  # the jump
+            y, a, *grads = parts(state)
+            state = joined((y, a + grad, *grads))
+    _, a, *grads = parts(state)
+    return a, tuple(grads)
 
 
 # ----------------------------------------------------------------------- memory
