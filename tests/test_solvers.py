@@ -497,3 +497,19 @@ def test_overflow_of_a_fixed_step_names_time_and_step():
 def test_large_finite_states_are_no_error():
     y0 = torch.full((2,), 3e38)  # their sum overflows, they do not
     assert torch.equal(odeint(lambda t, y: 0 * y, y0, [0.0, 1.0], "euler")[-1], y0)
+
+
+@pytest.mark.parametrize("name", ["bosh3", "dopri5"])
+def test_embedded_step_estimates_the_error(name):
+    tableau = solvers.TABLEAUS[name]
+    y = torch.tensor([1.0], dtype=torch.float64)
+    sizes = []
+    for h in (0.2, 0.1):
+        new, error = solvers.embedded_step(tableau, lambda t, y: -y * t, 1.0, y, h)
+        step = solvers.runge_kutta_step(tableau, lambda t, y: -y * t, 1.0, y, h)
+        assert torch.equal(new, step)
+        sizes.append(error.abs().item())
+    # The lower method has the order p - 1: its local error shrinks with h^p.
+    assert math.log2(sizes[0] / sizes[1]) == pytest.approx(tableau.order, abs=0.5)
+    with pytest.raises(ValueError, match="rk4"):
+        solvers.embedded_step(solvers.TABLEAUS["rk4"], lambda t, y: y, 0.0, y, 0.1)

@@ -204,6 +204,22 @@ def runge_kutta_step(
     return _step(tableau, f, t, y, h)[0]
 
 
+def embedded_step(
+    tableau: Tableau, f: Field, t: float, y: Tensor, h: float
+) -> tuple[Tensor, Tensor]:
+    """Advance `y` by one step and estimate the error of that step.
+
+    Args: as in `runge_kutta_step`; the tableau has weights `b_error`.
+    Returns: the new state, and its difference to the embedded method of lower order.
+    Raises:
+        ValueError: if the tableau has no embedded method.
+    """
+    if tableau.b_error is None:
+        raise ValueError(f"the method {tableau.name!r} has no embedded method")
+    new, slopes = _step(tableau, f, t, y, h)
+    return new, _weighted_sum(slopes, tableau.b_error, h)
+
+
 def euler_step(f: Field, t: float, y: Tensor, h: float) -> Tensor:
     """Advance `y` by one step of Euler's method, a residual block: y + h f(t, y)."""
     return y + h * f(t, y)
