@@ -581,6 +581,37 @@ def write_csv(rows: Sequence[Row], path: Path) -> Path:
     return path
 
 
+RECORDED = Path(__file__).with_name("iterated_mnist.csv")
+"""Results at full scale on MNIST, one line per experiment: see `recorded`."""
+
+
+def recorded(path: Path = RECORDED) -> list[Row]:
+    """Return the results that were measured at full scale, as `summary` made them.
+
+    The file is `write_csv(summary(rows), RECORDED)`; numbers and truth values are
+    numbers and truth values again, empty fields are left out.
+    """
+    rows = []
+    with open(path, newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            row = {name: _value(text) for name, text in line.items() if text != ""}
+            depths = [name for name in row if name.startswith("accuracy_at_")]
+            if depths:
+                deployed = {n.removeprefix("accuracy_at_"): row.pop(n) for n in depths}
+                row["deployed"] = deployed
+            rows.append(row)
+    return rows
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
 # ---------------------------------------------------------------------- the command
 
 QUESTIONS = {
