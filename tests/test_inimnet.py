@@ -379,6 +379,14 @@ def test_time_is_a_coordinate_that_is_differentiated_too():
     torch.testing.assert_close(model(x, t), torch.stack(expected)[..., :-1])
 
 
+def test_on_a_circle_time_comes_back():
+    torch.manual_seed(0)
+    model = inimnet.LatentInImNet(3, 6, 3, period=0.8)
+    x, t = torch.randn(5, 3), torch.rand(5)
+    torch.testing.assert_close(model(x, t), model(x, t + 0.8), atol=1e-5, rtol=1e-5)
+    assert (model(x, t) - model(x, t + 0.4)).abs().max() > 1e-3
+
+
 def test_depth_is_an_argument():
     torch.manual_seed(0)
     model = inimnet.LatentInImNet(4, 9, 3, coupled=True)
@@ -459,7 +467,8 @@ def test_deformed_digits_are_rotating_videos_again():
     rows = torch.linspace(-1, 1, 28)
     image = torch.exp(-8 * ((rows[:, None] - 0.2) ** 2 + 2 * (rows - 0.1) ** 2))
     videos = rotating_digits(image.expand(6, 28, 28), 16)
-    deformed = study.deform_digits(videos, 0.2, seeded())
+    settings = study.Settings(augment=0.05, tilt=0.5)
+    deformed = study.deform_digits(videos, settings, seeded())
     changed = (deformed[:, 0] - videos[:, 0]).abs().amax(dim=(1, 2)) > 0.05
     assert changed.any() and not changed.all()
     expected = rotating_digits(deformed[:, 0], 16)
@@ -471,7 +480,7 @@ def test_deformed_digits_are_rotating_videos_again():
 
 def test_turned_boxes_show_the_same_scene():
     videos = small_videos(40)
-    turned = study.turn_boxes(videos, 1.0, seeded())
+    turned = study.turn_boxes(videos, SMALL, seeded())
     assert turned.shape == videos.shape
     views = [v for base in (videos, videos.mT) for v in (base, base.flip(-1))]
     views += [v.flip(-2) for v in views]

@@ -379,6 +379,23 @@ class InImNet(nn.Module):
         return torch.stack(VARIANTS[self.variant](self.layers(depth), x))
 
 
+class OnCircle(nn.Module):
+    """A field for states (x, t) in which time runs on a circle.
+
+    `phi` sees (x, cos a, sin a) with a = 2 pi t / period, and so it is the same again
+    one period later; of its outputs, those for x and one for t are kept.
+    """
+
+    def __init__(self, phi: nn.Module, period: float):
+        super().__init__()
+        self.phi, self.period = phi, period
+
+    def forward(self, u: Tensor) -> Tensor:
+        angle = u[:, -1:] * (2 * math.pi / self.period)
+        around = torch.cat([u[:, :-1], angle.cos(), angle.sin()], dim=1)
+        return self.phi(around)[:, :-1]
+
+
 class LatentInImNet(InImNet):
     """Where a latent code is at time t, predicted by the networks of all depths.
 
@@ -390,6 +407,7 @@ class LatentInImNet(InImNet):
         latent_dim: size of the code.   width: hidden units of each phi.
         depth: trained depth.   coupled: one phi for all layers.
         n_layers: linear maps in each phi.   variant: a name in `VARIANTS`.
+        period: of the time, where everything comes back; 0 if nothing does.
     """
 
     def __init__(
@@ -400,9 +418,11 @@ class LatentInImNet(InImNet):
         coupled: bool = False,
         n_layers: int = 2,
         variant: str = "exact",
+        period: float = 0.0,
     ):
-        def make_phi() -> DenseField:
-            return DenseField(latent_dim + 1, width, n_layers)
+        def make_phi() -> nn.Module:
+            phi = DenseField(latent_dim + (2 if period else 1), width, n_layers)
+            return OnCircle(phi, period) if period else phi
 
         super().__init__(make_phi, depth, coupled, variant)
 
@@ -531,7 +551,8 @@ class VideoInImNet(nn.Module):
 
     Args:
         n_context: frames that the encoder sees.   size: height and width, at most 32.
-        latent_dim, width, depth, coupled, n_layers, variant: see `LatentInImNet`.
+        latent_dim, width, depth, coupled, n_layers, variant, period: see
+            `LatentInImNet`.
         channels: of the first convolution.
     """
 
@@ -546,11 +567,12 @@ class VideoInImNet(nn.Module):
         n_layers: int = 2,
         channels: int = 16,
         variant: str = "exact",
+        period: float = 0.0,
     ):
         super().__init__()
         self.encoder = FrameEncoder(n_context, size, latent_dim, channels)
         self.imbedding = LatentInImNet(
-            latent_dim, width, depth, coupled, n_layers, variant
+            latent_dim, width, depth, coupled, n_layers, variant, period
         )
         self.decoder = FrameDecoder(latent_dim, size, channels)
 

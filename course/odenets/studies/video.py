@@ -39,7 +39,7 @@ class Task:
         held_out: a frame that is never trained on, or None.
         n_random: other frames dropped from each video and step, anew each time.
         n_draw: where no frame is held out, train on so many targets per video and step.
-        size: height and width.
+        size: height and width.   period: time after which all comes back, or 0.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Task:
     n_random: int
     n_draw: int
     size: int
+    period: float = 0.0
 
     def times(self, frames: Tensor) -> Tensor:
         """Return the time of each frame index, from 0 for the first to 1."""
@@ -60,7 +61,7 @@ class Task:
 TASKS = {
     task.name: task
     for task in (
-        Task("rotating", 16, 1, tuple(range(16)), (4,), 4, 3, 12, 28),
+        Task("rotating", 16, 1, tuple(range(16)), (4,), 4, 3, 12, 28, 16 / 15),
         Task("balls", 20, 3, tuple(range(3, 13)), tuple(range(3, 13)), None, 0, 6, 32),
     )
 }
@@ -105,7 +106,8 @@ class Settings:
         latent_dim, width, depth, coupled, n_layers, channels, variant: of the model.
         batch: videos per step.   steps: optimiser steps.   lr: highest learning rate.
         weight_decay: of AdamW.   decay: of the running mean of the weights.
-        augment: deform training videos; see `deform_digits` and `turn_boxes`.
+        augment, tilt: deform training videos; see `deform_digits`, `turn_boxes`.
+        clock: time runs on a circle where the task is periodic.
         minutes: stop and finish the schedule by then; None for no limit.
     """
 
@@ -122,6 +124,8 @@ class Settings:
     weight_decay: float = 1e-4
     decay: float = 0.998
     augment: float = 0.0
+    tilt: float = 0.0
+    clock: bool = True
     seed: int = 0
     minutes: float | None = None
 
@@ -154,6 +158,7 @@ def build(task: Task, settings: Settings) -> VideoInImNet:
         settings.n_layers,
         settings.channels,
         settings.variant,
+        task.period if settings.clock else 0.0,
     )
 
 
@@ -170,29 +175,42 @@ def draw_frames(task: Task, n_videos: int, generator: torch.Generator) -> Tensor
     return torch.tensor(task.targets)[chosen]
 
 
-def deform_digits(videos: Tensor, size: float, generator: torch.Generator) -> Tensor:
-    """Return videos of stretched and sheared digits, made from those of digits.
+def rotations(angle: Tensor) -> Tensor:
+    """Return rotation matrices `(k, 2, 2)` for angles `(k,)`."""
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
 
-    A digit d(x) becomes d(A x), A = 1 + `size` * noise; frame k, which shows the digit
-    turned by R_k, is therefore read at R_k^-1 A R_k x. Each frame is made from the same
-    frame, so nothing of a held-out frame gets into another one. Half of the videos stay
-    as they are.
+
+def deform_digits(
+    videos: Tensor, settings: Settings, generator: torch.Generator
+) -> Tensor:
+    """Return videos of stretched and slanted digits, made from those of digits.
+
+    A digit d(x) becomes d(A x), where A is 1 + a symmetric random matrix of the size
+    `augment`, after a turn by up to `tilt` frames to either side; frame k, which shows
+    the digit turned by R_k, is therefore read at R_k^-1 A R_k x. Each frame is made
+    from the same frame, so no pixel of a held-out frame gets into another one; with a
+    tilt of at most 1/2 no frame reaches half-way to the angle of the next one. Half of
+    the videos stay as they are.
     """
     n, n_frames, height, width = videos.shape
-    A = torch.eye(2) + size * torch.randn(n, 1, 2, 2, generator=generator)
+    noise = settings.augment * torch.randn(n, 2, 2, generator=generator)
+    turn = settings.tilt * (2 * torch.rand(n, generator=generator) - 1)
+    A = rotations(turn * 2 * torch.pi / n_frames)
+    A = (A @ (torch.eye(2) + (noise + noise.mT) / 2))[:, None]
     keep = torch.rand(n, generator=generator) < 0.5
     A[keep] = torch.eye(2)
-    angle = 2 * torch.pi * torch.arange(n_frames) / n_frames
-    cos, sin = angle.cos(), angle.sin()
-    R = torch.stack([cos, -sin, sin, cos], dim=1).view(n_frames, 2, 2)
+    R = rotations(2 * torch.pi * torch.arange(n_frames) / n_frames)
     matrix = F.pad(R.mT @ A @ R, (0, 1)).flatten(0, 1).to(videos.device)
     frames = videos.reshape(-1, 1, height, width)
     grid = F.affine_grid(matrix, list(frames.shape), align_corners=False)
     return F.grid_sample(frames, grid, align_corners=False).view_as(videos)
 
 
-def turn_boxes(videos: Tensor, size: float, generator: torch.Generator) -> Tensor:
-    """Return videos in boxes that are mirrored or turned by quarters, if `size` > 0.
+def turn_boxes(
+    videos: Tensor, settings: Settings, generator: torch.Generator
+) -> Tensor:
+    """Return videos in boxes that are mirrored or turned by quarters.
 
     The laws of motion do not change by it: eight videos come out of one.
     """
@@ -312,8 +330,8 @@ def train(
         rows = torch.randint(len(videos), (settings.batch,), generator=generator)
         frames = draw_frames(task, settings.batch, generator)
         batch = videos[rows.to(device)]
-        if settings.augment:
-            batch = AUGMENT[task.name](batch, settings.augment, generator)
+        if settings.augment or settings.tilt:
+            batch = AUGMENT[task.name](batch, settings, generator)
         optimizer.zero_grad(set_to_none=True)
         loss = training_loss(model, task, batch, frames.to(device))
         loss.backward()
@@ -407,12 +425,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("weight_decay", float),
         ("decay", float),
         ("augment", float),
+        ("tilt", float),
         ("seed", int),
         ("minutes", float),
     ):
         flag = "--" + field.replace("_", "-")
         parser.add_argument(flag, type=kind, default=None, dest=field)
     parser.add_argument("--coupled", action="store_true", default=None)
+    parser.add_argument("--no-clock", action="store_false", default=None, dest="clock")
     args = parser.parse_args(arguments)
     if args.task == "table":
         table(Path(args.out))
