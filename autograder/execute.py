@@ -12,6 +12,7 @@ import json
 import os
 import stat
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,7 +24,8 @@ from nbformat import NotebookNode
 from . import provisioner, sandbox
 
 MAX_RECORDS = 12 << 20
-MAX_RESTARTS = 12
+CAREFUL = 3  # deaths after which every test gets a kernel of its own
+DEATH = "it ended Python"
 KEPT_OUTPUTS = {"stream", "display_data", "execute_result", "error"}
 KEPT_MESSAGES = KEPT_OUTPUTS | {"status", "execute_input", "clear_output"}
 KEPT_MIMES = ("text/plain", "image/png", "image/jpeg")
@@ -35,6 +37,8 @@ class Code:
 
     source: str
     test: str = ""  # the grade_id of a test cell
+    answer: str = ""  # the grade_id of an answer cell
+    decoys: tuple[Any, ...] = ()  # stay here: see `prepare.arm`
 
 
 @dataclass(frozen=True)
@@ -67,17 +71,13 @@ class Result:
     cells: list[Ran]
     seconds: float
     restarts: int
-    trouble: str = ""  # what ended the whole notebook early
-
-
-class _TooMuch(Exception):
-    """The kernel said more than is read."""
 
 
 class _Client(NotebookClient):
     """nbclient, with a limit on what it listens to."""
 
     budget = 0
+    flooded = False
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -87,7 +87,9 @@ class _Client(NotebookClient):
         if msg["msg_type"] in KEPT_OUTPUTS:
             self.budget -= len(json.dumps(msg["content"], default=str))
             if self.budget < 0:
-                raise _TooMuch
+                self.flooded = True
+                self.task_poll_for_reply.cancel()  # as if the kernel had died
+                return None
         return super().process_message(msg, cell, cell_index)
 
 
@@ -109,7 +111,8 @@ def execute(job: Job) -> Result:
 
 def execute_plain(job: dict[str, Any]) -> dict[str, Any]:
     """Execute a job that arrived as plain data, and return plain data."""
-    codes = tuple(Code(**code) for code in job["codes"])
+    parts = ("source", "test", "answer")
+    codes = tuple(Code(*(code[part] for part in parts)) for code in job["codes"])
     limits = sandbox.Limits(**job["limits"])
     return asdict(execute(Job(**{**job, "codes": codes, "limits": limits})))
 
@@ -122,104 +125,129 @@ class _Run:
         self.cells = [Ran() for _ in job.codes]
         self.restarts = 0
         self.skip: set[int] = set()
+        self.died: set[int] = set()
         self.client: _Client | None = None
         self.seen = 0  # bytes of the records that were read
         self.suspicious = False
 
     async def all(self) -> Result:
         started = time.monotonic()
-        deadline = started + self.job.limits.notebook_seconds
-        trouble = ""
+        self.deadline = started + self.job.limits.notebook_seconds
         try:
-            for index in range(len(self.job.codes)):
-                if time.monotonic() > deadline:
+            for index, code in enumerate(self.job.codes):
+                ran = self.cells[index]
+                if time.monotonic() > self.deadline:
                     seconds = self.job.limits.notebook_seconds
-                    trouble = f"the notebook took more than {seconds} s"
-                elif self.restarts > MAX_RESTARTS:
-                    trouble = f"the kernel died {self.restarts} times"
-                if trouble:
-                    self.cells[index].trouble = f"not run: {trouble}"
-                    continue
-                await self._one(index, deadline)
+                    ran.trouble = f"not run: the notebook took more than {seconds} s"
+                elif self.restarts < CAREFUL:
+                    await self._one(index, range(index))
+                elif code.test:
+                    await self._stop()
+                    await self._one(index, self._own(index))
+                elif not code.answer:
+                    ran.trouble = f"not run: {self.restarts} cells ended the kernel"
+            await self._retry()
         finally:
             await self._stop()
             if self.suspicious:
                 sandbox.discard()  # a new world for the next one
         seconds = round(time.monotonic() - started, 3)
-        return Result(self.job.name, self.cells, seconds, self.restarts, trouble)
+        return Result(self.job.name, self.cells, seconds, self.restarts)
 
-    async def _one(self, index: int, deadline: float) -> None:
-        """Run cell `index`; where it ends the kernel, say so and go on."""
-        if self.client is None and not await self._start(index, deadline):
-            self.cells[index].trouble = "not run: the cells before it end the kernel"
-            return
+    async def _retry(self) -> None:
+        """Run tests alone in whose time the kernel died: it may be another's fault."""
+        for index in sorted(self.died):
+            if time.monotonic() < self.deadline and self.job.codes[index].test:
+                self.skip.discard(index)
+                self.cells[index] = Ran()
+                await self._stop()
+                await self._one(index, self._own(index))
+
+    def _own(self, index: int) -> list[int]:
+        """Return the set-up and the answer of the test at `index`."""
+        answer = self.job.codes[index].test.removeprefix("test_")
+        others = range(1, index)
+        return [0, *(i for i in others if self.job.codes[i].answer == answer)]
+
+    async def _one(self, index: int, before: Iterable[int]) -> None:
+        """Run cell `index`; where it ends the kernel, say so and go on.
+
+        Args:
+            before: the cells that a new kernel has to repeat.
+        """
         ran = self.cells[index]
-        trouble = await self._execute(index, ran, deadline)
-        code = self.job.codes[index]
-        if code.test:
+        if self.client is None and not await self._start(before):
+            ran.trouble = "not run: the cells before it end the kernel"
+            return
+        trouble = await self._execute(index, ran)
+        if self.job.codes[index].test:
             ran.records = self._new_records(ran)
         if trouble:
             ran.trouble = trouble
             self.skip.add(index)
-            self.suspicious = True
-            self.restarts += 1
-            await self._stop()
+            if trouble.startswith(DEATH):
+                self.died.add(index)
+            await self._end_kernel()
 
-    async def _start(self, upto: int, deadline: float) -> bool:
-        """Start a kernel, and repeat the definitions before cell `upto` in it."""
-        while True:
-            environment = {"ODENETS_CHECK_RECORDS": self._inside("records.jsonl")}
-            if self.job.reference:
-                environment["ODENETS_CHECK_REFERENCE"] = "1"
-            manager = provisioner.manager(
-                self.job.limits, self.job.contained, environment
-            )
-            notebook = nbformat.v4.new_notebook(
-                cells=[nbformat.v4.new_code_cell(c.source) for c in self.job.codes]
-            )
-            self.client = _Client(
-                notebook,
-                km=manager,
-                timeout=self.job.limits.cell_seconds,
-                interrupt_on_timeout=False,
-                allow_errors=True,
-                record_timing=False,
-                coalesce_streams=True,
-                store_widget_state=False,
-            )
-            self.seen = 0
-            await manager.start_kernel()
-            client = self.client.kc = manager.client()
-            client.start_channels()
-            try:
-                await client.wait_for_ready(timeout=30)
-            except RuntimeError as error:
-                raise sandbox.SandboxError(f"the kernel is silent: {error}") from None
-            client.allow_stdin = False
-            died = None
-            for index in range(upto):
-                if self.job.codes[index].test or index in self.skip:
-                    continue
-                if await self._execute(index, Ran(), deadline):
-                    died = index
+    async def _end_kernel(self) -> None:
+        self.suspicious = True
+        self.restarts += 1
+        await self._stop()
+
+    async def _start(self, before: Iterable[int]) -> bool:
+        """Start a kernel and repeat the definitions `before`; return if it lives.
+
+        What ran well at first may end the kernel now: that cell is left out then.
+        """
+        before = [i for i in before if not self.job.codes[i].test]
+        for _ in range(CAREFUL):
+            await self._new_kernel()
+            for index in before:
+                if index not in self.skip and await self._execute(index, Ran()):
+                    self.skip.add(index)
+                    await self._end_kernel()
                     break
-            if died is None:
-                self._new_records(Ran())
+            else:
+                self._new_records(Ran())  # what the definitions recorded is nobody's
                 return True
-            # What ran well at first ends the kernel now: leave it out, and try again.
-            self.skip.add(died)
-            self.restarts += 1
-            await self._stop()
-            if self.restarts > MAX_RESTARTS or time.monotonic() > deadline:
-                return False
+            if time.monotonic() > self.deadline:
+                break
+        return False
 
-    async def _execute(self, index: int, ran: Ran, deadline: float) -> str:
+    async def _new_kernel(self) -> None:
+        environment = {"ODENETS_CHECK_RECORDS": self._inside("records.jsonl")}
+        if self.job.reference:
+            environment["ODENETS_CHECK_REFERENCE"] = "1"
+        limits = self.job.limits
+        manager = provisioner.manager(limits, self.job.contained, environment)
+        cells = [nbformat.v4.new_code_cell(code.source) for code in self.job.codes]
+        self.client = _Client(
+            nbformat.v4.new_notebook(cells=cells),
+            km=manager,
+            timeout=limits.cell_seconds,
+            interrupt_on_timeout=False,
+            allow_errors=True,
+            record_timing=False,
+            coalesce_streams=True,
+            store_widget_state=False,
+        )
+        self.seen = 0
+        await manager.start_kernel()
+        client = self.client.kc = manager.client()
+        client.start_channels()
+        try:
+            await client.wait_for_ready(timeout=30)
+        except RuntimeError as error:
+            raise sandbox.SandboxError(f"the kernel is silent: {error}") from None
+        client.allow_stdin = False
+
+    async def _execute(self, index: int, ran: Ran) -> str:
         """Execute one cell; return what ended the kernel, or nothing."""
         client = self.client
         limits = self.job.limits
-        rest = max(deadline - time.monotonic(), 1.0)
+        rest = max(self.deadline - time.monotonic(), 1.0)
         client.timeout = max(1, int(min(limits.cell_seconds, rest)))
-        client.budget = limits.output_mb << 20
+        client.budget, client.flooded = limits.output_mb << 20, False
         cell = client.nb.cells[index]
         trouble = ""
         try:
@@ -228,8 +256,8 @@ class _Run:
             trouble = f"it took more than {client.timeout} s"
         except DeadKernelError:
             trouble = self._how_it_died()
-        except _TooMuch:
-            trouble = f"it printed more than {limits.output_mb} MB"
+            if client.flooded:
+                trouble = f"it printed more than {limits.output_mb} MB"
         except Exception as error:  # a kernel may say anything
             trouble = f"it confused the protocol ({type(error).__name__})"
         ran.outputs = [kept for o in cell.outputs if (kept := _plain_output(o))]
@@ -246,7 +274,7 @@ class _Run:
         names = {-9: "it was killed", -11: "it crashed (segmentation fault)"}
         names |= {-24: "it used too much processor time", -6: "it aborted"}
         code = state["exit"]
-        return names.get(code, f"it ended Python (exit status {code})")
+        return names.get(code, f"{DEATH} (exit status {code})")
 
     async def _stop(self) -> None:
         client, self.client = self.client, None
@@ -276,18 +304,21 @@ class _Run:
             return []
         box = self.client.km.provisioner.sandbox
         path = box.outside / "records.jsonl"
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(path, flags)
         except OSError:
             return []
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return []
             start, self.seen = min(self.seen, status.st_size), status.st_size
-            file.seek(start)
-            data = file.read(MAX_RECORDS + 1)
+            data = os.pread(descriptor, MAX_RECORDS + 1, start)
+        except OSError:
+            return []
+        finally:
+            os.close(descriptor)
         if len(data) > MAX_RECORDS:
             ran.trouble = ran.trouble or "its values are too large"
             return []

@@ -20,7 +20,7 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,9 @@ class _Grading:
     options: Options
     fate: Graded
 
+    def __post_init__(self) -> None:
+        self.secrets = judge.secrets(self.asked, self.references)
+
     def all(
         self,
         todo: list[tuple[str, str]],
@@ -171,7 +174,7 @@ class _Grading:
         """Return what travels to a worker: code and limits, as plain data."""
         job = execute.Job(
             self.asked.name,
-            tuple(task.codes),
+            tuple(replace(code, decoys=()) for code in task.codes),
             self.options.limits,
             self.options.contained,
         )
@@ -193,12 +196,12 @@ class _Grading:
             "version": VERSION,
             "student": student,
             "notebook": name,
-            "exercises": [asdict(verdict) for verdict in verdicts],
+            "exercises": [asdict(self.shown(verdict)) for verdict in verdicts],
             "manual": [
                 {"name": cell.name, "points": cell.points} for cell in self.asked.manual
             ],
             "answers": answers,
-            "notes": task.notes + _notes_on_run(ran, task),
+            "notes": [self.redact(n) for n in task.notes + _notes_on_run(ran, task)],
             "readable": task.submission is not None,
             "sandboxed": self.options.contained,
             "seconds": ran["seconds"] if ran else 0.0,
@@ -209,17 +212,28 @@ class _Grading:
         write_atomically(self.room.result(student, name), report.to_json(result))
         self.fate.done.append(student)
 
+    def shown(self, verdict: judge.Verdict) -> judge.Verdict:
+        """Return a verdict whose texts repeat nothing of the hidden tests."""
+        checks = [replace(c, message=self.redact(c.message)) for c in verdict.checks]
+        return replace(verdict, checks=checks, reason=self.redact(verdict.reason))
+
+    def redact(self, text: str) -> str:
+        """Withhold a text that quotes a hidden test: student code made it say so."""
+        quoted = judge.windows(text) & self.secrets
+        return "(withheld: it repeats hidden tests)" if quoted else text
+
     def verdicts(self, task: _Task, ran: dict[str, Any] | None) -> list[judge.Verdict]:
         """Judge every exercise; one without a run earns nothing."""
-        cells = {}
+        came = {}
         if ran is not None:
             for code, cell in zip(task.codes, ran["cells"]):
                 if code.test:
-                    cells[code.test] = execute.Ran(**cell)
+                    came[code.test] = execute.Ran(**cell), code.decoys
         made = []
         for test in self.asked.tests:
+            cell, decoys = came.get(test.name, (execute.Ran(), ()))
             criteria = self.references[test.name]
-            verdict = judge.judge(test, cells.get(test.name, execute.Ran()), criteria)
+            verdict = judge.judge(test, cell, criteria, decoys)
             if ran is None:
                 verdict.reason = task.notes[-1]
             made.append(verdict)
@@ -282,7 +296,7 @@ def _notes_on_run(ran: dict[str, Any] | None, task: _Task) -> list[str]:
         if cell["trouble"]:
             notes.append(f"{title}: {cell['trouble']}")
         elif cell["error"]:
-            notes.append(f"{title} raised {cell['error'][:100]}")
+            notes.append(f"{title} raised {judge.known_error(cell['error'])}")
     return notes
 
 

@@ -5,8 +5,10 @@ from a run of the instructor's solution. Both meet here, and nowhere else: what 
 student patches in their own process changes what they observed, not how it is judged.
 """
 
+import builtins
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from odenets import check
 from . import pairs
 from .execute import Code, Job, Ran, execute
 from .layout import CourseError, write_atomically
-from .prepare import Assignment, Graded, strip_expected
+from .prepare import Assignment, Decoy, Graded, strip_expected
 from .sandbox import Limits
 
 VISIBLE = "visible:"
@@ -165,7 +167,9 @@ def _criteria(test: Graded, ran: dict[str, Ran]) -> list[Criterion]:
 # --------------------------------------------------------------- the student's side
 
 
-def judge(test: Graded, ran: Ran, criteria: list[Criterion]) -> Verdict:
+def judge(
+    test: Graded, ran: Ran, criteria: list[Criterion], decoys: Iterable[Decoy] = ()
+) -> Verdict:
     """Decide what a test cell earned, from nothing but its records."""
     name, points = test.exercise, test.points
     came: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -182,10 +186,22 @@ def judge(test: Graded, ran: Ran, criteria: list[Criterion]) -> Verdict:
     if ran.trouble:
         score, reason = 0.0, _sentence(f"the tests did not end: {ran.trouble}")
     elif stopped or (ran.error and passed < len(checks)):
-        score, reason = 0.0, _sentence(ran.error or stopped)
+        score = 0.0
+        reason = stopped or f"the test cell raised {known_error(ran.error)}"
+    elif any(not _came_through(decoy, came) for decoy in decoys):
+        score = 0.0
+        reason = "the tests recorded other values than they observed: look at the code"
+        checks = [Checked(c.label, False, c.hidden, "not counted") for c in criteria]
     elif score < points:
         reason = _reason(checks)
     return Verdict(name, points, score, checks, reason)
+
+
+def _came_through(
+    decoy: Decoy, came: dict[tuple[str, str], list[dict[str, Any]]]
+) -> bool:
+    records = came.get((decoy.kind, decoy.label), [])
+    return len(records) == 1 and records[0].get("observed") == decoy.observed
 
 
 def _one(criterion: Criterion, records: list[dict[str, Any]], exercise: str) -> Checked:
@@ -217,8 +233,41 @@ def _said(names: Any) -> str:
     if isinstance(names, list) and names and isinstance(names[0], str):
         if names[0] == "NotImplementedError":
             return "not written yet"
-        return f"the answer raised {names[0][:80]}"
+        return f"the answer raised {known_error(names[0])}"
     return "the check left no value"
+
+
+def known_error(text: str) -> str:
+    """Return the name of an exception, where it is not one that a student made up."""
+    name = text.partition(":")[0].strip()
+    known = {"LinAlgError", "OutOfMemoryError", "JSONDecodeError"}
+    if name in known or isinstance(getattr(builtins, name, None), type):
+        return name
+    return "an error of its own kind"
+
+
+WINDOW = 24
+
+
+def windows(text: str) -> set[str]:
+    """Return all stretches of a text, spaces apart, that are long enough to quote."""
+    bare = "".join(text.split())
+    return {bare[i : i + WINDOW] for i in range(len(bare) - WINDOW + 1)}
+
+
+def secrets(asked: Assignment, references: Reference) -> set[str]:
+    """Return the stretches of hidden tests that nothing released holds."""
+    hidden: set[str] = set()
+    shown: set[str] = set()
+    for test in asked.tests:
+        hidden |= windows(test.source) | windows(strip_expected(test.source))
+        for criterion in references[test.name]:
+            shown |= windows(f"hidden test '{criterion.label}' and 10 more failed")
+    for cell in asked.released.cells:
+        shown |= windows(cell.source)
+    for test in asked.tests:
+        shown |= windows(strip_expected(test.visible))
+    return hidden - shown
 
 
 def _reason(checks: list[Checked]) -> str:

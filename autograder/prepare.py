@@ -8,6 +8,7 @@ process that runs the answers never holds them.
 
 import ast
 import json
+import random
 import re
 import symtable
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ MAX_CELLS = 2000
 MAX_SOURCE = 2 << 20
 CHECKS = {"close", "equal", "at_most", "at_least", "between", "raises"}
 OBSERVED = {"label", "observed", "call"}
+WORDS = ["again", "another time", "once more", "at last", "as before", "by itself"]
 
 
 # --------------------------------------------------------------- what was asked
@@ -298,12 +300,13 @@ def codes(
             continue
         target = asked.graded.get(_label(cell) or "")
         if target is not None and target.is_test:
-            source = strip_expected(target.source)
-            cells.append((index, Code(source, test=target.name)))
+            source, decoys = arm(strip_expected(target.source))
+            cells.append((index, Code(source, target.name, decoys=decoys)))
         elif cell.source.strip() != asked.setup.strip():
             if target is None and cell.source.strip() in asked.given:
                 given.add(len(cells))
-            cells.append((index, Code(cell.source)))
+            answer = target.name if target is not None else ""
+            cells.append((index, Code(cell.source, answer=answer)))
     if all_cells:
         return cells
     needed = set(range(len(cells))) - given
@@ -379,14 +382,7 @@ def strip_expected(source: str) -> str:
         tree = ast.parse(source)
     except SyntaxError as error:
         raise CourseError(f"a test cell is not Python: {error}") from None
-    names = {
-        item.optional_vars.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.With)
-        for item in node.items
-        if isinstance(item.optional_vars, ast.Name)
-        and _opens_exercise(item.context_expr)
-    }
+    names = _names(ast.walk(tree))
     for node in ast.walk(tree):
         if _is_check(node, names):
             node.args = node.args[:2]
@@ -394,6 +390,71 @@ def strip_expected(source: str) -> str:
     while _drop_unused(tree):
         pass
     return ast.unparse(ast.fix_missing_locations(tree))
+
+
+FRESH_CHECK = """\
+import importlib, sys
+sys.modules.pop("odenets.check", None)
+check = importlib.import_module("odenets.check")
+"""
+"""Stands before a test: whatever was patched in `check` is loaded anew."""
+
+
+@dataclass(frozen=True)
+class Decoy:
+    """A check that we put among the others, with a value that only we know."""
+
+    kind: str
+    label: str
+    observed: float
+
+
+def arm(source: str) -> tuple[str, tuple[Decoy, ...]]:
+    """Return a stripped test cell as it is executed, and the decoys in it.
+
+    A process that replaces what its tests observe (zero is below every bound) replaces
+    the decoys as well, and then none of its values for that test count.
+    """
+    tree = ast.parse(source)
+    block = next(n for n in tree.body if isinstance(n, ast.With) and _names([n]))
+    name = next(iter(_names([block])))
+    labels = [
+        node.args[0].value
+        for node in ast.walk(block)
+        if _is_check(node, {name})
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    ] or ["a value"]
+    decoys = []
+    chance = random.SystemRandom()
+    for call, kind in (
+        ("close", "close"),
+        ("at_most", "between"),
+        ("at_least", "between"),
+    ):
+        one, other = chance.uniform(0.1, 0.9), chance.uniform(1.0, 9.0)
+        label = f"{chance.choice(labels)}, {chance.choice(WORDS)}"
+        if label in [d.label for d in decoys] + labels:
+            continue
+        code = f"{name}.{call}({label!r}, lambda: (lambda a, b: a * b)({one}, {other}))"
+        block.body.insert(
+            chance.randrange(len(block.body) + 1), ast.parse(code).body[0]
+        )
+        decoys.append(Decoy(kind, label, one * other))
+    code = ast.unparse(ast.fix_missing_locations(tree))
+    return FRESH_CHECK + code, tuple(decoys)
+
+
+def _names(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the names of the exercises that with-blocks open."""
+    return {
+        item.optional_vars.id
+        for node in nodes
+        if isinstance(node, ast.With)
+        for item in node.items
+        if isinstance(item.optional_vars, ast.Name)
+        and _opens_exercise(item.context_expr)
+    }
 
 
 def _opens_exercise(node: ast.expr) -> bool:

@@ -115,6 +115,8 @@ def write(course: Course, room: Classroom, asked: Assignment, one: Handed) -> No
         solved(asked) if one.base == "solution" else copy.deepcopy(asked.released)
     )
     target = room.submission(one.student, asked.name)
+    if target.parent.is_symlink():
+        target.parent.unlink()
     shutil.rmtree(target.parent, ignore_errors=True)
     target.parent.mkdir(parents=True)
     after: list[Callable[[Path], None]] = []

@@ -293,6 +293,7 @@ def kernel_app(connection: dict):
         config=config, connection_file=f"{connection['ip']}.json", **connection
     )
     app.initialize([])
+    app.shell.ask_exit = lambda: None  # quit() in a cell ends nobody's kernel
     return app
 
 
