@@ -46,9 +46,9 @@ def jacobian_eigenvalues(
         activation: acts on every entry alone.
     Returns: complex eigenvalues in no particular order, shaped like `y`.
     """
-    argument = (y @ K + b).detach().requires_grad_()
-    with torch.enable_grad():
-        (slope,) = torch.autograd.grad(activation(argument).sum(), argument)
+    argument = y @ K + b
+    # The activation acts on every entry alone: its derivative along (1, .., 1).
+    _, slope = torch.func.jvp(activation, (argument,), (torch.ones_like(argument),))
     return torch.linalg.eigvals(slope.unsqueeze(-1) * K.mT)
 
 
@@ -401,5 +401,5 @@ def sensitivity(net: StableNet, y: Tensor) -> Tensor:
     Returns: `(n,)`.
     """
     with torch.no_grad():
-        jacobian = torch.func.jacfwd(lambda row: net(row.unsqueeze(0))[0])(y)
+        jacobian = torch.func.jacrev(lambda row: net(row.unsqueeze(0))[0])(y)
         return torch.linalg.svdvals(jacobian)

@@ -176,6 +176,30 @@ def write_csv(path: Path) -> Path:
     return table
 
 
+RESULTS = Path(__file__).parent / "results"
+"""What the full-scale runs of the studies gave."""
+
+
+def published(study: str) -> list[dict]:
+    """Return the rows of the full-scale run that the package keeps.
+
+    Args:
+        study: "toy" or "images".
+    """
+    text = (RESULTS / f"stability_{study}.csv").read_text(encoding="utf-8")
+    return [
+        {key: _number(value) for key, value in row.items()}
+        for row in csv.DictReader(text.splitlines())
+    ]
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
 # ----------------------------------------------------------- toy data
 
 
@@ -233,13 +257,18 @@ def _told(row: dict) -> str:
 # ----------------------------------------------------------- images
 
 
-def split_images(dataset: str) -> tuple[tuple[Tensor, Tensor], ...]:
+def split_images(dataset: str, size: int = 28) -> tuple[tuple[Tensor, Tensor], ...]:
     """Return training, validation and test images with their labels.
 
     As in the talk, 10 000 of the 60 000 images of MNIST are kept for validation (the
     last ones); of the digits, the last fifth of the training images.
+
+    Args:
+        dataset: a name that `odenets.data.images.load` knows.
+        size: height and width of the digits; the other images have their own.
     """
-    train, test = image_data.load(dataset)
+    digits = dataset == "digits"
+    train, test = image_data.digits(size) if digits else image_data.load(dataset)
     kept = len(train.images) // (6 if dataset == "mnist" else 5)
     first = len(train.images) - kept
     return (
