@@ -1,0 +1,472 @@
+# Named answers to the exercises of notebook 05: the wrong ones must lose points,
+# the right ones must get them all. Parsed by `tests/notebooks.py`.
+
+# %% wrong: count_nfe -- the counter starts at one
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += 1
+        return f(t, y)
+    counted.nfe = 1
+    return counted
+
+# %% wrong: count_nfe -- all wrapped fields share one counter
+class Counted:
+    nfe = 0
+    def __init__(self, f):
+        self.f = f
+    def __call__(self, t, y):
+        Counted.nfe += 1
+        return self.f(t, y)
+
+def count_nfe(f):
+    Counted.nfe = 0
+    return Counted(f)
+
+# %% wrong: count_nfe -- a call after a reset is not counted
+def count_nfe(f):
+    calls = []
+    def counted(t, y):
+        calls.append(t)
+        counted.nfe = len(calls)
+        return f(t, y)
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- the field's value is not returned
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += 1
+        f(t, y)
+        return y
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- the gradient is cut
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += 1
+        return f(t, y).detach()
+    counted.nfe = 0
+    return counted
+
+# %% right: count_nfe -- a class with a call
+class Counter:
+    def __init__(self, f):
+        self.f, self.nfe = f, 0
+    def __call__(self, *arguments, **named):
+        self.nfe += 1
+        return self.f(*arguments, **named)
+
+def count_nfe(f):
+    return Counter(f)
+
+# %% right: count_nfe -- other names, setattr
+def count_nfe(field):
+    def wrapped(time, state):
+        setattr(wrapped, "nfe", getattr(wrapped, "nfe") + 1)
+        slope = field(time, state)
+        return slope
+    setattr(wrapped, "nfe", 0)
+    return wrapped
+
+# %% wrong: adjoint_dynamics -- the minus of the adjoint is missing
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), a, allow_unused=True, materialize_grads=True)
+    return dy.detach(), da, tuple(-d for d in dp)
+
+# %% wrong: adjoint_dynamics -- the minus of the parameters is missing
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), a, allow_unused=True, materialize_grads=True)
+    return dy.detach(), -da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- the state runs backwards too
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return -dy.detach(), da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- the Jacobian is transposed
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    da = -torch.func.jvp(lambda y: f(t, y), (y.detach(),), (a,))[1]
+    return dy.detach(), da.detach(), tuple(dp)
+
+# %% wrong: adjoint_dynamics -- a is not used
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(-dy.sum(), (y, *params), allow_unused=True, materialize_grads=True)
+    return dy.detach(), da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- unused parameters give None
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True)
+    return dy.detach(), da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- the time is lost
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(0.0, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return dy.detach(), da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- recording is not switched on
+def adjoint_dynamics(f, params, t, y, a):
+    y = y.detach().requires_grad_()
+    dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return dy.detach(), da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- the gradients pile up in the parameters
+def adjoint_dynamics(f, params, t, y, a):
+    for p in params:
+        p.grad = None
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+        dy.backward(-a)
+    return dy.detach(), y.grad, tuple(torch.zeros_like(p) if p.grad is None else p.grad for p in params)
+
+# %% right: adjoint_dynamics -- with torch.func.vjp for the state
+def adjoint_dynamics(f, params, t, y, a):
+    dy, back = torch.func.vjp(lambda y: f(t, y), y.detach())
+    da = -back(a)[0]
+    with torch.enable_grad():
+        value = (a.detach() * f(t, y.detach())).sum()
+    grads = [None] * len(params)
+    if params:
+        grads = torch.autograd.grad(value, params, allow_unused=True)
+    dparams = tuple(torch.zeros_like(p) if g is None else -g for p, g in zip(params, grads))
+    return dy.detach(), da.detach(), dparams
+
+# %% right: adjoint_dynamics -- the gradient of a scalar product
+def adjoint_dynamics(f, params, t, y, a):
+    torch_y = y.clone().detach()
+    with torch.set_grad_enabled(True):
+        torch_y.requires_grad_(True)
+        slope = f(t, torch_y)
+        scalar = -(a * slope).sum()
+        found = torch.autograd.grad(scalar, [torch_y] + list(params), allow_unused=True)
+    full = [torch.zeros_like(x) if g is None else g for x, g in zip([torch_y] + list(params), found)]
+    return slope.detach(), full[0].detach(), tuple(g.detach() for g in full[1:])
+
+# %% wrong: adjoint_gradients -- the sign of the parameters' gradient
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    grad, grads = adjoint.adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve)
+    return grad, tuple(-g for g in grads)
+
+# %% wrong: adjoint_gradients -- the way back starts at y0
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    def apart(v):
+        return [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return torch.cat([x.reshape(-1) for x in (dy, da, *dp)])
+    start = torch.cat([x.reshape(-1) for x in (y0, grad_y1, *(torch.zeros_like(p) for p in params))])
+    _, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the second solve runs forwards
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    def apart(v):
+        return [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return torch.cat([x.reshape(-1) for x in (dy, da, *dp)])
+    start = torch.cat([x.reshape(-1) for x in (y0, grad_y1, *(torch.zeros_like(p) for p in params))])
+    _, a, *grads = apart(solve(augmented, start, t0, t1))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the adjoint at the end is returned
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    return grad_y1, adjoint.adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve)[1]
+
+# %% wrong: adjoint_gradients -- y is kept fixed on the way back
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    y1 = solve(f, y0, t0, t1)
+    like = (y0, *params)
+    sizes = [x.numel() for x in like]
+    def augmented(t, v):
+        a = v.split(sizes)[0].view(y0.shape)
+        _, da, dp = adjoint.adjoint_dynamics(f, params, t, y1, a)
+        return torch.cat([x.reshape(-1) for x in (da, *dp)])
+    start = torch.cat([x.reshape(-1) for x in (grad_y1, *(torch.zeros_like(p) for p in params))])
+    a, *grads = [x.view(l.shape) for x, l in zip(solve(augmented, start, t1, t0).split(sizes), like)]
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the parameters' gradients start at one
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    grad, grads = adjoint.adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve)
+    return grad, tuple(g + 1 for g in grads)
+
+# %% wrong: adjoint_gradients -- the gradient for the state is not given its sign
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    grad, grads = adjoint.adjoint_gradients(f, params, y0, t0, t1, -grad_y1, solve)
+    return grad, tuple(-g for g in grads)
+
+# %% wrong: adjoint_gradients -- backpropagation through a solver of its own
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    leaf = y0.detach().clone().requires_grad_()
+    y1 = solvers.solve(f, leaf, t0, t1, rtol=1e-9, atol=1e-9)
+    grads = torch.autograd.grad(y1, (leaf, *params), grad_y1, allow_unused=True, materialize_grads=True)
+    return grads[0], grads[1:]
+
+# %% right: adjoint_gradients -- slices instead of split, loops
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    n = y0.numel()
+    end = solve(f, y0, t0, t1)
+    pieces = [end.flatten(), grad_y1.flatten()]
+    for p in params:
+        pieces.append(torch.zeros(p.numel(), dtype=y0.dtype))
+    def rhs(t, vector):
+        dy, da, dp = adjoint.adjoint_dynamics(
+            f, params, t, vector[:n].reshape(y0.shape), vector[n : 2 * n].reshape(y0.shape)
+        )
+        out = [dy.flatten(), da.flatten()]
+        for d in dp:
+            out.append(d.flatten())
+        return torch.cat(out)
+    start = solve(rhs, torch.cat(pieces), t1, t0)
+    grads, position = [], 2 * n
+    for p in params:
+        grads.append(start[position : position + p.numel()].reshape(p.shape))
+        position += p.numel()
+    return start[n : 2 * n].reshape(y0.shape), tuple(grads)
+
+# %% right: adjoint_gradients -- time reversed: s = t1 - t, all rates with the other sign
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    def rhs(s, v):
+        parts = [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t1 - s, parts[0], parts[1])
+        return -torch.cat([x.reshape(-1) for x in (dy, da, *dp)])
+    start = [solve(f, y0, t0, t1), grad_y1] + [torch.zeros_like(p) for p in params]
+    end = solve(rhs, torch.cat([x.reshape(-1) for x in start]), 0.0, t1 - t0)
+    _, a, *grads = [x.view(l.shape) for x, l in zip(end.split(sizes), like)]
+    return a, tuple(grads)
+
+# %% wrong: adjoint_at_observations -- only the last observation counts
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    if times[-1] == t0:
+        return grad_ys[-1], tuple(torch.zeros_like(p) for p in params)
+    return adjoint.adjoint_gradients(f, params, y0, t0, times[-1], grad_ys[-1], solve)
+
+# %% wrong: adjoint_at_observations -- the observation at t0 is left out
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    pairs = [(t, g) for t, g in zip(times, grad_ys) if t != t0]
+    if not pairs:
+        return torch.zeros_like(y0), tuple(torch.zeros_like(p) for p in params)
+    return adjoint.adjoint_at_observations(
+        f, params, y0, t0, [t for t, _ in pairs], [g for _, g in pairs], solve
+    )
+
+# %% wrong: adjoint_at_observations -- the gradients are taken in the wrong order
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    return adjoint.adjoint_at_observations(f, params, y0, t0, times, list(grad_ys)[::-1], solve)
+
+# %% wrong: adjoint_at_observations -- the jump replaces the adjoint
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], None
+    for i in range(len(times), 0, -1):
+        a = grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the parameters' gradient of the first interval only
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    grads, a = tuple(torch.zeros_like(p) for p in params), torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+    return a, grads
+
+# %% wrong: adjoint_at_observations -- every interval starts at y0
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes = [t0, *times]
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, y0, nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the given gradients are changed in place
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], grad_ys[-1]
+    for i in range(len(times), 0, -1):
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+        if i > 1:
+            grad_ys[i - 2].add_(a)
+            a = grad_ys[i - 2]
+    return a, tuple(total)
+
+# %% right: adjoint_at_observations -- the sum over the observations, one solve for each
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    grad_y0 = torch.zeros_like(y0)
+    totals = tuple(torch.zeros_like(p) for p in params)
+    for time, grad in zip(times, grad_ys):
+        if time == t0:
+            grad_y0 = grad_y0 + grad
+            continue
+        one, more = adjoint.adjoint_gradients(f, params, y0, t0, time, grad, solve)
+        grad_y0 = grad_y0 + one
+        totals = tuple(a + b for a, b in zip(totals, more))
+    return grad_y0, totals
+
+# %% right: adjoint_at_observations -- one augmented state, the path only backwards
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+    end = solve(f, y0, t0, times[-1]) if times[-1] != t0 else y0
+    vector = join((end, torch.zeros_like(y0), *(torch.zeros_like(p) for p in params)))
+    for i in reversed(range(len(times))):
+        y, a, *g = apart(vector)
+        vector = join((y, a + grad_ys[i], *g))
+        earlier = times[i - 1] if i else t0
+        if earlier != times[i]:
+            vector = solve(augmented, vector, times[i], earlier)
+    _, a, *grads = apart(vector)
+    return a, tuple(grads)
+
+# %% wrong: reverse_reconstruction_error -- the mean instead of the largest
+def reverse_reconstruction_error(f, y0, t1, solve):
+    return (solve(f, solve(f, y0, 0.0, t1), t1, 0.0) - y0).abs().mean().item()
+
+# %% wrong: reverse_reconstruction_error -- relative to the start
+def reverse_reconstruction_error(f, y0, t1, solve):
+    back = solve(f, solve(f, y0, 0.0, t1), t1, 0.0)
+    return ((back - y0).abs().max() / y0.abs().max()).item()
+
+# %% wrong: reverse_reconstruction_error -- the second solve goes forwards again
+def reverse_reconstruction_error(f, y0, t1, solve):
+    return (solve(f, solve(f, y0, 0.0, t1), 0.0, t1) - y0).abs().max().item()
+
+# %% wrong: reverse_reconstruction_error -- the end is compared
+def reverse_reconstruction_error(f, y0, t1, solve):
+    return (solve(f, y0, 0.0, t1) - y0).abs().max().item()
+
+# %% wrong: reverse_reconstruction_error -- the sign is kept
+def reverse_reconstruction_error(f, y0, t1, solve):
+    return (solve(f, solve(f, y0, 0.0, t1), t1, 0.0) - y0).max().item()
+
+# %% wrong: reverse_reconstruction_error -- the way back has times from 0 to -t1
+def reverse_reconstruction_error(f, y0, t1, solve):
+    return (solve(f, solve(f, y0, 0.0, t1), 0.0, -t1) - y0).abs().max().item()
+
+# %% wrong: reverse_reconstruction_error -- a tensor is returned
+def reverse_reconstruction_error(f, y0, t1, solve):
+    return (solve(f, solve(f, y0, 0.0, t1), t1, 0.0) - y0).abs().max()
+
+# %% right: reverse_reconstruction_error -- with norms
+def reverse_reconstruction_error(f, y0, t1, solve):
+    there = solve(f, y0, 0.0, t1)
+    return float(torch.linalg.vector_norm(y0 - solve(f, there, t1, 0.0), ord=math.inf))
+
+# %% right: reverse_reconstruction_error -- a loop over the entries
+def reverse_reconstruction_error(f, y0, t1, solve):
+    back = solve(f, solve(f, y0, 0.0, t1), t1, 0.0)
+    return max(abs(p - q) for p, q in zip(back.flatten().tolist(), y0.flatten().tolist()))
+
+# %% wrong: elbo -- the constant is missing
+def elbo(x, x_hat, mean, log_var, sigma):
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return (-0.5 * ((x - x_hat) / sigma) ** 2).flatten(1).sum(1) - kl
+
+# %% wrong: elbo -- sigma is taken for the variance
+def elbo(x, x_hat, mean, log_var, sigma):
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    ll = -0.5 * ((x - x_hat) ** 2 / sigma + math.log(2 * math.pi * sigma))
+    return ll.flatten(1).sum(1) - kl
+
+# %% wrong: elbo -- the divergence is added
+def elbo(x, x_hat, mean, log_var, sigma):
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    ll = -0.5 * (((x - x_hat) / sigma) ** 2 + math.log(2 * math.pi * sigma**2))
+    return ll.flatten(1).sum(1) + kl
+
+# %% wrong: elbo -- log_var is taken for the logarithm of the standard deviation
+def elbo(x, x_hat, mean, log_var, sigma):
+    kl = 0.5 * (mean**2 + (2 * log_var).exp() - 1 - 2 * log_var).sum(1)
+    ll = -0.5 * (((x - x_hat) / sigma) ** 2 + math.log(2 * math.pi * sigma**2))
+    return ll.flatten(1).sum(1) - kl
+
+# %% wrong: elbo -- the mean over the values
+def elbo(x, x_hat, mean, log_var, sigma):
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    ll = -0.5 * (((x - x_hat) / sigma) ** 2 + math.log(2 * math.pi * sigma**2))
+    return ll.flatten(1).mean(1) - kl
+
+# %% wrong: elbo -- one number for all series
+def elbo(x, x_hat, mean, log_var, sigma):
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    ll = -0.5 * (((x - x_hat) / sigma) ** 2 + math.log(2 * math.pi * sigma**2))
+    return (ll.flatten(1).sum(1) - kl).mean()
+
+# %% wrong: elbo -- the divergence in the other direction
+def elbo(x, x_hat, mean, log_var, sigma):
+    posterior = torch.distributions.Normal(mean, (0.5 * log_var).exp())
+    prior = torch.distributions.Normal(torch.zeros_like(mean), 1.0)
+    kl = torch.distributions.kl_divergence(prior, posterior).sum(1)
+    ll = -0.5 * (((x - x_hat) / sigma) ** 2 + math.log(2 * math.pi * sigma**2))
+    return ll.flatten(1).sum(1) - kl
+
+# %% right: elbo -- with torch.distributions
+def elbo(x, x_hat, mean, log_var, sigma):
+    posterior = torch.distributions.Normal(mean, (0.5 * log_var).exp())
+    prior = torch.distributions.Normal(torch.zeros_like(mean), 1.0)
+    divergence = torch.distributions.kl_divergence(posterior, prior).sum(dim=-1)
+    return torch.distributions.Normal(x_hat, sigma).log_prob(x).sum(dim=(1, 2)) - divergence
+
+# %% right: elbo -- series by series
+def elbo(x, x_hat, mean, log_var, sigma):
+    bounds = []
+    for i in range(x.shape[0]):
+        squares = (x[i] - x_hat[i]).pow(2).sum() / (2 * sigma * sigma)
+        constant = x[i].numel() * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
+        kl = sum((m * m + torch.exp(v) - 1 - v) / 2 for m, v in zip(mean[i], log_var[i]))
+        bounds.append(-squares - constant - kl)
+    return torch.stack(bounds)
