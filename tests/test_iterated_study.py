@@ -15,8 +15,11 @@ RECIPE = study.Recipe(2, 100, 1e-2, kernel_size=3, hidden=16, filters=1)
 
 
 @pytest.fixture(autouse=True)
-def _few_images(monkeypatch):
-    """150 images whose class is the bright quarter; quick and easy to learn."""
+def _few_images(monkeypatch, request):
+    """Except at full scale: 150 images whose class is the bright quarter; quick and easy to learn."""
+    if request.node.get_closest_marker("full"):
+        yield
+        return
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(4, (150,), generator=generator)
     pictures = 0.3 * torch.rand(150, 1, 8, 8, generator=generator)
@@ -155,6 +158,17 @@ def test_summary_joins_seeds_only(tmp_path):
     assert len(text.splitlines()) == 5 and "accuracy_at_10" in text
 
 
+def test_a_summary_survives_its_file(tmp_path):
+    rows = study.run([study.Job("mlp"), study.Job(iterations=1)], "any", RECIPE, None)
+    table = study.summary(rows)
+    kept = study.recorded(study.write_csv(table, tmp_path / "table.csv"))
+    assert len(kept) == 2
+    for before, after in zip(table, kept):
+        for name, value in after.items():
+            assert value == before[name] and type(value) is type(before[name]), name
+    assert set(kept[1]["deployed"]) == {str(k) for k in study.DEPLOYED}
+
+
 def test_step_times_are_positive():
     jobs = [study.Job(iterations=0), study.Job(iterations=6)]
     times = study.step_times("any", jobs, RECIPE, "cpu", steps=5)
@@ -172,3 +186,10 @@ def test_the_command_writes_lines_and_tables(tmp_path, capsys):
     assert {(r["epochs"], r["batch_size"], r["lr"]) for r in rows} == {(1, 50, 0.02)}
     assert (tmp_path / "iterated-any.csv").exists()
     assert "cnn_equal" in capsys.readouterr().out
+
+
+@pytest.mark.full
+def test_mnist_is_as_accurate_as_the_original_in_a_tenth_of_its_time():
+    row = study.run([study.Job(channels=5, iterations=10)], "mnist")[0]
+    assert row["accuracy"] >= 0.986
+    assert row["seconds"] <= 141

@@ -225,15 +225,15 @@ check.score(exercise)
 # %%
 def winding(stretch):
     angle = torch.tensor(100.0).deg2rad()
-    W = stretch * torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
-    a0, b = torch.tensor([1.0, 0.5]), torch.tensor([4.0, 0.5])
+    W = stretch * torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]]).double()
+    a0, b = torch.tensor([1.0, 0.5]).double(), torch.tensor([4.0, 0.5]).double()
     return a0, lambda a: F.relu(a @ W.T + b) + a0
 
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.4), sharex=True, sharey=True)
 for ax, stretch in zip(axes, (0.8, 1.15)):
     a0, step = winding(stretch)
-    plots.slope_field(ax, lambda t, a: step(a) - a, (0, 6), (0, 6))
+    plots.slope_field(ax, lambda t, a: step(a.double()) - a, (0, 6), (0, 6))
     stages = [a0]
     for _ in range(40):
         stages.append(step(stages[-1]))
@@ -597,6 +597,8 @@ check.score(exercise)
 # with the original's sizes, and go on from a results file when they are interrupted.
 
 # %%
+import tempfile
+
 dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
 recipe = scale.pick(quick=study.Recipe(1, 256, 1e-2, 3, 16, 4), lesson=study.RECIPES["digits"], full=study.RECIPES["mnist"])
 seeds = scale.pick(quick=(0,), lesson=(0, 1, 2), full=(0, 1, 2))
@@ -604,10 +606,13 @@ depths = scale.pick(quick=(0, 1, 5), lesson=study.ITERATIONS, full=study.ITERATI
 channels = scale.pick(quick=(1, 5), lesson=study.CHANNELS, full=study.CHANNELS)
 
 
+scratch = tempfile.TemporaryDirectory()  # at full scale the results stay, in a folder "results"
+folder = scale.pick(quick=scratch.name, lesson=scratch.name, full="results")
+
+
 def measure(jobs):
-    """Train every job with every seed; return one row per job: mean, lowest, highest, time."""
-    out = scale.pick(quick=None, lesson=None, full="results")
-    return study.summary(study.run(study.with_seeds(jobs, seeds), dataset, recipe, out))
+    """Train every job with every seed, if that has not been done; return one row per job."""
+    return study.summary(study.run(study.with_seeds(jobs, seeds), dataset, recipe, folder))
 
 
 data = study.load(dataset)
@@ -675,14 +680,14 @@ plt.show()
 # %%
 trained_with = scale.pick(quick=2, lesson=10, full=10)
 device = training.pick_device("cpu" if scale.current() != "full" else None)
-net, _ = study.train(study.Job(iterations=trained_with), type(data)(*(type(part)(*(t.to(device) for t in part)) for part in data)), recipe, device)
+net, _ = study.train(study.Job(iterations=trained_with), study.to(data, device), recipe, device)
 net = net.cpu()
 shown = [0, 1, 2, 3, 5, 10, 20, 40]
 image = data.test.images[3:4]
 with torch.no_grad():
     stages = list(net.features(image, max(shown)))
 rows = {f"channel {c}": torch.stack([stages[k][0, c] for k in shown]) for c in range(5)}
-fig = plots.image_rows(rows, titles=["$a_{%d}$" % k for k in shown], width=8, cmap="viridis", vmax=None, gap=1)
+fig = plots.image_rows(rows, titles=[f"$a_{{{k}}}$" for k in shown], width=8, cmap="viridis", vmax=None, gap=1)
 plt.show()
 
 # %% [markdown]
@@ -869,8 +874,8 @@ for colour, row in zip(plots.PALETTE, settling):
     style = {"color": "black" if bound else colour, "ls": "--" if bound else "-"}
     axes[0].semilogy(range(1, 41), row["residuals"], label=label, **style)
     axes[1].plot(row["norm"], rate(row["residuals"]), "s" if bound else "o", ms=8, color=style["color"])
-axes[0].set(xlabel="iteration $k$", ylabel="relative residual $r_k$", ylim=(1e-7, 20))
-axes[0].legend(fontsize=9, loc="lower left")
+axes[0].set(xlabel="iteration $k$", ylabel="relative residual $r_k$", ylim=(1e-7, 1e3))
+axes[0].legend(fontsize=9, loc="upper right", ncol=2)
 line = torch.tensor([0.0, 1.0])
 axes[1].plot(line, line, "k:", label="the bound (4): rate = norm")
 axes[1].axvline(1, color=plots.GREY, lw=1)
@@ -946,43 +951,47 @@ for name, row in {"random depth": any_depth, "norm below 0.9": contracting}.item
 # and the terms can be measured one by one.
 
 # %%
-def layer_gradients(net, iterations, x, labels):
-    """Return the gradients of the untied layers, one row per layer, and that of the tied one."""
-    net = net.double()
-    twin = iterated.untie(net, iterations).eval()
-    F.cross_entropy(twin(x.double(), iterations), labels).backward()
-    net.zero_grad()
-    F.cross_entropy(net(x.double(), iterations), labels).backward()
-    return torch.stack([layer.weight.grad.flatten() for layer in twin.layers]), net.recurrent.weight.grad.flatten()
+def unrolled_gradients(net, iterations, x, labels):
+    """Return the terms of equation (6), the tied gradient, and the size of dL/da_j for each j."""
+    net, x = copy.deepcopy(net).double().eval(), x.double()
+    twin = iterated.untie(net, iterations)
+    F.cross_entropy(twin(x, iterations), labels).backward()
+    _, *stages = net.features(x, iterations)
+    [stage.retain_grad() for stage in stages]
+    F.cross_entropy(net.head(stages[-1]), labels).backward()
+    terms = torch.stack([layer.weight.grad for layer in twin.layers])
+    return terms, net.recurrent.weight.grad, torch.stack([stage.grad.norm() for stage in stages])
 
 
 deep = scale.pick(quick=4, lesson=10, full=10)
 x, labels = data.test.images[:100], data.test.labels[:100]
 size = x.shape[-1]
-networks = {"trained": copy.deepcopy(net)}
-for name, norm in {"before training, norm 0.5": 0.5, "before training, norm 3": 3.0}.items():
+networks = {"trained": net}
+for norm in (0.5, 10.0):
     training.set_seed(5)
-    networks[name] = iterated.IteratedNet(5, recipe.kernel_size, size, recipe.hidden).eval()
+    fresh = iterated.IteratedNet(5, recipe.kernel_size, size, recipe.hidden)
     with torch.no_grad():
-        networks[name].recurrent.weight.mul_(norm / iterated.operator_norm(networks[name].recurrent, size))
+        fresh.recurrent.weight.mul_(norm / iterated.operator_norm(fresh.recurrent, size))
+    networks[f"before training, norm {norm:g}"] = fresh
 fig, ax = plt.subplots(figsize=(7, 3.6))
 for colour, (name, network) in zip(plots.PALETTE, networks.items()):
-    parts, whole = layer_gradients(network, deep, x, labels)
-    print(f"{name:26s} sum of the layers equals the tied gradient:", torch.allclose(parts.sum(0), whole, rtol=1e-6, atol=1e-12))
-    sizes = parts.norm(dim=1) / parts.norm(dim=1).max()
-    ax.semilogy(range(1, deep + 1), sizes, "o-", color=colour, label=name)
-ax.set(xlabel="iteration $j$ at which the copy acts", ylabel="gradient, relative to the largest", xticks=range(1, deep + 1))
+    terms, whole, signal = unrolled_gradients(network, deep, x, labels)
+    print(f"{name:26s} the terms add up to the tied gradient:", torch.allclose(terms.sum(0), whole, rtol=1e-6, atol=1e-12))
+    ax.semilogy(range(1, deep + 1), signal / signal[-1], "o-", color=colour, label=name)
+ax.set(xlabel="iteration $j$", ylabel=r"$\|\partial L / \partial a_j\|$, relative to the last", xticks=range(1, deep + 1))
 ax.legend()
 plt.show()
 
 # %% [markdown]
-# *Figure: the size of the terms of equation (6), relative to the largest one, for a trained network
-# and for two networks before training whose operator norms are 0.5 and 3.*
+# *Figure: how strongly the loss depends on the features after each iteration, relative to the last iteration,
+# for the trained network and for two networks before training whose operator norms are 0.5 and 10.*
 #
 # **Reading the picture.** The third answer: **yes, it is a recurrent network, and unrolling its loop is
 # backpropagation through time**; equation (6) holds to rounding.
 # So it has the same two diseases. A gradient that travels back through $k - j$ iterations is multiplied by as many Jacobians:
-# with a small norm the early iterations are not heard (it *vanishes*), with a large norm they shout down all the others (it *explodes*).
+# with a small norm the early iterations are not heard (it *vanishes*), with a large one it *explodes* on its way back.
+# In the trained network it fades: the first iterations matter less than the last ones, as they must when the features settle
+# and forget where they came from.
 # The skip to $a_0$ is what keeps the lift trainable in either case.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_recurrent", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
@@ -1046,7 +1055,7 @@ names = {
 colours = [plots.COLOURS["iterated"], plots.COLOURS["untied"], plots.COLOURS["cnn"], plots.PALETTE[6], plots.PALETTE[2]]
 fig, axes = plt.subplots(1, 3, figsize=(13.5, 3.6), width_ratios=(1, 1, 1.1))
 for ax, rows, title in zip(axes, (plain, diverse), ("plain images", "turned, scaled, shifted")):
-    for y, (colour, (name, which)) in enumerate(zip(colours, names.items())):
+    for y, (colour, which) in enumerate(zip(colours, names.values())):
         if which[0] == "dense" and rows is diverse:
             continue
         row = pick_row(rows, *which)

@@ -191,6 +191,13 @@ def moved(part: Labelled, generator: torch.Generator) -> Labelled:
     return Labelled(torch.cat(pieces), part.labels)
 
 
+def to(data: ImageData, device: torch.device | str) -> ImageData:
+    """Move images and labels to a device."""
+    return ImageData(
+        *(Labelled(part.images.to(device), part.labels.to(device)) for part in data)
+    )
+
+
 class Batches:
     """Shuffled batches of tensors that lie on the device already: no copies, no wait.
 
@@ -304,14 +311,9 @@ def train(
     optimizer.register_step_post_hook(lambda *_: cycle.step())
     if job.max_norm:
         optimizer.register_step_post_hook(keep_below(net.recurrent, job.max_norm, size))
-    training.fit(
-        AtDepth(net, job.iterations, job.any_depth),
-        batches,
-        F.cross_entropy,
-        optimizer,
-        recipe.epochs,
-        desc=f"{job.net}, {job.channels} channels, {job.iterations} iterations",
-    )
+    model = AtDepth(net, job.iterations, job.any_depth)
+    for _ in range(recipe.epochs):
+        training.train_epoch(model, batches, F.cross_entropy, optimizer)
     return net.eval(), time.perf_counter() - start
 
 
@@ -404,9 +406,7 @@ def _data(dataset: str, device: str, is_moved: bool) -> ImageData:
     if is_moved:
         generator = torch.Generator().manual_seed(0)
         data = ImageData(*(moved(part, generator) for part in data))
-    return ImageData(
-        *(Labelled(part.images.to(device), part.labels.to(device)) for part in data)
-    )
+    return to(data, device)
 
 
 @functools.lru_cache(maxsize=1)
