@@ -19,9 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_demo,
         _add_sync,
         _add_release,
+        _add_collect,
         _add_grade,
         _add_report,
         _add_feedback,
+        _add_export,
     ):
         add(commands)
     options = parser.parse_args(arguments)
@@ -230,6 +232,73 @@ def _add_feedback(
     parser = _command(
         commands, "feedback", run, "write the pages again, after grading by hand"
     )
+    _add_folder(parser)
+
+
+def _add_collect(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        from . import lms
+        from .classroom import Classroom
+
+        room = Classroom(options.folder or course.autograder)
+        only = course.notebooks([options.notebook])[0] if options.notebook else ""
+        came = lms.collect(room, options.archive, course.notebooks(), only)
+        for title, lines in (
+            ("new", came.new),
+            ("replaced", came.replaced),
+            ("unchanged", came.unchanged),
+            ("NOT matched", came.unmatched),
+        ):
+            if lines:
+                print(f"{title}: {len(lines)}")
+                print("\n".join(f"  {line}" for line in lines))
+        return 0 if came.new or came.replaced or came.unchanged else 1
+
+    text = "sort the zip of an LMS (Moodle, Canvas) into submitted/"
+    parser = commands.add_parser("collect", help=text, description=text)
+    parser.set_defaults(run=run)
+    parser.add_argument("archive", type=Path, help="the zip that the LMS gave you")
+    parser.add_argument(
+        "--notebook", default="", help="what files with a wrong name stand for"
+    )
+    _add_folder(parser)
+
+
+def _add_export(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> None:
+        from . import lms
+        from .classroom import Classroom
+        from .layout import write_atomically
+
+        room = Classroom(options.folder or course.autograder)
+        name = course.notebooks([options.notebook])[0]
+        made = lms.grades(room, name)
+        given = options.worksheet
+        filled = given.read_text(encoding="utf-8") if given else ""
+        if options.to == "moodle":
+            text = lms.moodle(made, filled)
+        else:
+            text = lms.canvas(made, name, filled)
+        out = options.out or room.root / f"{name}_{options.to}.csv"
+        write_atomically(out, text)
+        print(f"{len(made)} students: {out}")
+        for one in made:
+            if one.score is None:
+                print(f"  left empty: {one.student}, an answer has to be read first")
+
+    text = "write the grades as Moodle or Canvas import them"
+    parser = commands.add_parser("export", help=text, description=text)
+    parser.set_defaults(run=run)
+    parser.add_argument("notebook", metavar="NOTEBOOK")
+    parser.add_argument("--to", choices=["moodle", "canvas"], required=True)
+    parser.add_argument(
+        "--worksheet", type=Path, help="the CSV that the LMS gave you, to be filled in"
+    )
+    parser.add_argument("--out", type=Path, help="the CSV to write")
     _add_folder(parser)
 
 

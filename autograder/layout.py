@@ -106,9 +106,9 @@ def tools_on_path() -> None:
         os.environ["PATH"] = os.pathsep.join([tools, path])
 
 
-def write_atomically(path: Path, text: str) -> bool:
-    """Write `text` to `path` in one step; return whether anything changed."""
-    data = text.encode("utf-8")
+def write_atomically(path: Path, content: str | bytes) -> bool:
+    """Write `content` to `path` in one step; return whether anything changed."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
     if path.exists() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
