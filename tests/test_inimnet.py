@@ -167,6 +167,40 @@ def test_every_sample_stands_for_itself():
     torch.testing.assert_close(together, alone)
 
 
+def test_in_parts_agrees_with_nested_products():
+    torch.manual_seed(0)
+    dense = [inimnet.DenseField(4, 5, 3, gain=1.0).double() for _ in range(4)]
+    x = draw(6, 4, seed=8)
+    around = [
+        inimnet.OnCircle(inimnet.DenseField(5, 7, gain=1.0).double(), 1.3)
+        for _ in range(4)
+    ]
+    conv = [inimnet.ConvField(2, 3, gain=1.0).double() for _ in range(3)]
+    mixed = [dense[0], lambda x: torch.sin(x) * x.flip(-1), dense[1], torch.tanh]
+    for phis, y in (
+        (dense, x),
+        (around, x),
+        (mixed, x),
+        (conv, draw(2, 2, 5, 4, seed=3)),
+    ):
+        nested = inimnet.inimnet_forward(phis, y)
+        for one, other in zip(inimnet.inimnet_forward_parts(phis, y), nested):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def test_gradients_in_parts_agree_too():
+    torch.manual_seed(0)
+    phis = [inimnet.DenseField(4, 5, gain=1.0).double() for _ in range(3)]
+    params = [p for phi in phis for p in phi.parameters()]
+    x = draw(6, 4, seed=8)
+    one, other = (
+        torch.autograd.grad(forward(phis, x)[-1].square().sum(), params)
+        for forward in (inimnet.inimnet_forward, inimnet.inimnet_forward_parts)
+    )
+    for a, b in zip(one, other):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
 def test_phi_is_evaluated_once_per_layer():
     calls = []
 
@@ -423,7 +457,7 @@ def test_convolutional_network():
 
 def test_unknown_variant_is_refused():
     with pytest.raises(ValueError, match="variant"):
-        inimnet.InImNet(lambda: nn.Linear(2, 2), 2, variant="nested")
+        inimnet.InImNet(lambda: nn.Linear(2, 2), 2, variant="wrong")
 
 
 # ------------------------------------------------------------------ the video study

@@ -73,7 +73,7 @@ def inimnet_forward_approximate(phis: Sequence[Field], x: Tensor) -> list[Tensor
     for layer, direction in enumerate(directions):
         step = direction
         for phi in phis[:layer]:
-            step = step + jvp(phi, (x,), (direction,))[1]
+            step = step + phi_in_parts(phi, torch.stack([x, direction]))[1]
         depths.append(depths[-1] + step)
     return depths
 
@@ -99,8 +99,90 @@ def inimnet_forward_jacobian(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
     ]
 
 
+# ------------------------------------------------------------------ in parts
+#
+# Nested Jacobian-vector products are dual numbers of dual numbers: a value of level k
+# has 2 ** k parts, itself and its mixed derivatives along k directions. Kept in one
+# tensor `(2 ** k, *x.shape)`, the first half being the value and the second half its
+# derivative along the last direction, all parts go through a linear map at once.
+
+
+def times(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply two values in parts, entry by entry: the product rule."""
+    if len(a) == 1:
+        return a * b
+    (a0, a1), (b0, b1) = a.chunk(2), b.chunk(2)
+    return torch.cat([times(a0, b0), times(a0, b1) + times(a1, b0)])
+
+
+def one_minus(a: Tensor) -> Tensor:
+    """Return 1 - a for a value in parts; a constant has no derivatives."""
+    return torch.cat([1 - a[:1], -a[1:]])
+
+
+def tanh(a: Tensor) -> Tensor:
+    """Return tanh of a value in parts: the chain rule, tanh' = 1 - tanh^2."""
+    if len(a) == 1:
+        return a.tanh()
+    a0, a1 = a.chunk(2)
+    y = tanh(a0)
+    return torch.cat([y, times(one_minus(times(y, y)), a1)])
+
+
+def cos_sin(a: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine of a value in parts."""
+    if len(a) == 1:
+        return a.cos(), a.sin()
+    a0, a1 = a.chunk(2)
+    cos, sin = cos_sin(a0)
+    return torch.cat([cos, -times(sin, a1)]), torch.cat([sin, times(cos, a1)])
+
+
+def layers_in_parts(layers: Iterable[nn.Module], a: Tensor) -> Tensor:
+    """Send a value in parts `(2 ** k, s, ...)` through affine layers and tanhs."""
+    for layer in layers:
+        if isinstance(layer, nn.Tanh):
+            a = tanh(a)
+        else:
+            value = layer(a.flatten(0, 1)).unflatten(0, a.shape[:2])
+            # A bias moves the value but not the derivatives.
+            bias = layer.bias.view(-1, *[1] * (a.ndim - 3))
+            a = torch.cat([value[:1], value[1:] - bias])
+    return a
+
+
+def phi_in_parts(phi: Field, a: Tensor) -> Tensor:
+    """Return phi of a value in parts, by its own `parts` or else by nested products."""
+    if hasattr(phi, "parts"):
+        return phi.parts(a)
+    if len(a) == 1:
+        return phi(a[0])[None]
+    a0, a1 = a.chunk(2)
+    return torch.cat(jvp(lambda a0: phi_in_parts(phi, a0), (a0,), (a1,)))
+
+
+def inimnet_forward_parts(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+    """Return the same depths as `inimnet_forward`, with few and large operations.
+
+    phi_{l+1} is evaluated in parts; its value is the direction along which everything
+    below is differentiated once more.
+    """
+
+    def all_depths(layers: Sequence[Field], a: Tensor) -> list[Tensor]:
+        if not layers:
+            return [a]
+        *shallower, phi = layers
+        direction = phi_in_parts(phi, a)
+        depths = all_depths(shallower, torch.cat([a, direction]))
+        values, slopes = zip(*(z.chunk(2) for z in depths))
+        return [*values, values[-1] + slopes[-1]]
+
+    return [z[0] for z in all_depths(phis, x[None])]
+
+
 VARIANTS = {
-    "exact": inimnet_forward,
+    "exact": inimnet_forward_parts,
+    "nested": inimnet_forward,
     "approximate": inimnet_forward_approximate,
     "jacobian": inimnet_forward_jacobian,
 }
@@ -307,6 +389,9 @@ class DenseField(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
 
+    def parts(self, a: Tensor) -> Tensor:
+        return layers_in_parts(self.layers, a)
+
 
 class ConvField(nn.Module):
     """phi(x) of convolutions, `(s, channels, H, W)` to the same shape."""
@@ -327,6 +412,9 @@ class ConvField(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
+
+    def parts(self, a: Tensor) -> Tensor:
+        return layers_in_parts(self.layers, a)
 
 
 def _shrink(layer: nn.Module, gain: float) -> None:
@@ -394,6 +482,10 @@ class OnCircle(nn.Module):
         angle = u[:, -1:] * (2 * math.pi / self.period)
         around = torch.cat([u[:, :-1], angle.cos(), angle.sin()], dim=1)
         return self.phi(around)[:, :-1]
+
+    def parts(self, a: Tensor) -> Tensor:
+        cos, sin = cos_sin(a[..., -1:] * (2 * math.pi / self.period))
+        return self.phi.parts(torch.cat([a[..., :-1], cos, sin], dim=-1))[..., :-1]
 
 
 class LatentInImNet(InImNet):
