@@ -16,7 +16,7 @@ RECIPE = study.Recipe(2, 100, 1e-2, kernel_size=3, hidden=16, filters=1)
 
 @pytest.fixture(autouse=True)
 def _few_images(monkeypatch, request):
-    """Except at full scale: 150 images whose class is the bright quarter; quick and easy to learn."""
+    """150 images whose class is the bright quarter; not at full scale."""
     if request.node.get_closest_marker("full"):
         yield
         return

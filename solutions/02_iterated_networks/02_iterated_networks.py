@@ -16,13 +16,14 @@
 # 5. *explain* why training such a network is backpropagation through time.
 #
 # **Sources.** The recipe, the two result tables and the five open questions are those of
-# *Iterated Networks*, [github.com/tahsmith/iterated-networks](https://github.com/tahsmith/iterated-networks);
+# *Iterated Networks*,
+# [github.com/tahsmith/iterated-networks](https://github.com/tahsmith/iterated-networks);
 # each question gets a measured answer here (sections 4 to 8).
 # S. Bai, J. Z. Kolter and V. Koltun, *Deep equilibrium models*, NeurIPS 2019,
 # [arXiv 1909.01377](https://arxiv.org/abs/1909.01377): section 3, the limit of many iterations.
 
 # %%
-import importlib.util, os, torch, torch.nn.functional as F, matplotlib.pyplot as plt; from torch import nn
+import copy, importlib.util, math, os, tempfile, torch, torch.nn.functional as F, matplotlib.pyplot as plt; from torch import nn
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
     get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
 from odenets import check, plots, scale, training; from odenets.nets import iterated; from odenets.studies import iterated as study
@@ -45,23 +46,28 @@ scale.use("lesson"), plots.style(), training.set_seed(0);
 # dropout with rate 0.4, and a dense layer with one output per class.
 #
 # Two details matter. The weights $W, b$ carry no index $j$: they are *tied*.
-# And what is added is the start $a_0$, after the ReLU, not the previous $a_j$ of a residual network.
+# And what is added is the start $a_0$, after the ReLU, not the previous $a_j$ of a
+# residual network.
 #
 # ### Exercise 2.1 - The iterated network (5 points, ~15 min)
-# Write the network of equations (1) and (2). The number of iterations is no property of the network:
+# Write the network of equations (1) and (2). The number of iterations is no property of
+# the network:
 # it is chosen anew at every call.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Which size must the padding have, so that an odd kernel leaves the image as large as it is?
 # And how many numbers does the head receive?</details>
 # <details><summary>Hint 2 - the idea</summary>
-# There is one convolution <code>recurrent</code> from <code>channels</code> to <code>channels</code>,
-# and a loop that calls it. Keep <code>a_0</code> under a name of its own: every turn of the loop adds it.
+# There is one convolution <code>recurrent</code> from <code>channels</code> to
+# <code>channels</code>,
+# and a loop that calls it. Keep <code>a_0</code> under a name of its own: every turn of
+# the loop adds it.
 # With 0 iterations the head sees <code>a_0</code>.</details>
 # <details><summary>Hint 3 - almost the code</summary>
 # <code>a0 = a = F.relu(self.lift(x))</code>, then in the loop
 # <code>a = F.relu(self.recurrent(a)) + a0</code>, at last <code>self.head(a)</code>;
-# the head is an <code>nn.Sequential</code> of <code>Flatten, Linear, ReLU, Dropout(0.4), Linear</code>.</details>
+# the head is an <code>nn.Sequential</code> of <code>Flatten, Linear, ReLU, Dropout(0.4),
+# Linear</code>.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "iterated_net", "locked": false, "schema_version": 3, "solution": true, "task": false}
 class IteratedNet(nn.Module):
@@ -209,7 +215,8 @@ with check.exercise("iterated_net", points=5) as exercise:
 check.score(exercise)
 
 # %% [markdown]
-# **What does tying mean?** Write equation (2) as a step of Euler's method with $h = 1$ (notebook 01):
+# **What does tying mean?** Write equation (2) as a step of Euler's method with $h = 1$
+# (notebook 01):
 #
 # $$a_{j+1} = a_j + h\,f(a_j), \qquad f(a) = \mathrm{relu}(W * a + b) + a_0 - a. \tag{3}$$
 #
@@ -217,7 +224,8 @@ check.score(exercise)
 # Here no $t$ is left: the field is *autonomous*, the same wind blows all the time,
 # and going deeper means following it for longer.
 # What happens to one that follows the same wind for ever? It may come to rest where
-# the wind is still, $f(z) = 0$, that is at a *fixed point* $z = \mathrm{relu}(W * z + b) + a_0$.
+# the wind is still, $f(z) = 0$, that is at a *fixed point* $z = \mathrm{relu}(W * z + b)
+# + a_0$.
 #
 # *Predict first:* below, $W$ is a matrix that turns the plane by 100 degrees and stretches it
 # by a factor of 0.8 on the left, of 1.15 on the right. Who comes to rest?
@@ -251,9 +259,11 @@ plt.show()
 #
 # **Reading the picture.** Left, the features wind inwards to a fixed point.
 # Right, they circle for ever, although the arrows of the field point inwards there too:
-# the wind would carry a leaf to the centre, but Euler's step $h = 1$ is too long and overshoots.
+# the wind would carry a leaf to the centre, but Euler's step $h = 1$ is too long and
+# overshoots.
 # An operator norm below one shortens every distance and leaves no choice but to come to rest
-# (section 4); above one, everything is possible. How far steps can be trusted is the subject of notebook 03.
+# (section 4); above one, everything is possible. How far steps can be trusted is the
+# subject of notebook 03.
 
 # %% [markdown]
 # ## 2. Where the parameters are
@@ -264,12 +274,15 @@ plt.show()
 # Count the trainable numbers of each part.
 #
 # <details><summary>Hint 1 - a nudge</summary>
-# Every module knows its <code>parameters()</code>, every tensor its <code>numel()</code>.</details>
+# Every module knows its <code>parameters()</code>, every tensor its
+# <code>numel()</code>.</details>
 # <details><summary>Hint 2 - the idea</summary>
-# A layer with <code>c</code> channels in and out and a 5 x 5 kernel has 25 c c weights and c biases:
+# A layer with <code>c</code> channels in and out and a 5 x 5 kernel has 25 c c weights
+# and c biases:
 # 630 for five channels. Does your count agree?</details>
 # <details><summary>Hint 3 - almost the code</summary>
-# For each of the three names: <code>sum(p.numel() for p in getattr(model, name).parameters())</code>;
+# For each of the three names: <code>sum(p.numel() for p in getattr(model,
+# name).parameters())</code>;
 # the total is the sum over the whole model.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "parameter_budget", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -348,23 +361,25 @@ plt.show()
 # The tied network is the special case in which all its layers happen to be equal.
 #
 # ### Exercise 2.3 - Untie a network (3 points, ~12 min)
-# Make an untied network that computes the same as `model`, but whose layers can then learn to differ.
+# Make an untied network that computes the same as `model`, but whose layers can then
+# learn to differ.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # How many times does a weight appear in a list like <code>[layer] * 3</code>?</details>
 # <details><summary>Hint 2 - the idea</summary>
 # <code>copy.deepcopy</code> makes a module with weights of its own.
-# A plain Python list hides its modules from <code>parameters()</code>: use <code>nn.ModuleList</code>.
-# Copy the lift and the head too, or training the new network would change the old one.</details>
+# A plain Python list hides its modules from <code>parameters()</code>: use
+# <code>nn.ModuleList</code>.
+# Copy the lift and the head too, or training the new network would change the old
+# one.</details>
 # <details><summary>Hint 3 - almost the code</summary>
-# Write a small class with <code>lift</code>, <code>layers = nn.ModuleList(...)</code> and <code>head</code>;
+# Write a small class with <code>lift</code>, <code>layers = nn.ModuleList(...)</code> and
+# <code>head</code>;
 # its <code>forward(x, iterations)</code> is the loop of exercise 2.1 over
-# <code>self.layers[:iterations]</code>, after a look at <code>len(self.layers)</code>.</details>
+# <code>self.layers[:iterations]</code>, after a look at
+# <code>len(self.layers)</code>.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "untie", "locked": false, "schema_version": 3, "solution": true, "task": false}
-import copy
-
-
 def untie(model, iterations):
     """Return an untied network with the same function as `model`.
 
@@ -472,10 +487,12 @@ check.score(exercise)
 # Measure the accuracy for several numbers; section 6 lives on it.
 #
 # <details><summary>Hint 1 - a nudge</summary>
-# Dropout must be off while you measure, and the model must be found afterwards as it was before.
+# Dropout must be off while you measure, and the model must be found afterwards as it was
+# before.
 # Which of its modules were in which mode?</details>
 # <details><summary>Hint 2 - the idea</summary>
-# Add up right answers and samples; the mean of the batches' accuracies is wrong when the last batch is smaller.
+# Add up right answers and samples; the mean of the batches' accuracies is wrong when the
+# last batch is smaller.
 # Restore in a <code>finally</code>, so that an error in between does no harm.</details>
 # <details><summary>Hint 3 - almost the code</summary>
 # <code>modes = {m: m.training for m in model.modules()}</code>, <code>model.eval()</code>,
@@ -593,12 +610,12 @@ check.score(exercise)
 # %% [markdown]
 # Now the studies. Every training below is one `study.Job`, made with several seeds;
 # a job says which network, how many channels and iterations.
-# On the small digits a training takes a second; at full scale the same lines train on MNIST,
-# with the original's sizes, and go on from a results file when they are interrupted.
+# The small digits are taken as they are, 8 x 8 pixels, with a kernel and a head to match,
+# and a training takes a second or two.
+# At full scale the same lines train on MNIST with the original's sizes,
+# and go on from a results file when they are interrupted.
 
 # %%
-import tempfile
-
 dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
 recipe = scale.pick(quick=study.Recipe(1, 256, 1e-2, 3, 16, 4), lesson=study.RECIPES["digits"], full=study.RECIPES["mnist"])
 seeds = scale.pick(quick=(0,), lesson=(0, 1, 2), full=(0, 1, 2))
@@ -660,15 +677,19 @@ for k, (name, rows) in enumerate({"iterations": by_iterations, "channels": by_ch
 plt.show()
 
 # %% [markdown]
-# *Figure: test accuracy (mean over the seeds, bars from the lowest to the highest) and training time,
+# *Figure: test accuracy (mean over the seeds, bars from the lowest to the highest) and
+# training time,
 # against the number of iterations with five channels on the left,
 # against the number of channels with five iterations on the right.*
 #
 # **Reading the picture.** Compare every difference with the bars.
-# On these small digits one channel is clearly too few; most other steps are no longer than a bar,
+# On these small digits one channel is clearly too few; most other steps are no longer
+# than a bar,
 # and a table with one run per line would not have shown that.
-# The time grows in proportion to the iterations: depth without parameters is not depth for free.
-# The digits are easy and the test set is small, so that one image weighs a quarter of a percent;
+# The time grows in proportion to the iterations: depth without parameters is not depth
+# for free.
+# The digits are easy and the test set is small, so that one image weighs a quarter of a
+# percent;
 # section 9 shows the same study on MNIST, beside the numbers of the original.
 
 # %% [markdown]
@@ -691,21 +712,26 @@ fig = plots.image_rows(rows, titles=[f"$a_{{{k}}}$" for k in shown], width=8, cm
 plt.show()
 
 # %% [markdown]
-# *Figure: the five feature maps of one test image after 0, 1, 2, 3, 5, 10, 20 and 40 iterations,
+# *Figure: the five feature maps of one test image after 0, 1, 2, 3, 5, 10, 20 and 40
+# iterations,
 # each row with a colour scale of its own; the network was trained with ten iterations.*
 #
 # **Reading the picture.** $a_0$ holds five copies of the digit, more or less bright.
-# Each iteration sees two pixels further, so after a few of them each pixel knows the whole digit.
+# Each iteration lets a pixel see further by the reach of the kernel, so that after a few
+# of them it knows the whole digit.
 # The first iterations change everything, the later ones less and less:
 # the maps *settle*. How fast?
 
 # %% [markdown]
-# **Fixed points.** Let $g(a) = \mathrm{relu}(W * a + b) + a_0$. ReLU never stretches a distance, so
+# **Fixed points.** Let $g(a) = \mathrm{relu}(W * a + b) + a_0$. ReLU never stretches a
+# distance, so
 #
 # $$\|g(a) - g(a')\| \le \|W\|\, \|a - a'\| \tag{4}$$
 #
-# with the operator norm $\|W\|$, the largest factor by which the convolution stretches an image.
-# If $\|W\| < 1$, Banach's theorem says: there is exactly one fixed point $z = g(z)$, every start leads to it,
+# with the operator norm $\|W\|$, the largest factor by which the convolution stretches an
+# image.
+# If $\|W\| < 1$, Banach's theorem says: there is exactly one fixed point $z = g(z)$,
+# every start leads to it,
 # and the error shrinks at least by the factor $\|W\|$ in each iteration.
 #
 # ### Exercise 2.5 - Find the fixed point (4 points, ~12 min)
@@ -713,24 +739,26 @@ plt.show()
 #
 # $$r_k = \frac{\|a_{k+1} - a_k\|}{\|a_k\|}, \tag{5}$$
 #
-# and refuse a map whose iteration runs away: a number that means nothing is worse than an error.
+# and refuse a map whose iteration runs away: a number that means nothing is worse than an
+# error.
 #
 # <details><summary>Hint 1 - a nudge</summary>
-# For the diverging map $a \mapsto 2a + 1$ the relative residual (5) tends to 1, it does not grow.
+# For the diverging map $a \mapsto 2a + 1$ the relative residual (5) tends to 1, it does
+# not grow.
 # What does grow?</details>
 # <details><summary>Hint 2 - the idea</summary>
-# Remember the length of the first step. A step that is more than 1000 times as long means divergence;
-# so does one that is <code>inf</code> or <code>nan</code>. A residual that is large only for a while is allowed.</details>
+# Remember the length of the first step. A step that is more than 1000 times as long means
+# divergence;
+# so does one that is <code>inf</code> or <code>nan</code>. A residual that is large only
+# for a while is allowed.</details>
 # <details><summary>Hint 3 - almost the code</summary>
 # In the loop: <code>new = step(a)</code>, <code>length = (new - a).norm().item()</code>,
 # <code>size = a.norm().item() or 1.0</code>;
-# if <code>not math.isfinite(length)</code> or <code>length > 1000 * first</code> raise, else append
+# if <code>not math.isfinite(length)</code> or <code>length > 1000 * first</code> raise,
+# else append
 # <code>length / size</code>, set <code>a = new</code>, and stop at <code>tol</code>.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "fixed_point", "locked": false, "schema_version": 3, "solution": true, "task": false}
-import math
-
-
 def fixed_point(step, a0, tol, max_iter):
     """Iterate `a_{k+1} = step(a_k)` until the features hardly move.
 
@@ -850,8 +878,10 @@ with check.exercise("fixed_point", points=4) as exercise:
 check.score(exercise)
 
 # %% [markdown]
-# Does the theorem explain trained networks? The study has recorded the residuals (5) of every network
-# on test images, and the operator norm of its convolution (by power iteration, with the zero padding that it has).
+# Does the theorem explain trained networks? The study has recorded the residuals (5) of
+# every network
+# on test images, and the operator norm of its convolution (by power iteration, with the
+# zero padding that it has).
 # We add networks that were *kept* below norm 0.9 while they were trained.
 
 # %%
@@ -887,22 +917,27 @@ print("the contracting network stays below the bound (4):", rate(contracting["re
 print("trained freely, all operator norms are above 1:", all(row["norm"] > 1 for row in settling[:-1]))
 
 # %% [markdown]
-# *Figure: on the left, how the relative residual decays over forty iterations, mean over the seeds;
+# *Figure: on the left, how the relative residual decays over forty iterations, mean over
+# the seeds;
 # on the right, the factor by which it shrinks per iteration against the operator norm;
 # the dotted line is the bound (4). Colours as on the left.*
 #
-# **Reading the picture.** The first answer: **between the iterations the features approach a fixed point,
+# **Reading the picture.** The first answer: **between the iterations the features
+# approach a fixed point,
 # or they do not**, and the training decides. The network that was kept below norm 0.9 settles,
 # faster than its bound, which is a worst case over all images.
-# Trained freely, *all* norms exceed one, the theorem promises nothing, and yet those networks that were trained
-# with many iterations settle too: ReLU switches off about half of the pixels, and what is left contracts on real images.
+# Trained freely, *all* norms exceed one, the theorem promises nothing, and yet those
+# networks that were trained
+# with many iterations settle too: ReLU switches off about half of the pixels, and what is
+# left contracts on real images.
 # Those trained with one or two iterations had no reason to learn that, and they run away.
 # A norm below one is sufficient. It is not necessary.
 
 # %% [markdown]
 # ## 6. Train with few, deploy with many? (second open question)
 #
-# *Predict first:* a network was trained with one iteration. At the test it is given five. Better or worse?
+# *Predict first:* a network was trained with one iteration. At the test it is given five.
+# Better or worse?
 
 # %%
 matrix_rows = by_iterations + [any_depth, contracting]
@@ -928,13 +963,18 @@ for name, row in {"random depth": any_depth, "norm below 0.9": contracting}.item
 # *Figure: test accuracy of networks that were trained with one number of iterations (rows)
 # and deployed with another (columns); mean over the seeds.*
 #
-# **Reading the picture.** The second answer: **few while training and many when deployed does not work by itself.**
-# A network is good where it was trained, and the fewer iterations it knew, the worse it takes a surprise:
+# **Reading the picture.** The second answer: **few while training and many when deployed
+# does not work by itself.**
+# A network is good where it was trained, and the fewer iterations it knew, the worse it
+# takes a surprise:
 # the iterations beyond its own are an extrapolation of a map that does not settle.
-# The other way round costs less: networks trained with many iterations lose little with a few iterations more or less,
+# The other way round costs less: networks trained with many iterations lose little with a
+# few iterations more or less,
 # since their features have nearly come to rest.
-# The last two rows show two cures. If the number of iterations is *drawn at random* in each training step,
-# every depth becomes a trained depth. If the operator norm is kept below one, the network has a limit,
+# The last two rows show two cures. If the number of iterations is *drawn at random* in
+# each training step,
+# every depth becomes a trained depth. If the operator norm is kept below one, the network
+# has a limit,
 # and then depth is only a matter of precision. That is the idea of the deep equilibrium models
 # (Bai, Kolter and Koltun 2019), and notebook 04 repeats it for time steps.
 
@@ -983,14 +1023,20 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# *Figure: how strongly the loss depends on the features after each iteration, relative to the last iteration,
-# for the trained network and for two networks before training whose operator norms are 0.5 and 10.*
+# *Figure: how strongly the loss depends on the features after each iteration, relative to
+# the last iteration,
+# for the trained network and for two networks before training whose operator norms are
+# 0.5 and 10.*
 #
-# **Reading the picture.** The third answer: **yes, it is a recurrent network, and unrolling its loop is
+# **Reading the picture.** The third answer: **yes, it is a recurrent network, and
+# unrolling its loop is
 # backpropagation through time**; equation (6) holds to rounding.
-# So it has the same two diseases. A gradient that travels back through $k - j$ iterations is multiplied by as many Jacobians:
-# with a small norm the early iterations are not heard (it *vanishes*), with a large one it *explodes* on its way back.
-# In the trained network it fades: the first iterations matter less than the last ones, as they must when the features settle
+# So it has the same two diseases. A gradient that travels back through $k - j$ iterations
+# is multiplied by as many Jacobians:
+# with a small norm the early iterations are not heard (it *vanishes*), with a large one
+# it *explodes* on its way back.
+# In the trained network it fades: the first iterations matter less than the last ones, as
+# they must when the features settle
 # and forget where they came from.
 # The skip to $a_0$ is what keeps the lift trainable in either case.
 
@@ -998,21 +1044,32 @@ plt.show()
 # ### Question 2.6 - The recurrent network that this is (3 points, ~10 min)
 # Write the iterated network as a recurrent network $s_{j+1} = \phi(s_j, u_{j+1})$.
 #
-# 1. What are the state, the input at each step, the weights, the output, and the length of the sequence?
-# 2. How is the gradient with respect to $W$ computed, what does the computation keep in memory, and how does that grow with $k$?
-# 3. Name one property of the operator norm of $W$ that decides whether gradients vanish or explode, and one cure.
+# 1. What are the state, the input at each step, the weights, the output, and the length
+#    of the sequence?
+# 2. How is the gradient with respect to $W$ computed, what does the computation keep in
+#    memory, and how does that grow with $k$?
+# 3. Name one property of the operator norm of $W$ that decides whether gradients vanish
+#    or explode, and one cure.
 #
 # ### BEGIN MARK SCHEME
 # One point for each part; half a point where one element is missing or wrong.
 #
-# 1. State $s_j = a_j$ (all feature maps); the input $u_j = a_0$ is the same at each step (so it is not a sequence that is read);
-#    weights $W, b$ shared by all steps; output: the head applied to the last state; length $k$, chosen by us and not by the data.
-# 2. Backpropagation through time: unroll, go back through the $k$ steps, *add* the contributions of all steps, equation (6).
-#    All intermediate states $a_1, \dots, a_k$ are kept: memory proportional to $k$, although the number of parameters is constant.
-# 3. Going back multiplies by $W^\top$ and ReLU masks at each step, so the gradient changes at most by $\|W\|$ per step:
-#    below one it must vanish as $\|W\|^{k}$; above one it can explode. Cures (any one): keep or start the norm near one, an identity skip (residual
-#    connection, gates as in an LSTM), clip the gradient, truncate the unrolling, train with fewer or random depths,
-#    or differentiate the fixed point implicitly (deep equilibrium models), which also needs no stored states.
+# 1. State $s_j = a_j$ (all feature maps); the input $u_j = a_0$ is the same at each step
+#    (so it is not a sequence that is read);
+#    weights $W, b$ shared by all steps; output: the head applied to the last state;
+#    length $k$, chosen by us and not by the data.
+# 2. Backpropagation through time: unroll, go back through the $k$ steps, *add* the
+#    contributions of all steps, equation (6).
+#    All intermediate states $a_1, \dots, a_k$ are kept: memory proportional to $k$,
+#    although the number of parameters is constant.
+# 3. Going back multiplies by $W^\top$ and ReLU masks at each step, so the gradient
+#    changes at most by $\|W\|$ per step:
+#    below one it must vanish as $\|W\|^{k}$; above one it can explode. Cures (any one):
+#    keep or start the norm near one, an identity skip (residual
+#    connection, gates as in an LSTM), clip the gradient, truncate the unrolling, train
+#    with fewer or random depths,
+#    or differentiate the fixed point implicitly (deep equilibrium models), which also
+#    needs no stored states.
 # ### END MARK SCHEME
 
 # %% [markdown]
@@ -1021,17 +1078,21 @@ plt.show()
 # %% [markdown]
 # ## 8. A fair competitor, harder images, and no convolution (fourth and fifth question)
 #
-# The original's competitor was a small CNN, trained with the same plain gradient descent and far from finished.
-# A fair one has *as many parameters*, the *same head and recipe* (Adam, one cycle of the learning rate, the same epochs),
+# The original's competitor was a small CNN, trained with the same plain gradient descent
+# and far from finished.
+# A fair one has *as many parameters*, the *same head and recipe* (Adam, one cycle of the
+# learning rate, the same epochs),
 # and as many seeds. We take
 #
 # * the CNN with a head that is widened until it is as large as our network,
 # * the untied network: the same depth, a layer of its own for each iteration,
 # * an MLP: no features at all, the head on the pixels, as large again,
-# * the fully connected iterated network (the fifth question): $a_{j+1} = \mathrm{relu}(W a_j + b) + a_0$ with a dense $W$, as large again,
+# * the fully connected iterated network (the fifth question): $a_{j+1} = \mathrm{relu}(W
+#   a_j + b) + a_0$ with a dense $W$, as large again,
 #
 # and besides the plain images a more diverse data set:
-# the same ones, each turned by up to 30 degrees, scaled by 0.8 to 1.2, and shifted by up to a tenth.
+# the same ones, each turned by up to 30 degrees, scaled by 0.8 to 1.2, and shifted by up
+# to a tenth.
 
 # %% tags=["NBVAL_IGNORE_OUTPUT"]
 depth = scale.pick(quick=2, lesson=10, full=10)
@@ -1073,29 +1134,37 @@ axes[2].legend(loc="best", fontsize=9)
 plt.show()
 
 # %% [markdown]
-# *Figure: test accuracy of networks of equal size, mean over the seeds and range, on plain images (left)
-# and on turned, scaled and shifted ones (middle); the fully connected version against the convolutional one
+# *Figure: test accuracy of networks of equal size, mean over the seeds and range, on
+# plain images (left)
+# and on turned, scaled and shifted ones (middle); the fully connected version against the
+# convolutional one
 # over the number of iterations (right).*
 #
-# **Reading the picture.** The fourth answer: **against a competitor of equal size and with an equal recipe
+# **Reading the picture.** The fourth answer: **against a competitor of equal size and
+# with an equal recipe
 # the iterated network has no advantage in accuracy.** On plain digits all bars overlap.
 # On the diverse images the CNN leads: its pooling makes it indifferent to small shifts,
 # while the iterated network's head has to learn every position anew. Untying helps there, too:
 # more kernels are worth more than more repetitions of one.
-# The fifth answer: **fully connected networks can be iterated just as well**, but more iterations do not help them:
-# a dense layer sees the whole image at once, so there is nothing that has to spread from pixel to pixel.
+# The fifth answer: **fully connected networks can be iterated just as well**, but more
+# iterations do not help them:
+# a dense layer sees the whole image at once, so there is nothing that has to spread from
+# pixel to pixel.
 
 # %% [markdown]
 # ## 9. Turn the knob: MNIST at full size
 #
-# Put `scale.use("full")` into the set-up cell (or set `ODENETS_SCALE=full`) and run the notebook again,
-# best on a GPU. Or let the command line do it, which can be interrupted at any time and goes on where it was:
+# Put `scale.use("full")` into the set-up cell (or set `ODENETS_SCALE=full`) and run the
+# notebook again,
+# best on a GPU. Or let the command line do it, which can be interrupted at any time and
+# goes on where it was:
 #
 #     python -m odenets.studies.iterated --dataset mnist --out results
 #
 # The results below were measured in this way with three seeds, and are stored with the package.
-# The networks are exactly those of the original, the recipe is not: instead of 364 epochs of plain gradient descent
-# with batches of 1000 they are trained with Adam, a cycle of the learning rate, and a few epochs.
+# The networks are exactly those of the original, the recipe is not: instead of hundreds
+# of epochs of plain gradient descent
+# there are a few epochs of Adam, with one cycle of the learning rate.
 
 # %%
 recorded = study.recorded()
@@ -1125,10 +1194,12 @@ axes[1].set_ylabel("")
 plt.show()
 
 # %% [markdown]
-# *Figure: MNIST accuracy against iterations (five channels) and against channels (five iterations);
+# *Figure: MNIST accuracy against iterations (five channels) and against channels (five
+# iterations);
 # our mean and range over the seeds, and the original's single runs.*
 #
-# **Reading the picture.** The original's steep rise from 93.8 % at no iteration was mostly a matter of unfinished training:
+# **Reading the picture.** The original's steep rise from 93.8 % at no iteration was
+# mostly a matter of unfinished training:
 # with a better optimiser the network without any iteration is far above it.
 
 # %%
@@ -1148,21 +1219,30 @@ for row in [*mnist_by["iterations"], *(row for row in recorded if row["any_depth
 # %% [markdown]
 # ## Recap
 #
-# * An iterated network applies one layer as often as its caller wishes; tied weights make its field autonomous,
+# * An iterated network applies one layer as often as its caller wishes; tied weights make
+#   its field autonomous,
 #   and $f(a) = \mathrm{relu}(W * a + b) + a_0 - a$ is followed by Euler steps of length one.
-# * Nearly all parameters sit in the head; the repeated layer has a few hundred. Untying copies it per iteration and changes no output.
+# * Nearly all parameters sit in the head; the repeated layer has a few hundred. Untying
+#   copies it per iteration and changes no output.
 # * Differences between experiments mean something only beside the spread of the seeds.
 #   Time grows with the iterations, the number of parameters does not.
-# * If the operator norm is below one, the iterations settle at a fixed point; above one they may or may not.
-#   A network is good at the depth it was trained for; random depths or a norm below one make it good at all depths.
-# * It is a recurrent network: the tied gradient is the sum over the untied layers, and it vanishes or explodes with the norm.
+# * If the operator norm is below one, the iterations settle at a fixed point; above one
+#   they may or may not.
+#   A network is good at the depth it was trained for; random depths or a norm below one
+# make it good at all depths.
+# * It is a recurrent network: the tied gradient is the sum over the untied layers, and it
+#   vanishes or explodes with the norm.
 #
-# **Left out:** solving for the fixed point and differentiating it implicitly (deep equilibrium models),
+# **Left out:** solving for the fixed point and differentiating it implicitly (deep
+# equilibrium models),
 # learned stopping times, images with colours.
 #
-# **Read on:** S. Bai, J. Z. Kolter and V. Koltun 2019, [arXiv 1909.01377](https://arxiv.org/abs/1909.01377);
-# M. Liang and X. Hu, *Recurrent convolutional neural network for object recognition*, CVPR 2015;
-# Q. Liao and T. Poggio, *Bridging the gaps between residual learning, recurrent neural networks and visual cortex*,
+# **Read on:** S. Bai, J. Z. Kolter and V. Koltun 2019, [arXiv
+# 1909.01377](https://arxiv.org/abs/1909.01377);
+# M. Liang and X. Hu, *Recurrent convolutional neural network for object recognition*,
+# CVPR 2015;
+# Q. Liao and T. Poggio, *Bridging the gaps between residual learning, recurrent neural
+# networks and visual cortex*,
 # [arXiv 1604.03640](https://arxiv.org/abs/1604.03640).
 #
 # **Next:** [03 - Which depth can be trusted](../03_stability/03_stability.ipynb)
