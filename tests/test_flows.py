@@ -651,5 +651,9 @@ def test_the_command_line(tmp_path, capsys):
     assert set(result["kl"]) == {"U1", "U2", "U3", "U4"}
     study.main(["table", "--out", str(tmp_path)])
     assert capsys.readouterr().out == first
+    study.write_record(tmp_path, tmp_path / "flows.csv")
+    assert study.recorded(tmp_path / "flows.csv") == {
+        ("match-nf-2", "kl"): result["kl"]
+    }
     study.main(["table", "--out", str(tmp_path / "empty")])
     assert "no results" in capsys.readouterr().out

