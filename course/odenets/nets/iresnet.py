@@ -393,15 +393,23 @@ def log_det_series(
 
 
 def log_det_exact(residual: Residual, x: torch.Tensor) -> torch.Tensor:
-    """Return `ln |det(I - dF/dx)|` per sample from the whole Jacobian; small x only."""
+    """Compute `ln |det(I - dF/dx)|` for every sample from the whole Jacobian.
 
-    def one(sample: torch.Tensor) -> torch.Tensor:
-        return residual(sample[None])[0]
-
-    jacobians = torch.func.vmap(torch.func.jacrev(one))(x)
-    d = x[0].numel()
-    identity = torch.eye(d, dtype=x.dtype, device=x.device)
-    return torch.linalg.slogdet(identity - jacobians.reshape(len(x), d, d))[1]
+    One backward pass per entry of a sample: for small samples only. Arguments and
+    gradients as for `log_det_series`.
+    """
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        values = residual(x).flatten(1).sum(0).unbind()  # samples are independent
+    rows = [
+        torch.autograd.grad(value, x, retain_graph=True, create_graph=create_graph)[
+            0
+        ].flatten(1)
+        for value in values
+    ]
+    jacobian = torch.stack(rows, dim=1)
+    return torch.linalg.slogdet(torch.eye(len(rows)).to(x) - jacobian)[1]
 
 
 def log_det_truncation_bound(d: int, lipschitz: float, n_terms: int) -> float:
