@@ -84,6 +84,7 @@ def solve_classifier(
     if start is not None:
         warm = torch.cat([start.W, start.mu.unsqueeze(0)])
         V = warm if value(warm) < value(V) else V
+    pairs = (X.unsqueeze(2) * X.unsqueeze(1)).flatten(1)
     current = value(V)
     for _ in range(max_iter):
         logits = X @ V
@@ -91,7 +92,7 @@ def solve_classifier(
         gradient = X.mT @ (p - target) / len(X) + ridge * V
         if gradient.abs().max() <= tol:
             break
-        step = -torch.linalg.solve(_hessian(X, p, ridge), gradient.mT.flatten())
+        step = -torch.linalg.solve(_hessian(pairs, p, ridge), gradient.mT.flatten())
         step = step.view(columns, -1).mT
         slope = (gradient * step).sum()
         length = 1.0
@@ -103,17 +104,20 @@ def solve_classifier(
     return Classifier(V[:-1], V[-1])
 
 
-def _hessian(X: Tensor, p: Tensor, ridge: Tensor) -> Tensor:
-    """Return the second derivative, the columns of V one after the other."""
-    if p.shape[1] == 1:
-        curvature = (X * (p * (1 - p))).mT @ X / len(X)
-    else:
-        weighted = (p.unsqueeze(2) * X.unsqueeze(1)).flatten(1)  # p_k x_i
-        curvature = -weighted.mT @ weighted / len(X)
-        n = X.shape[1]
-        for k in range(p.shape[1]):
-            block = slice(k * n, (k + 1) * n)
-            curvature[block, block] += (X * p[:, k : k + 1]).mT @ X / len(X)
+def _hessian(pairs: Tensor, p: Tensor, ridge: Tensor) -> Tensor:
+    """Return the second derivative, the columns of V one after the other.
+
+    Args:
+        pairs: the products x_i x_j of the features of each sample, `(s, n * n)`.
+        p: probabilities, `(s, m)`.   ridge: `(n, m)`.
+    """
+    n, m = ridge.shape
+    if m == 1:
+        weights = p * (1 - p)
+    else:  # d p_k / d logit_l = p_k (delta_kl - p_l)
+        weights = torch.diag_embed(p) - p.unsqueeze(2) * p.unsqueeze(1)
+    blocks = weights.flatten(1).mT @ pairs / len(p)
+    curvature = blocks.view(m, m, n, n).transpose(1, 2).reshape(m * n, m * n)
     return curvature + ridge.mT.flatten().diag()
 
 

@@ -46,9 +46,10 @@ def jacobian_eigenvalues(
         activation: acts on every entry alone.
     Returns: complex eigenvalues in no particular order, shaped like `y`.
     """
-    argument = y @ K + b
-    # The activation acts on every entry alone: its derivative along (1, .., 1).
-    _, slope = torch.func.jvp(activation, (argument,), (torch.ones_like(argument),))
+    argument = (y @ K + b).detach().requires_grad_()
+    with torch.enable_grad():
+        # The activation acts on every entry alone: its sum has the slopes as gradient.
+        (slope,) = torch.autograd.grad(activation(argument).sum(), argument)
     return torch.linalg.eigvals(slope.unsqueeze(-1) * K.mT)
 
 

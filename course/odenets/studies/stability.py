@@ -176,8 +176,8 @@ def write_csv(path: Path) -> Path:
     return table
 
 
-RESULTS = Path(__file__).parent / "results"
-"""What the full-scale runs of the studies gave."""
+RESULTS = Path(__file__).parent
+"""Where the package keeps what the full-scale runs gave."""
 
 
 def published(study: str) -> list[dict]:
@@ -261,7 +261,7 @@ def split_images(dataset: str, size: int = 28) -> tuple[tuple[Tensor, Tensor], .
     """Return training, validation and test images with their labels.
 
     As in the talk, 10 000 of the 60 000 images of MNIST are kept for validation (the
-    last ones); of the digits, the last fifth of the training images.
+    last ones); of the digits, every fifth of the training images.
 
     Args:
         dataset: a name that `odenets.data.images.load` knows.
@@ -269,11 +269,14 @@ def split_images(dataset: str, size: int = 28) -> tuple[tuple[Tensor, Tensor], .
     """
     digits = dataset == "digits"
     train, test = image_data.digits(size) if digits else image_data.load(dataset)
-    kept = len(train.images) // (6 if dataset == "mnist" else 5)
-    first = len(train.images) - kept
+    validating = torch.zeros(len(train.images), dtype=torch.bool)
+    if digits:
+        validating[4::5] = True
+    else:
+        validating[-(len(train.images) // 6) :] = True
     return (
-        (train.images[:first], train.labels[:first]),
-        (train.images[first:], train.labels[first:]),
+        (train.images[~validating], train.labels[~validating]),
+        (train.images[validating], train.labels[validating]),
         tuple(test),
     )
 
