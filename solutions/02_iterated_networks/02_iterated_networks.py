@@ -223,9 +223,9 @@ check.score(exercise)
 # A residual network has a field $f(t, y)$ that changes with the depth-time $t$.
 # Here no $t$ is left: the field is *autonomous*, the same wind blows all the time,
 # and going deeper means following it for longer.
-# What happens to one that follows the same wind for ever? It may come to rest where
-# the wind is still, $f(z) = 0$, that is at a *fixed point* $z = \mathrm{relu}(W * z + b)
-# + a_0$.
+# What happens to one that follows the same wind for ever?
+# It may come to rest where the wind is still, $f(z) = 0$,
+# that is at a *fixed point* $z = \mathrm{relu}(W * z + b) + a_0$.
 #
 # *Predict first:* below, $W$ is a matrix that turns the plane by 100 degrees and stretches it
 # by a factor of 0.8 on the left, of 1.15 on the right. Who comes to rest?
@@ -918,20 +918,35 @@ print("trained freely, all operator norms are above 1:", all(row["norm"] > 1 for
 
 # %% [markdown]
 # *Figure: on the left, how the relative residual decays over forty iterations, mean over
-# the seeds;
-# on the right, the factor by which it shrinks per iteration against the operator norm;
-# the dotted line is the bound (4). Colours as on the left.*
+# the seeds; on the right, the factor by which it shrinks per iteration against the operator
+# norm; the dotted line is the bound (4). Colours as on the left.*
 #
-# **Reading the picture.** The first answer: **between the iterations the features
-# approach a fixed point,
-# or they do not**, and the training decides. The network that was kept below norm 0.9 settles,
-# faster than its bound, which is a worst case over all images.
-# Trained freely, *all* norms exceed one, the theorem promises nothing, and yet those
-# networks that were trained
-# with many iterations settle too: ReLU switches off about half of the pixels, and what is
-# left contracts on real images.
-# Those trained with one or two iterations had no reason to learn that, and they run away.
-# A norm below one is sufficient. It is not necessary.
+# **Reading the picture.** The network that was kept below norm 0.9 settles, and faster than
+# its bound, which is a worst case over all images.
+# Trained freely, *all* norms exceed one. The theorem promises nothing then,
+# and yet the networks that were trained with many iterations settle too.
+# Those trained with one or two had no reason to learn that, and they never come to rest.
+#
+# Why can a network with norm two settle? Near its fixed point the map is linear:
+# ReLU is zero for some pixels and the identity for the others, and the Jacobian is
+# $J = \mathrm{diag}(\text{mask})\, W$. In the long run the error shrinks by the
+# *spectral radius* of $J$, the largest modulus of its eigenvalues,
+# and this number may be far below the norm of $W$. We look at it for one image.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+*_, rest = net.features(image, 200)
+print(f"operator norm of W                     {iterated.operator_norm(net.recurrent, image.shape[-1]):.2f}")
+print(f"share of the pixels that ReLU lets on  {(net.recurrent(rest) > 0).double().mean():.2f}")
+if rest.numel() <= 1000:  # at full scale the Jacobian has fifteen million entries
+    J = torch.autograd.functional.jacobian(lambda a: F.relu(net.recurrent(a.view_as(rest))).flatten(), rest.detach().flatten())
+    print(f"operator norm of the Jacobian          {torch.linalg.matrix_norm(J, 2):.2f}")
+    print(f"spectral radius of the Jacobian        {torch.linalg.eigvals(J).abs().max():.2f}")
+
+# %% [markdown]
+# ReLU switches off more than half of the pixels, and the spectral radius is below one although
+# both norms are above. The first answer, then: **between the iterations the features approach
+# a fixed point, or they do not, and the training decides.**
+# A norm below one is sufficient for coming to rest. It is not necessary.
 
 # %% [markdown]
 # ## 6. Train with few, deploy with many? (second open question)
