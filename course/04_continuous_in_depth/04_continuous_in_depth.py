@@ -1,0 +1,882 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 - Better integrators: networks that are continuous in depth
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/odenets/odenets-course/blob/main/course/04_continuous_in_depth/04_continuous_in_depth.ipynb)
+#
+# **The question.** If a residual network is Euler's method, what happens when a better
+# method takes its place: in the equation, in training, and when the network is used?
+#
+# **Time** about 110 minutes - **points** 22 - **you need** notebooks 01 and 03,
+# convolutional networks, and loops over layers.
+#
+# After this notebook you can
+#
+# 1. *program* any explicit Runge-Kutta method from its tableau, and *measure* its order,
+# 2. *choose* step sizes by an error estimate, and *say* when this pays,
+# 3. *read* weights that are constant on cells of depth-time without losing the order,
+# 4. *refine* a network while it is being trained, without changing what it computes,
+# 5. *test* whether a trained network is a function of its equation or of its step size.
+#
+# **Sources.** A. Queiruga, N. B. Erichson, D. Taylor, M. W. Mahoney,
+# *Continuous-in-depth neural networks*, 2020,
+# [arXiv 2008.02389](https://arxiv.org/abs/2008.02389): ContinuousNet, its refinement,
+# and the convergence test under other schemes ("manifestation invariance").
+# E. Hairer, S. P. Norsett, G. Wanner, *Solving ordinary differential equations I*,
+# chapter II: Runge-Kutta methods (formula II.1.8), embedded pairs and step control (II.4).
+
+# %%
+import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt; from types import SimpleNamespace
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
+    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
+from odenets import check, plots, scale, solvers, training; from odenets.data import images; from odenets.nets import continuous
+scale.use("lesson"), plots.style(), training.set_seed(0);
+
+# %% [markdown]
+# ## 1. A method is a table of numbers
+#
+# Euler's method looks at the slope once and walks.
+# Better methods look several times before they walk:
+# they try a few *stages*, which are not kept, and combine their slopes.
+# With $s$ stages, one step from $(t, y)$ to time $t + h$ is
+#
+# $$k_i = f\Big(t + c_i h,\; y + h \sum_{j < i} a_{ij} k_j\Big), \quad i = 1, \dots, s,
+# \qquad y_{\text{new}} = y + h \sum_{i=1}^{s} b_i k_i. \tag{1}$$
+#
+# The numbers $a$, $b$, $c$ are the *tableau* of the method; everything else is always the same.
+# So a solver is data plus one small loop. Here are four tableaus of the package.
+
+# %%
+for name in ("euler", "midpoint", "rk4", "rk4_38"):
+    tableau = solvers.TABLEAUS[name]
+    print(f"{name}, order {tableau.order}")
+    for c, row in zip(tableau.c, tableau.a):
+        print(f"  c = {c:.3f}   a = " + "  ".join(f"{a:6.3f}" for a in row))
+    print("              b = " + "  ".join(f"{b:6.3f}" for b in tableau.b))
+
+
+# %% [markdown]
+# The row of $a$ for stage $i$ has only the $i - 1$ entries to the left of the diagonal:
+# an explicit method uses slopes that it has already.
+
+# %% [markdown]
+# ### Exercise 4.1 - One step of any Runge-Kutta method (4 points, ~12 min)
+# Program formula (1) for an arbitrary tableau. With Euler's tableau it must be
+# Euler's step, with `rk4` the classical method, and it must work for methods that
+# you have never seen. Each stage evaluates the field once.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# Keep the slopes in a list. When you are at stage <code>i</code> the list has exactly as many
+# entries as the row <code>tableau.a[i]</code>.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# The state of a stage starts from <code>y</code>, never from the state of the stage before.
+# It may need all slopes so far, not only the last one: compare the rows of rk4_38.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>for row, c in zip(tableau.a, tableau.c)</code>: build
+# <code>stage = y + h * (sum of a * k over zip(row, slopes))</code> and append
+# <code>f(t + c * h, stage)</code>. At last add the slopes to <code>y</code> in the same way,
+# with the weights <code>tableau.b</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "f4ea899cb8a00decafdc39169111d032", "grade": false, "grade_id": "runge_kutta_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def runge_kutta_step(tableau, f, t, y, h):
+    """Advance `y` from time `t` to `t + h` with one step of an explicit method.
+
+    Args:
+        tableau: has the fields `a` (one row per stage; row i has i entries, the first
+            row is empty), `b` and `c` (one number per stage), all Python floats.
+        f: field; `f(t, y)` returns a tensor of the shape of `y`. It is called once
+            for each stage, in their order.
+        t: time, a float.   y: state, any shape.   h: step size, may be negative.
+
+    Returns:
+        The new state, same shape and dtype as `y`; `y` itself is left unchanged.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "3bc008178424f51113d8e5d6d338cb61", "grade": true, "grade_id": "test_runge_kutta_step", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+def turning(t, y):  # mixes time and state, and the components with each other
+    return torch.stack([torch.cos(t + y[..., 1]), y[..., 0] * (1 + t)], dim=-1)
+
+def growth(t, y):
+    return y
+
+def observed_order(tableau):  # three step sizes; the exact solution is not needed
+    y0 = torch.tensor([0.3, -0.2], dtype=torch.float64)
+    ends = []
+    for n in (10, 20, 40):
+        y = y0
+        for j in range(n):
+            y = runge_kutta_step(tableau, turning, j / n, y, 1 / n)
+        ends.append(y)
+    return ((ends[0] - ends[1]).norm() / (ends[1] - ends[2]).norm()).log2()
+
+def times_of_the_stages(tableau):
+    seen = []
+    runge_kutta_step(tableau, lambda t, y: (seen.append(float(t)), y)[1], 1.0, torch.ones(2), 0.6)
+    return seen
+
+euler, rk4, rule_38 = (solvers.TABLEAUS[name] for name in ("euler", "rk4", "rk4_38"))
+third = SimpleNamespace(a=((), (1 / 3,), (0.0, 2 / 3)), b=(0.25, 0.0, 0.75), c=(0.0, 1 / 3, 2 / 3))
+ones = torch.ones(1, dtype=torch.float64)
+start = torch.tensor([[1.0, 0.0], [0.5, 2.0]], dtype=torch.float64)
+with check.exercise("runge_kutta_step", points=4) as exercise:
+    exercise.close(
+        "Euler: one step of y' = y from 1 with h = 0.5",
+        lambda: runge_kutta_step(euler, growth, 0.0, torch.ones(2), 0.5),
+        torch.full((2,), 1.5),
+        mistakes={"the step size h is missing": torch.full((2,), 2.0)},
+    )
+    exercise.close(
+        "rk4: one step of y' = y from 1 with h = 0.5 is 1 + h + h²/2 + h³/6 + h⁴/24",
+        lambda: runge_kutta_step(rk4, growth, 0.0, ones, 0.5),
+        ones * (1 + 0.5 + 0.5**2 / 2 + 0.5**3 / 6 + 0.5**4 / 24),
+        mistakes={
+            "the stages are built without the step size h": ones * (1 + 0.5 * (1 + 2 * 1.5 + 2 * 1.75 + 2.75) / 6),
+            "all stages are taken at y": ones * 1.5,
+            "each stage starts from the stage before": ones * (1 + 0.5 * (1 + 2 * 1.25 + 2 * 1.5625 + 2.34375) / 6),
+        },
+    )
+    exercise.close(
+        "the times at which the 3/8 rule asks for the field, from t = 1 with h = 0.6",
+        lambda: times_of_the_stages(rule_38),
+        [1.0, 1.2, 1.4, 1.6],
+        mistakes={
+            "the nodes c are not used": [1.0, 1.0, 1.0, 1.0],
+            "the nodes c are not multiplied by h": [1.0, 4 / 3, 5 / 3, 2.0],
+        },
+    )
+    exercise.close(
+        "the 3/8 rule on a field that mixes time and state",
+        lambda: runge_kutta_step(rule_38, turning, torch.tensor(0.7).double(), start, 0.3),
+        solvers.runge_kutta_step(rule_38, turning, torch.tensor(0.7).double(), start, 0.3),
+    )
+check.score(exercise)
+
+
+# %% [markdown]
+# How much is gained? We solve $\dot y = \cos(t + y)$, $y(0) = 0$, whose solution
+# is $y = 2\arctan(t) - t$, up to $t = 4$ with four methods.
+#
+# *Predict first:* with ten times as many steps, how many more digits does rk4 get right, and how many does Euler?
+
+# %%
+def swing(t, y):
+    return torch.cos(t + y)
+
+
+def swing_exact(t):
+    return 2 * torch.atan(torch.as_tensor(t, dtype=torch.float64)) - t
+
+
+def error_of(method, n_steps):
+    y, h = torch.zeros(1, dtype=torch.float64), 4 / n_steps
+    for j in range(n_steps):
+        y = solvers.runge_kutta_step(solvers.TABLEAUS[method], swing, j * h, y, h)
+    return (y - swing_exact(4.0)).abs().item()
+
+
+counts = [8, 16, 32, 64, 128, 256]
+methods = ("euler", "midpoint", "bosh3", "rk4")
+errors = {method: [error_of(method, n) for n in counts] for method in methods}
+
+fig, ax = plt.subplots(figsize=(6.5, 4.2))
+h = [4 / n for n in counts]
+plots.convergence(ax, h, errors)
+for method, order in (("euler", 1), ("midpoint", 2), ("bosh3", 3), ("rk4", 4)):
+    plots.slope_triangle(ax, h[3], errors[method][3] * 0.45, order, width=1.7)
+ax.set_xscale("log", base=2)
+ax.set_xticks(h, [f"1/{round(1 / size)}" for size in h])
+ax.set(xlabel="step size h", ylabel="error at t = 4")
+plt.show()
+for method in errors:
+    slope = np.polyfit(np.log(h[2:]), np.log(errors[method][2:]), 1)[0]
+    print(f"{method:9} observed order {slope:.1f}")
+
+# %% [markdown]
+# *Figure: error against step size for four methods, with a triangle that shows the slope
+# of the order on logarithmic axes.*
+#
+# **Reading the picture.** The slope of a line is the order $p$ of its method:
+# the error behaves like $C h^p$. A method of order four that halves its step gains a factor of
+# about $2^4$; a step costs four evaluations instead of one, which is soon paid back.
+
+# %% [markdown]
+# ## 2. Let the error choose the step
+#
+# Nobody knows the right step size beforehand, and often no single one is right:
+# a comet spends most of its time far from the sun, where nothing happens, and rushes past it.
+#
+# An *embedded pair* computes two results of different orders from the same stages.
+# Their difference estimates the error $e$ of the step, at no cost. Measure it in units of
+# what is tolerated,
+#
+# $$\epsilon = \Big\| \frac{e}{\mathrm{atol} + \mathrm{rtol}\,\max(|y|, |y_{\text{new}}|)} \Big\|_{\mathrm{rms}}, \tag{2}$$
+#
+# where the division, the maximum and the absolute value are taken entry by entry.
+# If $\epsilon \le 1$ the step is *accepted*; otherwise it is *rejected* and tried again from the same place.
+# Either way the next step size follows from the order $p$ of the pair,
+#
+# $$h \leftarrow h \cdot \min\big(5, \max(0.2,\; 0.9\, \epsilon^{-1/p})\big), \tag{3}$$
+#
+# because the error of one step behaves like $h^{p}$.
+# We use the pair of Bogacki and Shampine, of orders 3 and 2, with $p = 3$:
+# `solvers.embedded_step(BOSH3, f, t, y, h)` returns the new state and $e$.
+
+# %% [markdown]
+# ### Exercise 4.2 - Adaptive steps (5 points, ~20 min)
+# Solve $\dot y = f(t, y)$ from $t_0$ to $t_1 > t_0$ with steps that follow (2) and (3),
+# and keep all accepted points. The last step is cut so that it ends at $t_1$ exactly.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# A <code>while</code> loop, not a <code>for</code> loop: you do not know how many steps there will be.
+# What changes when a step is rejected, and what does not?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# Rejected: only <code>h</code> changes. Accepted: time and state move on, and <code>h</code> changes.
+# When the error is exactly zero, (3) divides by zero: the factor is then 5.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>last = t + h >= t1</code>; if so <code>h = t1 - t</code>. Get <code>new, error</code>, compute
+# <code>size = (error / (atol + rtol * torch.maximum(y.abs(), new.abs()))).pow(2).mean().sqrt()</code>.
+# If it is at most 1: <code>t = t1 if last else t + h</code>, <code>y = new</code>, and append both.
+# Else count. Then rescale <code>h</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "5d3a643aa064762b38d47fe681501c74", "grade": false, "grade_id": "adaptive_solve", "locked": false, "schema_version": 3, "solution": true, "task": false}
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    """Solve y' = f(t, y) from `t0` to `t1` with steps that control their own error.
+
+    Args:
+        f: field; `f(t, y)` returns a tensor of the shape of `y`.
+        y0: state at `t0`, any shape; left unchanged.
+        t0, t1: floats, `t1 > t0`; the first step that is tried is (t1 - t0) / 100.
+        rtol, atol: relative and absolute tolerance, positive floats.
+
+    Returns:
+        `(ts, ys, n_rejected)`: the accepted times from `t0` to `t1`, both included,
+        a float64 tensor `(n,)`; the states there, `(n, *y0.shape)`, dtype of `y0`; and
+        how many steps were rejected, an int.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "571d7c03e3fd0b9138717e6b1b68eba9", "grade": true, "grade_id": "test_adaptive_solve", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+def cosine(t, y):  # y' = cos(t + y): from 0 the solution is 2 arctan(t) - t
+    return torch.cos(t + y)
+
+def switched(t, y):  # nothing happens, then suddenly a lot
+    return 0 * y if t < 1 else 0 * y + 40 * float(np.cos(40 * (float(t) - 1)))
+
+def orbit(t, y):  # a comet: position and velocity
+    return torch.cat([y[2:], -y[:2] / y[:2].norm() ** 3])
+
+perihelion = torch.tensor([0.2, 0.0, 0.0, 3.0], dtype=torch.float64)
+origin = torch.zeros(2, 3, dtype=torch.float64)
+
+def distance_from_the_solution():
+    ts, ys, _ = adaptive_solve(cosine, origin, 0.0, 4.0, 1e-6, 1e-8)
+    return (ys[:, 1, 2] - (2 * torch.atan(ts) - ts)).abs().max()
+
+with check.exercise("adaptive_solve", points=5) as exercise:
+    exercise.close(
+        "the end state of y' = cos(t + y) at t = 4, to the tolerance",
+        lambda: adaptive_solve(cosine, origin, 0.0, 4.0, 1e-7, 1e-9)[1][-1],
+        origin + 2 * torch.atan(torch.tensor(4.0, dtype=torch.float64)) - 4.0,
+        atol=3e-6,
+    )
+    exercise.close(
+        "the first and the last time, from 0.5 to 3.7",
+        lambda: adaptive_solve(cosine, origin, 0.5, 3.7, 1e-4, 1e-6)[0][[0, -1]],
+        torch.tensor([0.5, 3.7], dtype=torch.float64),
+    )
+    exercise.close(
+        "the states lie on the solution at their times",
+        distance_from_the_solution,
+        0.0,
+        atol=3e-5,
+    )
+    exercise.at_least(
+        "longest step over shortest step on a comet's orbit",
+        lambda: (d := adaptive_solve(orbit, perihelion, 0.0, 6.0, 1e-5, 1e-8)[0].diff()[:-1]).max() / d.min(),
+        5.0,
+        hint="the step size does not follow the error, formula (3)",
+    )
+    exercise.at_least(
+        "rejected steps where the field switches on",
+        lambda: adaptive_solve(switched, origin, 0.0, 2.0, 1e-5, 1e-7)[2],
+        1,
+        hint="a step with an error above 1 must be rejected and counted",
+    )
+    exercise.between(
+        "steps for a tolerance a thousand times smaller, over steps before (theory: 10)",
+        lambda: len(adaptive_solve(cosine, origin, 0.0, 20.0, 1e-8, 1e-8)[0]) / len(adaptive_solve(cosine, origin, 0.0, 20.0, 1e-5, 1e-5)[0]),
+        5.0,
+        20.0,
+        hint="look at the exponent in (3) and at the tolerance in (2)",
+    )
+check.score(exercise)
+
+
+# %% [markdown]
+# The comet of the test moves on an ellipse with eccentricity 0.8, and returns to its start
+# after one period. We give the same pair of Bogacki and Shampine equal steps on the left
+# and adaptive ones on the right, at the same number of evaluations of the field.
+
+# %%
+def comet(t, y):
+    return torch.cat([y[2:], -y[:2] / y[:2].norm() ** 3])
+
+
+near = torch.tensor([0.2, 0.0, 0.0, 3.0], dtype=torch.float64)
+period = 2 * np.pi
+adaptive_stats = solvers.Stats()
+grid = torch.linspace(0, period, 400, dtype=torch.float64)
+smooth = solvers.odeint(comet, near, grid, "dopri5", rtol=1e-10, atol=1e-12)
+end = solvers.odeint(comet, near, [0.0, period], "bosh3", rtol=2e-4, atol=1e-6, stats=adaptive_stats)[-1]
+times = [0.0, *adaptive_stats.times]
+adaptive = solvers.odeint(comet, near, times, "bosh3", rtol=2e-4, atol=1e-6)
+n_fixed = adaptive_stats.nfe // 3
+fixed = [near]
+for _ in range(n_fixed):
+    fixed.append(solvers.runge_kutta_step(solvers.TABLEAUS["bosh3"], comet, 0.0, fixed[-1], period / n_fixed))
+fixed = torch.stack(fixed)
+
+fig, axes = plt.subplots(1, 3, figsize=(12, 3.8))
+for ax, path, name in zip(axes, (fixed, adaptive), ("equal steps", "adaptive steps")):
+    ax.plot(*smooth[:, :2].T, color=plots.COLOURS["exact"], lw=1, label="the exact orbit")
+    ax.plot(*path[:, :2].T, ".-", color=plots.COLOURS["bosh3"], lw=0.8, label=f"{len(path) - 1} {name}")
+    ax.plot(0, 0, "*", ms=12, color=plots.ORANGE)
+    ax.set(xlabel="x", ylabel="y", aspect="equal", xlim=(-2, 0.6), ylim=(-0.8, 1.4))
+    ax.legend(loc="upper left", fontsize=9)
+axes[2].semilogy(times[1:], np.diff(times), ".-", color=plots.COLOURS["bosh3"], label="adaptive")
+axes[2].axhline(period / n_fixed, color=plots.GREY, ls="--", label="equal")
+axes[2].set(xlabel="time t", ylabel="step size h")
+axes[2].legend()
+plt.show()
+print(f"evaluations: {3 * n_fixed} with equal steps, {adaptive_stats.nfe} with adaptive ones ({adaptive_stats.rejected} steps rejected)")
+print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm():.2f} and {(end - near)[:2].norm():.2f}")
+
+
+# %% [markdown]
+# *Figure: one period of a comet around its star, with equal steps and with adaptive ones,
+# each at the same cost; on the right the step size over time.*
+#
+# **Reading the picture.** The equal steps are too long where the comet is fast and wasted where it is slow;
+# the path is thrown off the ellipse at the star. The adaptive ones shrink there by orders of magnitude.
+# For a network the lesson is two-sided: adaptive steps go where the work is,
+# but nobody knows beforehand how many there will be. Notebook 05 uses them; the rest of this one
+# keeps the number of steps fixed, since it *is* the depth.
+
+# %% [markdown]
+# ## 3. Weights that are functions of depth-time
+#
+# A residual network has a list of layers. Its equation has weights $\theta(t)$,
+# a function of the depth-time $t \in [0, 1]$. The simplest one is constant on $M$ equal cells,
+#
+# $$\dot x = \varepsilon\, R(x; \theta(t)), \qquad \theta(t) = \theta_i \quad\text{for } \tfrac iM \le t < \tfrac{i+1}M. \tag{4}$$
+#
+# Euler's method with one step per cell and $\varepsilon = M$ is $x \leftarrow x + R(x; \theta_i)$: a residual network again.
+# What is new is the freedom: any method, and any number $n$ of steps, for the same weights.
+#
+# But which weights does a *stage* read? A stage with $c = 1$ looks at the end of its step,
+# and if a cell ends there, the weights jump. The method walks in cell $i$;
+# behind the jump lies another equation, which it must not see.
+
+# %% [markdown]
+# ### Exercise 4.3 - Which cell does a stage read? (4 points, ~15 min)
+# Step number `step` of `n_steps` equal steps reads its stage with node $c$ at
+# $t = (\text{step} + c) / n$, from the half-open cells of (4); only a stage with $c = 1$ reads
+# the cell that it came from: the one just before its time.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# Count in units of cells: the position is <code>(step + c) * n_cells / n_steps</code>.
+# Where on this line is rounding dangerous?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# For <code>c &lt; 1</code> round the position down; for <code>c = 1</code> round it up and subtract one.
+# A third is no floating-point number, so a position that should be a whole number may miss it by a
+# rounding error: move it by a tiny amount first, or compute with fractions.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# With <code>from math import ceil, floor</code>:
+# <code>ceil(position - 1e-9) - 1</code> if the node is one, else <code>floor(position + 1e-9)</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "e6f6612d8b811f04fcb6934a0dc4ad71", "grade": false, "grade_id": "cell_index", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def cell_index(step, n_steps, n_cells, stage_c):
+    """Return the cell whose weights a stage of a Runge-Kutta step reads.
+
+    Args:
+        step: number of the step, 0 .. n_steps - 1.
+        n_steps, n_cells: positive ints; neither needs to divide the other.
+        stage_c: node of the stage, a float from 0 to 1. Rounding (1/3!) must not
+            pick the neighbour when a stage with c < 1 stands on the edge of a cell:
+            there the cell to the right has begun. A stage with c = 1 reads the cell
+            just before its time, also when it stands inside of a cell.
+
+    Returns:
+        An int, 0 .. n_cells - 1.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "5f2119c200720178449d41ef7fc2fadf", "grade": true, "grade_id": "test_cell_index", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+with check.exercise("cell_index", points=4) as exercise:
+    exercise.equal(
+        "the four stages of rk4, one step per cell, 4 cells",
+        lambda: [[cell_index(j, 4, 4, c) for c in (0.0, 0.5, 0.5, 1.0)] for j in range(4)],
+        [[0, 0, 0, 0], [1, 1, 1, 1], [2, 2, 2, 2], [3, 3, 3, 3]],
+        mistakes={
+            "a stage at the end of its step reads the next cell": [[0, 0, 0, 1], [1, 1, 1, 2], [2, 2, 2, 3], [3, 3, 3, 3]],
+            "the last cell is left out of the clamp": [[0, 0, 0, 1], [1, 1, 1, 2], [2, 2, 2, 3], [3, 3, 3, 4]],
+        },
+    )
+    exercise.equal(
+        "Euler with two steps per cell, 3 cells",
+        lambda: [cell_index(j, 6, 3, 0.0) for j in range(6)],
+        [0, 0, 1, 1, 2, 2],
+        mistakes={"the step number is taken for the cell": [0, 1, 2, 3, 4, 5]},
+    )
+    exercise.equal(
+        "Euler with 5 steps on 4 cells: steps and cells do not match",
+        lambda: [cell_index(j, 5, 4, 0.0) for j in range(5)],
+        [0, 0, 1, 2, 3],
+        mistakes={"steps are divided by whole steps per cell": [0, 1, 2, 3, 3]},
+    )
+    exercise.equal(
+        "the middle and the end of 2 steps on 4 cells",
+        lambda: [[cell_index(j, 2, 4, c) for c in (0.5, 1.0)] for j in range(2)],
+        [[1, 1], [3, 3]],
+        mistakes={"every stage reads the cell in which its step starts": [[0, 0], [2, 2]]},
+    )
+check.score(exercise)
+
+# %% [markdown]
+# Does it matter? The published code reads the weights at the time $t$ of the stage, and to stay in the half-open cell
+# it first moves $t$ by $10^{-15}$ to the left. But $t$ is a float32 number, whose neighbours near 1 are
+# about $6\cdot10^{-8}$ apart: nothing moves, and the fourth stage of rk4 reads the next cell.
+#
+# We test both readings on $\dot y = \tanh(K(t)^\top y)$ with $M = 4$ random matrices.
+#
+# *Predict first:* rk4 is of order 4. One of its four stages, with weight one sixth, now reads
+# a wrong matrix in some steps. Which order is left?
+
+# %%
+generator = torch.Generator().manual_seed(4)
+K = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
+y_start = torch.ones(1, 3, dtype=torch.float64)
+
+
+def nudged_float32(step, n_steps, n_cells, c):
+    """Read the cell at the time of the stage, moved by 1e-15, in float32."""
+    t = torch.tensor(step / n_steps, dtype=torch.float32) + torch.tensor(c / n_steps, dtype=torch.float32)
+    return min(int((t - 1e-15) * n_cells), n_cells - 1) if c == 1 else int(t * n_cells)
+
+
+def solve_on_cells(n_steps, read, method="rk4"):
+    tableau = solvers.TABLEAUS[method]
+    y = y_start
+    for step in range(n_steps):
+        cells = iter([read(step, n_steps, len(K), c) for c in tableau.c])
+        y = solvers.runge_kutta_step(tableau, lambda t, y: torch.tanh(y @ K[next(cells)]), 0.0, y, 1 / n_steps)
+    return y
+
+
+reference = solve_on_cells(4 * 512, continuous.cell_index)
+aligned = [4, 8, 16, 32, 64, 128]
+every = list(range(4, 41))
+
+
+def errors_of(steps, read, method="rk4"):
+    return [(solve_on_cells(n, read, method) - reference).norm().item() for n in steps]
+
+
+half_open = errors_of(aligned, continuous.cell_index)
+broken = errors_of(aligned, nudged_float32)
+fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
+left.loglog(aligned, half_open, "o-", color=plots.COLOURS["rk4"], label="rk4, half-open cells")
+left.loglog(aligned, broken, "s--", color=plots.RED, label="rk4, nudge lost in float32")
+plots.slope_triangle(left, 16, half_open[2] * 2.5, -4, width=2)
+plots.slope_triangle(left, 16, broken[2] * 1.6, -1, width=2)
+left.set(xlabel="number of steps n", ylabel="error at t = 1")
+left.legend(loc="lower left")
+for method in ("euler", "midpoint", "rk4"):
+    right.semilogy(every, errors_of(every, continuous.cell_index, method), ".-", color=plots.COLOURS[method], label=method)
+right.set(xlabel="number of steps n", ylabel="error at t = 1", xticks=range(4, 41, 4))
+right.legend(loc="lower left")
+plt.show()
+for name, e in (("half-open cells", half_open), ("nudge lost in float32", broken)):
+    print(f"{name:22} observed order {-np.polyfit(np.log(aligned[1:]), np.log(e[1:]), 1)[0]:.1f}")
+
+
+# %% [markdown]
+# *Figure: left, rk4 on weights that are constant on four cells, with the half-open reading
+# and with the reading of the published code; right, three methods with every number of steps
+# from 4 to 40, all with the half-open reading.*
+#
+# **Reading the picture.** One misread stage turns a method of order four into one of order one:
+# the wrong slope enters once per cell, with weight $h/6$.
+# On the right, rk4 is accurate only when the number of steps is a multiple of the four cells.
+# Otherwise some step runs across a jump, and every method is thrown back there.
+# Remember this saw-tooth: a trained network has it too.
+
+# %% [markdown]
+# ## 4. ContinuousNet
+#
+# Now images. ContinuousNet has a stem (convolution, batch norm, ReLU), then stages of growing width.
+# Each stage begins with a *stitch*, one ordinary residual block that changes the width,
+# and goes on with an equation (4), whose unit $R$ is two 3 x 3 convolutions, each followed by ReLU and batch norm.
+# With three stages, $M$ cells each, Euler and one step per cell it is a residual network with $M + 1$ blocks per stage.
+# The package has it in `nets/continuous.py`; open it and find formulas (1) and (4).
+
+# %%
+def n_parameters(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+print("cells M   ContinuousNet   78330 + 97440 M   ResNet of as many blocks")
+for n_cells in (1, 2, 4, 8):
+    net, plain = continuous.ContinuousNet(n_cells), continuous.ResNet(6 * (n_cells + 1) + 2)
+    print(f"{n_cells:7}   {n_parameters(net):13}   {78330 + 97440 * n_cells:15}   {n_parameters(plain):12}")
+
+
+# %% [markdown]
+# The sizes agree up to the biases of the convolutions and the shortcuts.
+# The number of *steps* is not in the table: it costs time, but no parameters.
+
+# %% [markdown]
+# ### Exercise 4.4 - Refinement (3 points, ~6 min)
+# Training can start shallow and become deep on the way: from $M$ to $2M$ cells,
+# $1 \to 2 \to 4 \to \dots$ The new network must begin with *the same function of depth-time*:
+# each cell is cut in the middle, and both halves keep its weights.
+# (Notebook 03 interpolates linearly instead, because there the weights live on the nodes of a grid.)
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# For three cells A, B, C write down the six new ones in the order of time.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# A, A, B, B, C, C: new cell number <code>k</code> has the parent <code>k // 2</code>.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>torch.repeat_interleave</code> along the first axis, or an index tensor
+# <code>torch.arange(2 * n) // 2</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "05a8197dffb7a929161c9edfaacf2ff6", "grade": false, "grade_id": "refine", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def refine(theta):
+    """Cut every cell of a piecewise constant function of depth-time in two.
+
+    Args:
+        theta: values on the cells, `(n_cells, ...)`; left unchanged, and it shares no
+            memory with the result. Gradients flow through.
+
+    Returns:
+        The values on the cells of half the size, `(2 * n_cells, ...)`.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "f7c0d75c7e03adfbe49c138f600f1803", "grade": true, "grade_id": "test_refine", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+theta = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(7))
+cells_of_stages = [(j, c) for j in range(20) for c in (0.0, 0.5, 1.0)]
+with check.exercise("refine", points=3) as exercise:
+    exercise.close(
+        "two cells with the values 10 and 20",
+        lambda: refine(torch.tensor([10.0, 20.0])),
+        torch.tensor([10.0, 10.0, 20.0, 20.0]),
+        mistakes={
+            "the whole sequence is repeated": torch.tensor([10.0, 20.0, 10.0, 20.0]),
+            "the values are interpolated": torch.tensor([10.0, 15.0, 20.0, 20.0]),
+            "the values are halved": torch.tensor([5.0, 5.0, 10.0, 10.0]),
+        },
+    )
+    exercise.close(
+        "five cells with a matrix each",
+        lambda: refine(theta),
+        theta[torch.arange(10) // 2],
+        mistakes={"the wrong axis is doubled": theta.repeat_interleave(2, dim=1)},
+    )
+    exercise.close(
+        "the stages of 20 steps read the same weights before and after",
+        lambda: torch.stack([refine(theta)[continuous.cell_index(j, 20, 10, c)] for j, c in cells_of_stages]),
+        torch.stack([theta[continuous.cell_index(j, 20, 5, c)] for j, c in cells_of_stages]),
+    )
+check.score(exercise)
+
+# %% [markdown]
+# Training from coarse to fine. The data are scikit-learn's digits in their native size of 8 x 8 pixels,
+# and the network has a single stage: all the depth is in one equation.
+# We train with rk4 and start with one cell; at two epochs every cell is cut in two.
+# Beside it runs a network that has four cells from the start, with the same $\varepsilon$.
+
+# %%
+full = scale.current() == "full"
+device = training.pick_device(None if full else "cpu")
+data = images.mnist() if full else images.digits(size=8)
+mean, std = data.train.images.mean(), data.train.images.std()
+n_train = scale.pick(quick=128, lesson=None, full=None)
+train_part, test_part = (
+    images.Labelled((x - mean).div(std).to(device), y.to(device))
+    for x, y in (data.train.first(n_train), data.test.first(n_train))
+)
+tests = images.Batches(test_part, 1000)
+print(f"{len(train_part.labels)} images to learn from, {len(test_part.labels)} held out, shape {tuple(train_part.images.shape[1:])}")
+
+
+def train(scheme, n_cells, epochs, refine_at=(), seed=0, **settings):
+    """Train a net; return it and its history. Cells are cut before the epochs `refine_at`."""
+    training.set_seed(seed)
+    settings = {"alpha": 8, "stages": 1, "in_channels": 1} | settings
+    net = continuous.ContinuousNet(n_cells, scheme, **settings).to(device)
+    batches = images.Batches(train_part, scale.pick(quick=32, lesson=64, full=128), generator=seed)
+    history = {"loss": [], "accuracy": []}
+    borders = [0, *refine_at, epochs]
+    for k, first in enumerate(borders[:-1]):
+        if first:
+            net = net.refined()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+        for epoch in range(first, borders[k + 1]):
+            for group in optimizer.param_groups:  # a cosine from 0.1 down to 0
+                group["lr"] = 0.05 * (1 + np.cos(np.pi * epoch / epochs))
+            loss = training.train_epoch(net, batches, torch.nn.functional.cross_entropy, optimizer)
+            history["loss"].append(loss)
+            history["accuracy"].append(training.accuracy(net, tests))
+    return net, history
+
+
+epochs = scale.pick(quick=3, lesson=9, full=15)
+cuts = scale.pick(quick=(1, 2), lesson=(3, 6), full=(5, 10))
+_, grown = train("rk4", 1, epochs, cuts, time_epsilon=2.0)
+_, direct = train("rk4", 4, epochs, time_epsilon=2.0)
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+for ax, key in zip(axes, ("loss", "accuracy")):
+    ax.plot(range(1, epochs + 1), direct[key], "s--", color=plots.GREY, label="4 cells from the start")
+    ax.plot(range(1, epochs + 1), grown[key], "o-", color=plots.COLOURS["rk4"], label="1, then 2, then 4 cells")
+    for cut in cuts:
+        ax.axvline(cut + 0.5, color=plots.GREY, ls=":")
+    ax.set(xlabel="epoch", xticks=range(1, epochs + 1))
+axes[0].set(ylabel="training loss", yscale="log")
+axes[1].set(ylabel="test accuracy")
+axes[1].legend(loc="lower right")
+plt.show()
+print(f"test accuracy in the end: refined {grown['accuracy'][-1]:.3f}, direct {direct['accuracy'][-1]:.3f}")
+
+
+# %% [markdown]
+# *Figure: training loss and test accuracy of a network that is refined twice (dotted lines),
+# and of one that has its four cells from the start.*
+#
+# **Reading the picture.** The loss goes on falling where the cells are cut:
+# the refined network goes on from the same function, and it ends where the deep one ends.
+# Its first epochs cost a quarter of the deep network's, as one step is a quarter of four.
+# Early in training a test accuracy may be far off while the loss is fine:
+# the statistics of the batch norms are still catching up with the weights.
+
+# %% [markdown]
+# ## 5. One set of weights, many networks
+#
+# A trained ContinuousNet has a `scheme` and a number of `n_steps`, and both can be changed without touching a weight.
+# The paper calls the result a *manifestation* of the same equation.
+# If the network has learned an equation, then better solvers and more steps must leave its
+# answers as they are. If it has learned a residual network, they are something else.
+
+# %% [markdown]
+# ### Exercise 4.5 - The convergence test (3 points, ~8 min)
+# Evaluate a model under all pairs of schemes and numbers of steps.
+# The model is borrowed: give it back as it came, even when an evaluation fails.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# What happens to your last line, which restores the model, when <code>evaluate</code> raises an error?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# Remember both attributes first; set them in two nested loops;
+# put the restoring lines into <code>finally</code>.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>own = model.scheme, model.n_steps</code>, then <code>try:</code> two loops that fill
+# <code>table[scheme, n] = evaluate(model)</code>, <code>finally:
+# model.scheme, model.n_steps = own</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "56bedf5fa30e21a12d46c53c47b9ed36", "grade": false, "grade_id": "manifestation_table", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def manifestation_table(model, evaluate, schemes, steps):
+    """Evaluate one set of weights under several solvers and numbers of steps.
+
+    Args:
+        model: has the attributes `scheme` and `n_steps`. Both are as before in the
+            end, also when an evaluation raises an error, which is passed on.
+        evaluate: `evaluate(model)` returns a number, for example the accuracy.
+        schemes: names of solvers.   steps: numbers of steps.
+
+    Returns:
+        A dict `{(scheme, n_steps): number}`, one entry per pair.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "91ce9992f650d584fe624d6dc3372820", "grade": true, "grade_id": "test_manifestation_table", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+def growing_model():  # solves y' = y from 1 over [0, 1]: the limit is e
+    return SimpleNamespace(scheme="midpoint", n_steps=3, y0=torch.ones(1, dtype=torch.float64))
+
+def solve_growth(model):
+    options = {"n_steps": model.n_steps}
+    return solvers.odeint(lambda t, y: y, model.y0, [0.0, 1.0], model.scheme, options=options)[-1].item()
+
+def state_after(evaluate):
+    model = growing_model()
+    try:
+        manifestation_table(model, evaluate, ["euler", "rk4"], [1, 4])
+        error = "no error"
+    except ZeroDivisionError:
+        error = "the error of the evaluation"
+    return [error, model.scheme, model.n_steps]
+
+def fails_at_four(model):
+    return 1 / (model.n_steps - 4)
+
+with check.exercise("manifestation_table", points=3) as exercise:
+    exercise.close(
+        "the end value of y' = y by two schemes with 1, 2 and 4 steps",
+        lambda: manifestation_table(growing_model(), solve_growth, ["euler", "midpoint"], [1, 2, 4]),
+        {("euler", n): (1 + 1 / n) ** n for n in (1, 2, 4)} | {("midpoint", n): (1 + 1 / n + 1 / (2 * n**2)) ** n for n in (1, 2, 4)},
+        mistakes={
+            "only the scheme is changed": {(s, n): v for s, v in (("euler", (4 / 3) ** 3), ("midpoint", (1 + 1 / 3 + 1 / 18) ** 3)) for n in (1, 2, 4)},
+            "only the number of steps is changed": {(s, n): (1 + 1 / n + 1 / (2 * n**2)) ** n for s in ("euler", "midpoint") for n in (1, 2, 4)},
+        },
+    )
+    exercise.equal(
+        "the model after the test",
+        lambda: state_after(lambda model: 0.5),
+        ["no error", "midpoint", 3],
+        mistakes={"the model keeps the last scheme and steps": ["no error", "rk4", 4]},
+    )
+    exercise.equal(
+        "the model after an evaluation that fails",
+        lambda: state_after(fails_at_four),
+        ["the error of the evaluation", "midpoint", 3],
+        mistakes={
+            "the error is swallowed": ["no error", "midpoint", 3],
+            "the model is not restored when an evaluation fails": ["the error of the evaluation", "euler", 4],
+        },
+    )
+check.score(exercise)
+
+# %% [markdown]
+# Now the experiment of the paper, on digits: two networks with two cells each,
+# the same data, the same start. One is trained with Euler's method, which makes it a residual network, the other one with rk4,
+# both with one step per cell. Then both are solved with other schemes and other numbers of steps.
+# We do it twice, from two seeds, and draw the first pair.
+#
+# *Predict first:* which of the two will mind?
+
+# %%
+epochs = scale.pick(quick=1, lesson=12, full=15)
+steps = scale.pick(quick=[2, 3, 16], lesson=[*range(1, 11), 12, 16], full=[*range(1, 13), 16, 32])
+schemes, seeds = ["euler", "midpoint", "rk4"], scale.pick(quick=(1,), lesson=(1, 2), full=(1, 2, 3))
+tables = {}
+for seed in seeds:
+    for trained_with in ("euler", "rk4"):
+        net, _ = train(trained_with, 2, epochs, seed=seed)
+        tables[trained_with, seed] = continuous.manifestation_table(
+            net, lambda model: training.accuracy(model, tests), schemes, steps
+        )
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+fig, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True)
+for ax, trained_with in zip(axes, ("euler", "rk4")):
+    table = tables[trained_with, seeds[0]]
+    for scheme in schemes:
+        ax.plot(steps, [table[scheme, n] for n in steps], ".-", color=plots.COLOURS[scheme], label=f"solved with {scheme}")
+    ax.plot(2, table[trained_with, 2], "o", ms=11, mfc="none", mec="black", label="as trained")
+    ax.set(xscale="log", xlabel="number of steps n", title=f"trained with {trained_with}, 2 steps on 2 cells", ylim=(0, 1.03))
+    ax.set_xticks([1, 2, 3, 4, 6, 8, 16], [1, 2, 3, 4, 6, 8, 16])
+    ax.minorticks_off()
+axes[0].set_ylabel("test accuracy")
+axes[1].legend(loc="lower right")
+plt.show()
+lost = {}
+for (trained_with, seed), table in tables.items():
+    own, fine = table[trained_with, 2], table[trained_with, 16]
+    lost[trained_with, seed] = 100 * (own - fine)
+    print(f"seed {seed}, trained with {trained_with:5}: {own:.3f} as trained, {fine:.3f} with 8 times the steps")
+
+# %%
+if scale.current() != "quick":  # a hundred images and one epoch say nothing
+    print("Euler-trained, 8 times the steps: every seed loses at least 5 points:", all(lost["euler", seed] >= 5 for seed in seeds))
+    print("rk4-trained, 8 times the steps: every seed loses at most 1 point:", all(lost["rk4", seed] <= 1 for seed in seeds))
+
+# %% [markdown]
+# *Figure: test accuracy against the number of steps for three solvers; on the left a network
+# that was trained with Euler's method, on the right one that was trained with rk4. The circle marks the way it was trained.*
+#
+# **Reading the picture.** Both networks work the way they were trained.
+# The Euler-trained one is *tied* to its step size. More steps are nearer to the equation (4),
+# and the equation is not what it has learned: it has learned the step.
+# Better solvers only take it to the equation sooner.
+# The rk4-trained one has converged already: with rk4 hardly anything changes from its own steps on, and
+# midpoint and Euler climb to the same limit.
+# The saw-tooth of section 3 is there too: on the left, an odd number of steps, which runs across the jump
+# between the two cells, leaves the neighbouring even ones by many points.
+# (All of this is evaluated in eval mode. There the batch norms are fixed maps, so that $R$ is one function;
+# in training mode their statistics would depend on the solver.)
+#
+# What is it good for? An equation can be solved as finely as the moment asks:
+# fewer steps on a slow device, more where it counts.
+# A residual network has one depth, the one it was trained with.
+
+# %% [markdown] nbgrader={"cell_type": "markdown", "checksum": "318a3aa04d39f53fd70ccca6768d6d4b", "grade": false, "grade_id": "question_two_depths", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
+# ### Question 4.6 - Two depths (3 points, ~10 min)
+# A network may have one depth when it is trained and another when it is deployed.
+# (a) Why does the rk4-trained network keep its accuracy when it gets more steps, and the Euler-trained one not,
+# although both were trained with the same number of steps?
+# (b) You want to train a network once and to deploy it on devices of different speed.
+# How do you train it, and which numbers of steps do you offer?
+# (c) What does this cost, and name one thing that the test does *not* show.
+#
+
+# %% [markdown]
+# *Your answer to question 4.6: double-click here and write.*
+
+# %% [markdown]
+# ## 6. Turn the knob
+#
+# **In this notebook.** `scale.use("full")` in the set-up cell, or `ODENETS_SCALE=full` in the environment,
+# runs sections 4 and 5 on MNIST; take a GPU.
+# Other knobs: `n_cells`, `stages=3` (then the stitches do a good part of the work, and the effect is smaller),
+# and `time_epsilon`: the larger it is, the coarser are the steps.
+#
+# **On the command line.** The full-size experiments of the paper, three stages and real data, are one command each:
+#
+# ```
+# python -m odenets train --dataset cifar10 --scheme euler --initial-time-d 8 --epochs 120 --out results/euler8
+# python -m odenets train --dataset cifar10 --scheme rk4 --initial-time-d 1 --refine 30 50 70 --epochs 120 --out results/rk4-1-8
+# python -m odenets evaluate results/euler8
+# python -m odenets evaluate results/rk4-1-8 --schemes euler midpoint rk4 --steps 1 2 4 8 16 32
+# ```
+#
+# They show a progress bar, write a checkpoint after every epoch, and go on where they were stopped with `--resume`.
+# `python -m odenets train --help` names all options; without `--dataset` they use the small digits, which works offline.
+
+# %% [markdown]
+# ## Recap
+#
+# * A Runge-Kutta method is a table; one loop runs them all, and the slope of its error on logarithmic axes is its order.
+# * An embedded pair knows its own error, and adapted steps go where the work is; their number is not known beforehand.
+# * Weights that are constant on cells must be read half-open, with whole numbers; one misread stage costs three orders, and so do steps that run across a jump.
+# * Cutting the cells in two leaves the function as it is, and lets a network grow while it is trained.
+# * A network that was trained with Euler's method is tied to its step; one that was trained with a good solver has learned an equation, and converges under every solver.
+#
+# **Left out:** weights that are smooth in depth-time, implicit methods, and how to train without storing
+# the stages (notebook 05).
+#
+# **Read on:** Queiruga et al. 2020; E. Hairer, S. P. Norsett, G. Wanner, chapter II;
+# K. Ott et al., *ResNet after all?*, ICLR 2021, [arXiv 2007.15386](https://arxiv.org/abs/2007.15386),
+# who find the same tie to the step size in neural ODEs.
+#
+# **Next:** [05 - Gradients without stored layers](../05_adjoint_training/05_adjoint_training.ipynb)
