@@ -89,8 +89,8 @@ class Course:
 
 
 def find_course(start: Path | None = None) -> Course:
-    """Return the course around `start`, or around this file, or around the cwd."""
-    places = [start] if start else [Path(__file__).parent, Path.cwd()]
+    """Return the course around `start`; else around the cwd; else around this file."""
+    places = [start] if start else [Path.cwd(), Path(__file__).parent]
     for place in places:
         for folder in [place, *place.parents]:
             if (folder / "solutions").is_dir() and (folder / "pyproject.toml").exists():

@@ -32,6 +32,9 @@ c.CourseDirectory.ignore = [
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError()"}
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
+# `nbgrader autograde` asks the gradebook what to grade: let it know, where it does not.
+c.Autograde.pre_convert_hook = "autograder.classroom.before_autograde"
+
 # A test cell that a student deleted comes back, and scores what it finds.
 c.OverwriteCells.add_missing_cells = True
 

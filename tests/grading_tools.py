@@ -1,0 +1,146 @@
+# ruff: noqa: E501 - the notebook in it has long lines
+"""A small course to try the instructor's side on, and classes for it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autograder import grade, prepare, report, sample, sandbox
+from autograder.classroom import Classroom
+from autograder.layout import Course
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL = Course(ROOT)
+TINY = "01_tiny"
+JOBS = min(4, os.cpu_count() or 1)
+QUICK = sandbox.Limits(cell_seconds=20, notebook_seconds=90)
+
+needs_bubblewrap = pytest.mark.skipif(
+    sandbox.bubblewrap() is None, reason="bubblewrap is not there"
+)
+SOURCE = '''# %% [markdown]
+# # 01 - A tiny notebook
+#
+# **The question.** Does it run?
+
+# %%
+import importlib.util, os, torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
+    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
+from odenets import check, scale
+scale.use("lesson");
+
+# %% [markdown]
+# ## Given
+
+# %%
+offset = 3
+print("three is", offset)
+
+# %% nbgrader={"grade": false, "grade_id": "double", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def double(x):
+    """Return twice `x`."""
+    ### BEGIN SOLUTION
+    twice_as_much = x + x
+    return twice_as_much
+    ### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "test_double", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+with check.exercise("double", points=2) as exercise:
+    exercise.close(
+        "twice one half",
+        lambda: double(torch.full((2,), 0.5)),
+        torch.ones(2),
+        mistakes={"it is squared": torch.full((2,), 0.25)},
+    )
+    ### BEGIN HIDDEN TESTS
+    concealed = torch.tensor([7.0, -3.0])
+    exercise.close("negative numbers too", lambda: double(concealed), 2 * concealed)
+    ### END HIDDEN TESTS
+check.score(exercise)
+
+# %% nbgrader={"grade": false, "grade_id": "refuse", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def refuse(x):
+    """Raise a ValueError for a negative number, else return its root."""
+    ### BEGIN SOLUTION
+    if x < 0:
+        raise ValueError("negative numbers have no real root")
+    return x**0.5
+    ### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "test_refuse", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+with check.exercise("refuse", points=3) as exercise:
+    exercise.between("the root of four", lambda: refuse(4.0), 1.99, 2.01)
+    exercise.raises("a negative number", lambda: refuse(-1.0), ValueError)
+    ### BEGIN HIDDEN TESTS
+    exercise.at_most("the error of the root of two", lambda: abs(refuse(2.0) ** 2 - 2), 1e-9)
+    ### END HIDDEN TESTS
+check.score(exercise)
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "why", "locked": false, "points": 1, "schema_version": 3, "solution": true, "task": false}
+# Because a model answer says so.
+#
+# ### BEGIN MARK SCHEME
+# One point for the magic word.
+# ### END MARK SCHEME
+'''
+
+
+def course(folder: Path, source: str = SOURCE) -> Course:
+    """Write a course with one tiny notebook, not yet executed."""
+    for name in ("solutions", "course", "autograder"):
+        (folder / name).mkdir(parents=True)
+    for name in ("pyproject.toml", "jupytext.toml", "autograder/nbgrader_config.py"):
+        shutil.copy(ROOT / name, folder / name)
+    made = Course(folder)
+    made.source(TINY).parent.mkdir()
+    made.source(TINY).write_text(source, encoding="utf-8")
+    return made
+
+
+def executed(folder: Path, source: str = SOURCE) -> Course:
+    """Write the same with its executed twin."""
+    from autograder import pairs
+
+    made = course(folder, source)
+    pairs.sync(made, TINY)
+    return made
+
+
+def hand_in(
+    where: Course, room: Classroom, name: str, **students: str
+) -> prepare.Assignment:
+    """Let students hand in the solution with changes, written as `sample` reads them."""
+    asked = prepare.assignment(where, name)
+    for student, text in students.items():
+        path = room.root / f"{student}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# A student.\n{text}", encoding="utf-8")
+        sample.write(where, room, asked, sample.read(path))
+    return asked
+
+
+def graded(where: Course, room: Classroom, name: str, **options) -> grade.Graded:
+    """Grade a class quickly and quietly."""
+    chosen = {"jobs": JOBS, "limits": QUICK, "quiet": True} | options
+    fate = grade.grade(where, room, name, grade.Options(**chosen))
+    assert not fate.failed
+    return fate
+
+
+def rows(room: Classroom, name: str) -> dict[str, report.Row]:
+    return {row.student: row for row in report.rows(room, name)}
+
+
+def run_autograder(where: Course, *arguments: str, **more) -> subprocess.Popen:
+    """Start `python -m autograder` in a course."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    command = [sys.executable, "-m", "autograder", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(
+        command, cwd=where.root, env=environment, **{**pipes, **more}
+    )
