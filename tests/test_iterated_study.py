@@ -169,6 +169,24 @@ def test_a_summary_survives_its_file(tmp_path):
     assert set(kept[1]["deployed"]) == {str(k) for k in study.DEPLOYED}
 
 
+def test_the_recorded_results_are_of_every_job_and_reach_the_original():
+    rows = study.recorded()
+    names = [name for name in study.Job.__dataclass_fields__ if name != "seed"]
+
+    def settings(job) -> tuple:
+        return tuple(getattr(job, name) for name in names)
+
+    by_job = {tuple(row[name] for name in names): row for row in rows}
+    assert set(by_job) == {settings(job) for job in study.all_jobs()}
+    for row in rows:
+        assert row["lowest"] <= row["accuracy"] <= row["highest"]
+        assert (row["dataset"], row["seeds"]) == ("mnist", 3) and row["machine"]
+        recipe = {n: row[n] for n in study.Recipe.__dataclass_fields__}
+        assert study.Recipe(**recipe) == study.RECIPES["mnist"]
+    best = by_job[settings(study.Job(channels=5, iterations=10))]
+    assert best["lowest"] >= 0.986 and best["seconds"] <= 141
+
+
 def test_step_times_are_positive():
     jobs = [study.Job(iterations=0), study.Job(iterations=6)]
     times = study.step_times("any", jobs, RECIPE, "cpu", steps=5)
