@@ -401,6 +401,6 @@ def sensitivity(net: StableNet, y: Tensor) -> Tensor:
         net: a network of matrices.   y: one input `(n,)`, as wide as the network.
     Returns: `(n,)`.
     """
+    jacobian = torch.autograd.functional.jacobian(lambda row: net(row[None])[0], y)
     with torch.no_grad():
-        jacobian = torch.func.jacrev(lambda row: net(row.unsqueeze(0))[0])(y)
         return torch.linalg.svdvals(jacobian)
