@@ -580,7 +580,7 @@ for (name, noise), colour in zip(noises.items(), (plots.PALETTE[3], plots.COLOUR
     estimates = flows.hutchinson_divergence(network, place.expand(n, 12), noise).detach()
     score = (estimates.mean() - exact) / estimates.std() * n**0.5
     print(f"{name}: bias {score:+.1f} standard errors, spread {estimates.std():.1f}")
-    ax.hist(estimates, bins=70, range=(exact - 50, exact + 50), density=True, histtype="step", lw=1.6, color=colour, label=name)
+    ax.hist(estimates.numpy(), bins=70, range=(exact - 50, exact + 50), density=True, histtype="step", lw=1.6, color=colour, label=name)
 ax.axvline(exact, color=plots.COLOURS["exact"], label=f"exact trace {exact:.1f}")
 ax.set(xlabel="estimate of the trace", ylabel="density of the estimates")
 ax.legend()
@@ -1173,7 +1173,7 @@ mass = flows.integrate(log_p.exp(), box)
 fig, axes = plt.subplots(1, 4, figsize=(12, 3.3))
 for i, name in enumerate(boxes):
     ax = axes[2 * i]
-    picture = ax.imshow(log_p[i].reshape(n, n), origin="lower", extent=box, vmin=-12, vmax=-1)
+    picture = ax.imshow(log_p[i].reshape(n, n).numpy(), origin="lower", extent=box, vmin=-12, vmax=-1)
     ax.set(title=f"{name}: learned log-density", xlabel="$x_1$", ylabel="$x_2$")
     ax.grid(False)
     fig.colorbar(picture, ax=ax, shrink=0.75, label="nats")
