@@ -961,7 +961,7 @@ def draw_matrix(rows):
     labels = [cures[row["any_depth"], row["max_norm"]].format(row["iterations"]) for row in rows]
     table = torch.tensor([[100 * row["deployed"][str(k)] for k in study.DEPLOYED] for row in rows])
     fig, ax = plt.subplots(figsize=(8.5, 4.2))
-    drawn = ax.imshow(table, vmin=0, vmax=100, cmap="viridis", aspect="auto")
+    drawn = ax.imshow(table.numpy(), vmin=0, vmax=100, cmap="viridis", aspect="auto")
     for i in range(len(rows)):
         for j in range(len(study.DEPLOYED)):
             ax.text(j, i, f"{table[i, j]:.0f}", ha="center", va="center", size=10, color="black" if table[i, j] > 60 else "white")
@@ -1133,7 +1133,7 @@ def compare(plain, diverse, convolutional):
     """Draw the networks of equal size, on both kinds of images, and the fully connected version."""
     names = {"iterated": "iterated network", "untied": "untied network", "cnn_equal": "CNN", "mlp": "MLP", "dense": "fully connected, iterated"}
     colours = dict(zip(names, (plots.COLOURS["iterated"], plots.COLOURS["untied"], plots.COLOURS["cnn"], plots.PALETTE[6], plots.PALETTE[2])))
-    fig, axes = plt.subplots(1, 3, figsize=(13.5, 3.6), width_ratios=(1, 1, 1.1))
+    _, axes = plt.subplots(1, 3, figsize=(13.5, 3.6), width_ratios=(1, 1, 1.1))
     for ax, rows, title in zip(axes, (plain, diverse), ("plain images", "turned, scaled, shifted")):
         for row in rows:
             if row["net"] in names and row["iterations"] == depth:
