@@ -20,6 +20,18 @@ torch.set_num_threads(1)
 SMALL = "--alpha 2 --stages 1 --n-train 60 --n-test 40 --batch-size 32 --epochs 2"
 
 
+SLOW = {"test_train_writes_its_results", "test_kill_in_the_middle_of_an_epoch"}
+
+
+@pytest.fixture(autouse=True)
+def fast(request, monkeypatch):
+    """Digits of 8 x 8 pixels and no history figure, but for the tests in `SLOW`."""
+    if request.node.name not in SLOW:
+        small_digits = images.digits(size=8)
+        monkeypatch.setitem(images.DATASETS, "digits", lambda: small_digits)
+        monkeypatch.setattr(cli, "_plot_history", lambda rows, path: None)
+
+
 @pytest.fixture
 def train(tmp_path):
     """Run `train` on a few digits; return its checkpoint and its rows."""
@@ -363,7 +375,7 @@ def test_damaged_checkpoints_are_refused(train, tmp_path, capsys, damage, comman
 def test_kill_in_the_middle_of_an_epoch(tmp_path):
     """kill -9 loses at most the epoch it hits; the end is that of a quiet run."""
     base = [sys.executable, "-m", "odenets", "train", *SMALL.split(), "--epochs", "6"]
-    base += ["--n-train", "600", "--device", "cpu", "--out"]
+    base += ["--n-train", "400", "--device", "cpu", "--out"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     victim = subprocess.Popen(
         [*base, str(tmp_path / "killed")],

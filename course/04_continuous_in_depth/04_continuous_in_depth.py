@@ -641,7 +641,7 @@ def train(scheme, n_cells, epochs, refine_at=(), seed=0, **settings):
         if first:
             net = net.refined()
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-        for epoch in range(first, borders[k + 1]):
+        for epoch in training.progress(range(first, borders[k + 1]), f"{scheme}, {net.n_cells} cells"):
             for group in optimizer.param_groups:  # a cosine from 0.1 down to 0
                 group["lr"] = 0.05 * (1 + np.cos(np.pi * epoch / epochs))
             loss = training.train_epoch(net, batches, torch.nn.functional.cross_entropy, optimizer)

@@ -236,12 +236,7 @@ def train(options: argparse.Namespace) -> None:
     device = training.pick_device(options.device)
     data = load_data(options.dataset, options.n_train, options.n_test, device)
     config["in_channels"] = data.train.images.shape[1]
-    config["n_classes"] = int(data.train.labels.max()) + 1
-    # More classes than a small subset happens to show: ask the whole data set.
-    if options.dataset == "cifar100":
-        config["n_classes"] = 100
-    elif config["n_classes"] < 10:
-        config["n_classes"] = 10
+    config["n_classes"] = 100 if options.dataset == "cifar100" else 10
 
     training.set_seed(options.seed)
     model = build_model(config).to(device)
@@ -410,17 +405,15 @@ def evaluate(options: argparse.Namespace) -> None:
 
     own = model.n_steps
     steps = sorted(set(options.steps or [*range(1, 2 * own + 1), 3 * own, 4 * own]))
-    done = training.progress(
-        range(len(options.schemes) * len(steps)), f"{len(data.test.labels)} images"
-    )
-    bar = iter(done)
+    words = f"{len(data.test.labels)} images"
+    total = len(options.schemes) * len(steps)
+    with training.progress(None, words, total) as bar:
 
-    def measure(net: nn.Module) -> float:
-        next(bar, None)
-        return training.accuracy(net, tests)
+        def measure(net: nn.Module) -> float:
+            bar.update()
+            return training.accuracy(net, tests)
 
-    table = continuous.manifestation_table(model, measure, options.schemes, steps)
-    next(bar, None)  # ends the bar
+        table = continuous.manifestation_table(model, measure, options.schemes, steps)
     print(f"Trained with {config['scheme']}, {own} steps on {model.n_cells} cells.")
     print("steps  " + "".join(f"{scheme:>10}" for scheme in options.schemes))
     for n in steps:

@@ -86,8 +86,12 @@ def shows_progress() -> bool:
     return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
 
 
-def progress(iterable: Iterable, desc: str = "", total: int | None = None) -> Any:
+def progress(
+    iterable: Iterable | None, desc: str = "", total: int | None = None
+) -> Any:
     """Return `iterable` with a progress bar that disappears when it is done.
+
+    For None it is a context manager, whose `update()` counts one of `total`.
 
     The bar goes to stderr or to a widget, never to stdout. When nobody watches (see
     `shows_progress`) there is none.
