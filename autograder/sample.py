@@ -10,7 +10,7 @@
     print("an own cell")
 
 The first line is the story; `base` is `solution` or `untouched`; `scores` names the
-exercises that do not earn what the base earns; `reason` is text that the table must
+exercises that do not earn what the base earns (`less`: not everything); `reason` is text that the table must
 show. Then come the changes:
 
 * ``answer NAME``: the code below is the answer; ``known NAME -- TITLE``: the answer of
@@ -39,7 +39,7 @@ from .layout import Course, CourseError
 from .prepare import Assignment, assignment
 
 MARKERS = re.compile(r"^.*### (BEGIN|END) (SOLUTION|MARK SCHEME).*\n?", re.M)
-SCHEME = re.compile(r"^.*### BEGIN MARK SCHEME.*?### END MARK SCHEME.*$", re.M | re.S)
+SCHEME = re.compile(r"### BEGIN MARK SCHEME.*?### END MARK SCHEME", re.S)
 
 
 @dataclass
@@ -49,17 +49,18 @@ class Handed:
     student: str
     story: str
     base: str = "solution"
-    scores: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float | None] = field(default_factory=dict)
     reason: str = ""
     changes: list[tuple[str, str]] = field(default_factory=list)
 
-    def expected(self, asked: Assignment) -> dict[str, float]:
-        """Return the score of every exercise that is graded by tests."""
+    def expected(self, asked: Assignment) -> dict[str, float | None]:
+        """Return the score of every exercise with tests; None is less than all."""
         full = self.base == "solution"
-        base = {t.exercise: t.points if full else 0.0 for t in asked.tests}
-        everything = self.scores.get("*")
-        if everything is not None:
-            base = dict.fromkeys(base, everything)
+        base: dict[str, float | None] = {
+            test.exercise: test.points if full else 0.0 for test in asked.tests
+        }
+        if "*" in self.scores:
+            base = dict.fromkeys(base, self.scores["*"])
         return base | {k: v for k, v in self.scores.items() if k != "*"}
 
 
@@ -80,7 +81,7 @@ def read(path: Path) -> Handed:
         elif key == "scores":
             for one in value.split(","):
                 name, score = one.split()
-                handed.scores[name] = float(score)
+                handed.scores[name] = None if score == "less" else float(score)
         elif key == "reason":
             handed.reason = value
         elif colon and " " not in key:
