@@ -320,7 +320,7 @@ def odeint(
         options: for fixed steps ``{"n_steps": n}``, per interval between two times
             (default 1), or ``{"step_size": h}``, the largest allowed; steps are shared
             out evenly so that they land on every time. For adaptive steps
-            ``{"first_step": h, "max_steps": n}`` (default 100 000).
+            ``{"first_step": h, "max_steps": n}`` (default 10 000).
         stats: counts evaluations and steps.
     Returns: a tensor `(len(t), *y0.shape)`, or a tuple of such tensors.
     Raises:
@@ -407,7 +407,7 @@ def _adaptive_steps(
     Output times inside a step are read from its interpolation polynomial.
     """
     first_step = options.pop("first_step", None)
-    max_steps = options.pop("max_steps", 100_000)
+    max_steps = options.pop("max_steps", 10_000)
     _refuse_unknown(options, "n_steps, step_size, first_step or max_steps")
     t, end = times[0], times[-1]
     states, slope = [y], f(t, y)

@@ -223,17 +223,21 @@ class LatentODE(nn.Module):
         latent: int = 4,
         hidden: int = 20,
         encoder_hidden: int = 25,
+        unit: float = 5.0,
         tolerance: float = 1e-4,
         adjoint: bool = False,
     ) -> None:
-        """With `adjoint` gradients come from the adjoint equation; see `ODEBlock`."""
+        """Make a model whose values have the size of `unit`.
+
+        With `adjoint` gradients come from the adjoint equation; see `ODEBlock`.
+        """
         super().__init__()
         self.encoder = Encoder(n_values, latent, encoder_hidden)
         self.field = LatentField(latent, hidden)
         self.decoder = nn.Sequential(
             nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, n_values)
         )
-        self.tolerance, self.adjoint = tolerance, adjoint
+        self.unit, self.tolerance, self.adjoint = unit, tolerance, adjoint
 
     def latent_path(self, z0: Tensor, times: Tensor) -> Tensor:
         """Follow latent states from time 0: `(s, latent)` -> `(s, n, latent)`.
@@ -265,14 +269,18 @@ class LatentODE(nn.Module):
             generator: of the noise; without one the mean of z(0) is used.
         Returns: values `(s, m, n_values)`; mean, log-variance of z(0), `(s, latent)`.
         """
-        mean, log_var = self.encoder(times, x)
+        mean, log_var = self.encoder(times, x / self.unit)
         z0 = mean
         if generator is not None:
             noise = torch.randn(
                 mean.shape, generator=generator, dtype=mean.dtype, device="cpu"
             )
             z0 = mean + torch.exp(0.5 * log_var) * noise.to(mean.device)
-        return self.decoder(self.latent_path(z0, ahead)), mean, log_var
+        return self.decode(self.latent_path(z0, ahead)), mean, log_var
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the values that latent states `(.., latent)` stand for."""
+        return self.unit * self.decoder(z)
 
 
 def elbo(

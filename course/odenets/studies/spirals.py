@@ -6,12 +6,17 @@ Trains the latent ODE and an RNN of equal size on 30, 50 and 100 noisy observati
 series, and lets both go on for 100 points of time that nobody observed (Chen et al.
 2018, section 5.1). One line of JSON per run goes to `results/spirals/table.jsonl`; runs
 that are there already are not repeated, and an interrupted one goes on from its
-checkpoint. The defaults are the paper's: 1000 series, 2000 iterations, full batches.
+checkpoint. The data are the paper's (1000 series, 300 windows of two curves); it
+trained for 2000 iterations on all series at once, here it is 6000 on 100 of them, which
+is faster and ends lower.
 """
 
 import argparse
+import itertools
 import json
+import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,24 +47,36 @@ class Observed(NamedTuple):
     x: Tensor
     """(s, k, 2): noisy values there."""
     grid: Tensor
-    """(200,): all times; the second half lies ahead."""
+    """(100,), or (200,) where the truth goes on: all times."""
     truth: Tensor
-    """(s, 200, 2): the clean curve."""
+    """(s, 100, 2) or (s, 200, 2): the clean curve."""
     kinds: Tensor
     """(s,): 0 for a clockwise spiral, 1 for the other."""
 
+    def rows(self, chosen: Tensor) -> "Observed":
+        """Return some of the series."""
+        parts = (self.index, self.times, self.x)
+        rest = self.grid, self.truth[chosen], self.kinds[chosen]
+        return Observed(*(part[chosen] for part in parts), *rest)
 
-def observe(n: int, n_observed: int, seed: int) -> Observed:
-    """Draw `n` series and observe each at `n_observed` random ones of 100 times."""
+
+def observe(n: int, n_observed: int, seed: int, ahead: bool = False) -> Observed:
+    """Draw `n` series and observe each at `n_observed` random ones of 100 times.
+
+    The curves have 500 points; beyond the 400th the clockwise one widens so fast that
+    its last windows would decide every mean. All windows end before it: those to learn
+    from start at points 100 to 300, those whose truth goes on (`ahead`) at 100 to 200.
+    """
     rng = torch.Generator().manual_seed(seed)
-    data = toy.spirals(n, N_TIMES, n_ahead=N_TIMES, noise=SIGMA, generator=rng)
+    reach = 200 if ahead else 100
+    data = toy.spirals(n, N_TIMES, n_ahead=reach, noise=SIGMA, generator=rng)
     index = toy.irregular_indices(N_TIMES, n_observed, n, generator=rng)
     return Observed(
         index=index,
         times=data.times[index],
         x=take(data.noisy, index),
-        grid=data.times,
-        truth=data.clean,
+        grid=data.times[:reach],
+        truth=data.clean[:, :reach],
         kinds=data.kinds,
     )
 
@@ -80,49 +97,69 @@ def rnn_loss(model: Forecaster, data: Observed, noise: torch.Generator) -> Tenso
     return (model(data.times, data.x) - data.x[:, 1:]).square().mean()
 
 
-MODELS = {"latent_ode": (LatentODE, latent_loss), "rnn": (Forecaster, rnn_loss)}
+class Recipe(NamedTuple):
+    """How to build and train a model."""
+
+    build: Callable[[], nn.Module]
+    loss: Callable[[nn.Module, Observed, torch.Generator], Tensor]
+    lr: float
+
+
+MODELS = {
+    "latent_ode": Recipe(LatentODE, latent_loss, 0.02),
+    "rnn": Recipe(Forecaster, rnn_loss, 0.01),
+}
 
 
 def train(
     name: str,
-    data: Observed,
+    sets: Sequence[Observed],
     iterations: int,
+    batch_size: int = 100,
     seed: int = 0,
-    lr: float = 0.01,
     checkpoint: str | Path | None = None,
     desc: str | None = None,
 ) -> tuple[nn.Module, list[float]]:
-    """Train a model on all series at once with Adam; return it and its losses.
+    """Train a model with Adam and a learning rate that falls to zero like a cosine.
 
     Args:
         name: a key of `MODELS`.
+        sets: series to learn from; each iteration takes a batch of the next set.
+        batch_size: series per iteration, drawn with replacement.
         checkpoint: written every 100 iterations; training goes on from it.
         desc: words next to the progress bar.
+    Returns: the model and its losses.
     """
-    build, loss_fn = MODELS[name]
+    recipe = MODELS[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build()
-    noise = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+        model = recipe.build()
+    rng = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), recipe.lr)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda i: min(1, (i + 1) / 50) * (1 + math.cos(math.pi * i / iterations)) / 2,
+    )
     losses: list[float] = []
     if checkpoint is not None and Path(checkpoint).exists():
         state = training.load_checkpoint(checkpoint)
-        training.restore_training_state(state, model, optimizer)
-        noise.set_state(state["noise"])
+        training.restore_training_state(state, model, optimizer, schedule)
+        rng.set_state(state["rng"])
         losses = state["losses"]
-    bar = training.progress(range(len(losses), iterations), desc or name)
-    for i in bar:
+    for i in training.progress(range(len(losses), iterations), desc or name):
+        data = sets[i % len(sets)]
+        batch = data.rows(torch.randint(len(data.x), (batch_size,), generator=rng))
         optimizer.zero_grad()
-        loss = loss_fn(model, data, noise)
+        loss = recipe.loss(model, batch, rng)
         loss.backward()
-        # One step along a gradient that exploded would end the training of either.
-        nn.utils.clip_grad_norm_(model.parameters(), 100.0 if name != "rnn" else 1.0)
+        # A single gradient that explodes would spoil Adam's memory for long.
+        nn.utils.clip_grad_norm_(model.parameters(), 1000.0)
         optimizer.step()
+        schedule.step()
         losses.append(loss.item())
         if checkpoint is not None and (i + 1) % 100 == 0:
-            state = training.training_state(model, optimizer)
-            state |= {"losses": losses, "noise": noise.get_state()}
+            state = training.training_state(model, optimizer, schedule)
+            state |= {"losses": losses, "rng": rng.get_state()}
             training.save_checkpoint(checkpoint, state)
     return model, losses
 
@@ -153,7 +190,7 @@ def errors(model: nn.Module, data: Observed) -> dict[str, float]:
 def study(
     folder: str | Path,
     n: int = 1000,
-    iterations: int = 2000,
+    iterations: int = 6000,
     observed: tuple[int, ...] = (30, 50, 100),
     seeds: tuple[int, ...] = (0,),
     models: tuple[str, ...] = tuple(MODELS),
@@ -166,35 +203,33 @@ def study(
     table = [json.loads(line) for line in lines]
     keys = ("model", "observed", "seed", "n", "iterations")
     done = {tuple(row[key] for key in keys) for row in table}
-    for seed in seeds:
-        for k in observed:
-            for name in models:
-                key = (name, k, seed, n, iterations)
-                if key in done:
-                    continue
-                start = time.perf_counter()
-                checkpoint = folder / f"{name}-{k}-{seed}-{n}.pt"
-                data = observe(n, k, seed=1000 + seed)
-                model, losses = train(
-                    name, data, iterations, seed, checkpoint=checkpoint
-                )
-                row = dict(zip(keys, key)) | errors(model, observe(n, k, seed=seed))
-                row["loss"] = sum(losses[-20:]) / len(losses[-20:])
-                row["seconds"] = round(time.perf_counter() - start, 1)
-                table.append(row)
-                with open(path, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
+    wanted = itertools.product(models, observed, seeds, [n], [iterations])
+    for key in (key for key in wanted if key not in done):
+        name, k, seed, *_ = key
+        start = time.perf_counter()
+        model, losses = train(
+            name,
+            [observe(n, k, seed=1000 + seed)],
+            iterations,
+            seed=seed,
+            checkpoint=folder / ("-".join(map(str, key)) + ".pt"),
+        )
+        row = dict(zip(keys, key))
+        row |= errors(model, observe(n, k, seed=seed, ahead=True))
+        row["loss"] = sum(losses[-100:]) / len(losses[-100:])
+        row["seconds"] = round(time.perf_counter() - start, 1)
+        table.append(row)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
     return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", default="results/spirals", help="folder of the results"
-    )
+    parser.add_argument("--out", default="results/spirals", help="folder")
     parser.add_argument("--n", type=int, default=1000, help="number of series")
-    parser.add_argument("--iterations", type=int, default=2000)
+    parser.add_argument("--iterations", type=int, default=6000)
     parser.add_argument("--observed", type=int, nargs="+", default=[30, 50, 100])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)

@@ -1,0 +1,220 @@
+"""Networks with an ODE inside: shapes, sizes, gradients, and what they promise."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from odenets import solvers
+from odenets.nets import neural_ode
+from odenets.nets.neural_ode import Forecaster, LatentODE, ODEBlock, ODENet, ResNet
+from odenets.studies import spirals
+
+
+def n_parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_sizes_are_those_of_the_paper():
+    assert n_parameters(ODENet()) == 208_266
+    assert n_parameters(ResNet()) == 576_778
+    ratio = n_parameters(LatentODE()) / n_parameters(Forecaster())
+    assert ratio == pytest.approx(1, abs=0.02)
+
+
+def test_block_solves_its_field_and_counts():
+    block = ODEBlock(neural_ode.LatentField(3).double(), tolerance=1e-8)
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double()
+    exact = solvers.solve(block.field, x, 0.0, 1.0, rtol=1e-11, atol=1e-11)
+    assert torch.allclose(block(x), exact, atol=1e-7)
+    assert block.forward_stats.nfe > 0 and block.backward_stats.nfe == 0
+    block(x.requires_grad_()).sum().backward()
+    assert block.backward_stats.nfe > 0
+    block.reset_stats()
+    assert block.forward_stats.nfe == block.backward_stats.nfe == 0
+
+
+def test_adjoint_and_backpropagation_agree():
+    torch.manual_seed(0)
+    block = ODEBlock(neural_ode.LatentField(3).double(), tolerance=1e-9)
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double()
+    grads = []
+    for block.adjoint in (True, False):
+        block.zero_grad()
+        block(x).square().sum().backward()
+        grads.append(torch.cat([p.grad.reshape(-1) for p in block.parameters()]))
+    assert torch.allclose(*grads, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("build", [ODENet, ResNet])
+@pytest.mark.parametrize("size", [12, 16, 28])
+def test_classifiers_give_scores_sample_by_sample(build, size):
+    torch.manual_seed(0)
+    net = build(4, n_classes=7, image_channels=2).eval()
+    x = torch.rand(3, 2, size, size)
+    scores = net(x)
+    assert scores.shape == (3, 7)
+    alone = torch.cat([net(image[None]) for image in x])
+    tolerance = 1e-2 if build is ODENet else 1e-5  # the steps depend on the batch
+    assert torch.allclose(scores, alone, atol=tolerance)
+
+
+def test_an_ode_net_learns():
+    torch.manual_seed(0)
+    net = ODENet(4, n_classes=2)
+    x = torch.rand(20, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(20) % 2
+    x[labels == 1, :, :8] += 1.0
+    optimizer = torch.optim.Adam(net.parameters(), 0.02)
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), labels)
+        loss.backward()
+        optimizer.step()
+    assert (net(x).argmax(1) == labels).float().mean() > 0.9
+
+
+# ------------------------------------------------------------------- time series
+
+
+def test_elbo_against_distributions():
+    generator = torch.Generator().manual_seed(0)
+    x, x_hat = (torch.randn(3, 5, 2, generator=generator) for _ in range(2))
+    mean, log_var = (torch.randn(3, 4, generator=generator) for _ in range(2))
+    posterior = torch.distributions.Normal(mean, (0.5 * log_var).exp())
+    prior = torch.distributions.Normal(torch.zeros(4), 1.0)
+    expected = torch.distributions.Normal(x_hat, 0.3).log_prob(x).sum((1, 2))
+    expected = expected - torch.distributions.kl_divergence(posterior, prior).sum(1)
+    assert torch.allclose(neural_ode.elbo(x, x_hat, mean, log_var, 0.3), expected)
+
+
+def test_elbo_is_a_lower_bound_and_tight_for_the_exact_posterior():
+    # z ~ N(0, 1), x = z + noise: evidence and posterior are known
+    sigma, x = 0.5, torch.tensor([[[0.8]]]).double()
+    evidence = torch.distributions.Normal(0.0, math.sqrt(1 + sigma**2)).log_prob(x)
+    variance = sigma**2 / (1 + sigma**2)
+    exact_mean, generator = x / (1 + sigma**2), torch.Generator().manual_seed(0)
+
+    def bound(mean, variance):
+        noise = torch.randn(200_000, 1, 1, generator=generator, dtype=torch.float64)
+        z = mean + math.sqrt(variance) * noise
+        shape = (len(noise), 1)
+        return neural_ode.elbo(
+            x.expand_as(z),
+            z,
+            mean.reshape(1, 1).expand(shape),
+            torch.full(shape, math.log(variance)).double(),
+            sigma,
+        ).mean()
+
+    assert bound(exact_mean, variance).item() == pytest.approx(
+        evidence.item(), abs=0.01
+    )
+    assert bound(exact_mean + 0.3, variance) < evidence - 0.05
+    assert bound(exact_mean, 4 * variance) < evidence - 0.05
+
+
+def test_latent_ode_shapes_times_and_noise():
+    torch.manual_seed(0)
+    model = LatentODE(n_values=3)
+    times = torch.tensor([[0.1, 0.5, 0.7], [0.0, 0.2, 0.9]])
+    x = torch.randn(2, 3, 3)
+    ahead = torch.linspace(0, 2, 7)
+    x_hat, mean, log_var = model(times, x, ahead)
+    assert x_hat.shape == (2, 7, 3) and mean.shape == log_var.shape == (2, 4)
+    assert torch.equal(x_hat, model(times, x, ahead)[0])  # without noise: the mean
+    drawn = [
+        model(times, x, ahead, torch.Generator().manual_seed(s))[0] for s in (1, 1, 2)
+    ]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    later = model(times, x, ahead[3:])[0]  # the first time asked for is not 0
+    assert torch.allclose(later, x_hat[:, 3:], atol=1e-3)
+    before = model.latent_path(mean, torch.tensor([-0.5, -1.0]))
+    back = solvers.solve(model.field, before[:, 1], -1.0, 0.0)
+    assert torch.allclose(back, mean, atol=1e-3)
+
+
+def test_encoder_reads_values_and_times():
+    torch.manual_seed(0)
+    encoder = neural_ode.Encoder()
+    times, x = torch.tensor([[0.0, 0.3, 1.0]]), torch.randn(1, 3, 2)
+    mean, _ = encoder(times, x)
+    assert not torch.allclose(mean, encoder(torch.tensor([[0.0, 0.6, 1.0]]), x)[0])
+    assert not torch.allclose(mean, encoder(times, x.flip(1))[0])
+    shifted = encoder(times + 5, x)[0]  # only gaps count
+    assert torch.allclose(mean, shifted, atol=1e-5)
+
+
+def test_forecaster_never_looks_ahead():
+    torch.manual_seed(0)
+    model = Forecaster()
+    times, x = torch.rand(2, 6).cumsum(1), torch.randn(2, 6, 2)
+    predicted = model(times, x)
+    assert predicted.shape == (2, 5, 2)
+    changed = x.clone()
+    changed[:, 3:] += 10
+    assert torch.equal(model(times, changed)[:, :3], predicted[:, :3])
+    one = model.extrapolate(times[:, :5], x[:, :5], times[:1, 5])[0]
+    assert torch.allclose(one[0], predicted[0, 4], atol=1e-6)
+
+
+def test_observed_series_are_windows_with_times_of_their_own():
+    data = spirals.observe(20, 30, seed=0, ahead=True)
+    assert data.x.shape == (20, 30, 2) and data.truth.shape == (20, 200, 2)
+    assert (data.times.diff(dim=1) > 0).all()
+    assert torch.equal(data.times, data.grid[data.index])
+    noise = data.x - spirals.take(data.truth, data.index)
+    assert noise.std().item() == pytest.approx(spirals.SIGMA, rel=0.1)
+    assert not torch.equal(data.index[0], data.index[1])
+    rows = data.rows(torch.tensor([3, 5]))
+    assert torch.equal(rows.x[1], data.x[5]) and len(rows.grid) == 200
+
+
+@pytest.mark.parametrize("name", list(spirals.MODELS))
+def test_training_lowers_the_loss_and_goes_on_where_it_was(name, tmp_path):
+    data = [spirals.observe(30, 20, seed=1)]
+    _, losses = spirals.train(name, data, 120, batch_size=20)
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    path = tmp_path / "run.pt"
+    with pytest.MonkeyPatch.context() as patch:
+        stop = iter(range(110))
+        build, loss, lr = spirals.MODELS[name]
+
+        def interrupted(*arguments):
+            if next(stop, None) is None:
+                raise KeyboardInterrupt
+            return loss(*arguments)
+
+        recipe = spirals.Recipe(build, interrupted, lr)
+        patch.setitem(spirals.MODELS, name, recipe)
+        with pytest.raises(KeyboardInterrupt):
+            spirals.train(name, data, 120, batch_size=20, checkpoint=path)
+    _, again = spirals.train(name, data, 120, batch_size=20, checkpoint=path)
+    assert again == losses  # bit for bit, from iteration 100 on
+
+
+def test_the_study_does_not_repeat_what_is_done(tmp_path, capsys):
+    settings = dict(n=10, iterations=2, observed=(5,), models=("rnn",))
+    first = spirals.study(tmp_path, **settings)
+    assert capsys.readouterr().out
+    assert spirals.study(tmp_path, **settings) == first
+    assert not capsys.readouterr().out
+
+
+def test_reverse_reconstruction():
+    def solve(f, y0, t0, t1):
+        return solvers.solve(f, y0, t0, t1, rtol=1e-6, atol=1e-8)
+
+    y0 = torch.randn(5, 2, generator=torch.Generator().manual_seed(0)).double()
+    turning = torch.tensor([[0.0, 1.0], [-1.0, 0.0]]).double()
+    assert (
+        neural_ode.reverse_reconstruction_error(
+            lambda t, y: y @ turning, y0, 5.0, solve
+        )
+        < 1e-4
+    )
+    lost = neural_ode.reverse_reconstruction_error(
+        lambda t, y: -4 * torch.tanh(y), y0, 5.0, solve
+    )
+    assert lost > 0.1
