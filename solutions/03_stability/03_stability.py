@@ -28,7 +28,7 @@ import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
     get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
 from odenets import check, multilevel, plots, scale, training; from odenets.nets import stable; from odenets.studies import stability
-scale.use("lesson"), plots.style(), training.set_seed(0);
+scale.use("lesson"); plots.style(); training.set_seed(0)
 
 # %% [markdown]
 # ## 1. Three networks with the same weight in every layer
@@ -90,7 +90,8 @@ plt.show()
 # %% [markdown]
 # ## 2. Which eigenvalues decide
 #
-# When is the differential equation (1) stable? A small difference $\delta$ of two solutions obeys
+# When is the differential equation (1) stable? (The talk has an empty slide with this title; here is what belongs on it.)
+# A small difference $\delta$ of two solutions obeys
 # $\dot\delta = J(t)\,\delta$ with the Jacobian of the right-hand side,
 #
 # $$J = \operatorname{diag}\big(\sigma'(K^\top y + b)\big)\, K^\top. \tag{3}$$
@@ -629,7 +630,7 @@ check.score(exercise)
 # %% [markdown]
 # The slides call (8) *symplectic*: with $\Omega = \begin{psmallmatrix} 0 & I \\ -I & 0 \end{psmallmatrix}$ the Jacobian $M$ of a step would satisfy $M^\top \Omega M = \Omega$.
 # Is it? The cell compares it with the *two-sided* layers of Chang et al. (2018),
-# $\dot y = K\sigma(K^\top z + b)$ and $\dot z = -K\sigma(K^\top y + b)$, which come from the energy
+# $\dot y = K\sigma(K^\top z + b)$ and $\dot z = -K\sigma(K^\top y + b)$, which come, up to the sign, from the energy
 # $H = \sum_i \ell\big((K^\top y + b)_i\big) + \sum_i \ell\big((K^\top z + b)_i\big)$ with $\ell' = \tanh$, that is $\ell(x) = \log\cosh x$.
 
 # %%
@@ -812,8 +813,8 @@ plt.show()
 #
 # **Reading the picture.** The contracting network has lost everything: its gradients vanish, its inputs cannot be told apart.
 # A ResNet with weights of any kind stretches most in one direction and squeezes in another.
-# The antisymmetric and the Hamiltonian network keep their values around one, and for many layers the curves become flat:
-# this is the network's *continuous* behaviour, which further layers do not change. For few layers the steps are too coarse to say anything.
+# The antisymmetric and the Hamiltonian network stay nearer to one, and for many layers the curves flatten:
+# this is the network's *continuous* behaviour, which further layers hardly change. For few layers the steps are too coarse to say anything.
 # Around one does not mean equal to one: eigenvalues on the axis exclude exponential growth, a shear may still stretch a little.
 
 # %% [markdown]
@@ -1195,8 +1196,12 @@ for row in toy_rows:
 # %% [markdown]
 # *Figure: validation accuracy against the number of layers at full scale, one training per network and data set.*
 #
-# **Reading the picture.** One run each, so a zigzag of a per cent or two is luck. The Hamiltonian network keeps its accuracy on the swiss roll at every depth,
-# the ResNet does not: *depth that cannot be trusted* is depth at which the result depends on where you start.
+# **Reading the picture.** One run each, so a zigzag of a per cent or two is luck.
+# *Ellipses:* with few layers the ResNet's long steps can jump, and jumping takes a ring off the points inside.
+# From 32 layers on its steps have become a flow of the plane, and it stays behind; more layers do not help.
+# The Hamiltonian network has the dimensions that the task needs, and is the best from 16 layers to the deepest level.
+# *Swiss roll:* the Hamiltonian network gets it right at every depth. *Peaks:* all three agree from 32 layers on.
+# A depth can be trusted when going deeper does not change the answer.
 
 # %%
 image_rows = stability.published("images")
@@ -1207,6 +1212,10 @@ for net in stable.NETS:
         errors = 100 * np.array([[row[f"{part}_error"] for part in ("train", "val", "test")] for row in rows])
         means = " / ".join(f"{e:.2f}" for e in errors.mean(axis=0))
         print(f"{net:13s} {layers:2d} layers, {len(rows)} seeds: {means}  ({errors[:, 2].min():.2f} to {errors[:, 2].max():.2f})")
+
+# %% [markdown]
+# **Reading the table.** Six channels and one linear classifier are a small network, and the training errors are near zero: what is left is generalisation.
+# Here the Hamiltonian network makes the fewest errors on new digits at each depth. Depth itself matters little for all three: 4 layers are nearly as good as 16.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_near_zero", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": true}
 # ### Question 3.9 - Why near zero? (2 points, ~6 min)
