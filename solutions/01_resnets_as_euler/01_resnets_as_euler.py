@@ -26,7 +26,7 @@ import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
     get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
 from odenets import check, optimise, plots, scale, solvers, training; from odenets.data import images, toy; from odenets.nets import resnet
-scale.use("lesson"), plots.style(), training.set_seed(0);
+scale.use("lesson"); plots.style(); training.set_seed(0)
 
 # %% [markdown]
 # ## 1. One block, one step
