@@ -177,10 +177,10 @@ class Field(torch.nn.Module):
 
 
 field = Field()
-y0 = torch.randn(64, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+batch = torch.randn(64, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 for n_steps in (8, 16, 32):
     with adjoint.saved_bytes() as saved:
-        solvers.odeint(field, y0, [0.0, 1.0], "rk4", options={"n_steps": n_steps})
+        solvers.odeint(field, batch, [0.0, 1.0], "rk4", options={"n_steps": n_steps})
     print(f"{n_steps} steps of rk4: {saved.total / 1e6:.2f} MB kept for the backward pass")
 
 # %% [markdown]
@@ -504,7 +504,7 @@ kept = {"backprop": [], "adjoint": []}
 for name, solve in (("backprop", solvers.odeint), ("adjoint", adjoint.odeint_adjoint)):
     for n in n_steps:
         with adjoint.saved_bytes() as saved:
-            solve(field, y0, [0.0, 1.0], method="rk4", options={"n_steps": n})
+            solve(field, batch, [0.0, 1.0], method="rk4", options={"n_steps": n})
         kept[name].append(saved.total / 1e3)
 fig, ax = plt.subplots(figsize=(6, 3.8))
 plots.convergence(ax, n_steps, kept)
@@ -526,7 +526,7 @@ print(f"backprop: {kept['backprop'][-1] / kept['backprop'][0]:.0f} times as much
 
 # %%
 def gradient(solve, rtol):
-    end = solve(field, y0, [0.0, 4.0], rtol=rtol, atol=rtol)[-1]
+    end = solve(field, batch, [0.0, 4.0], rtol=rtol, atol=rtol)[-1]
     grads = torch.autograd.grad(end.square().sum(), field.parameters())
     return torch.cat([g.reshape(-1) for g in grads])
 
