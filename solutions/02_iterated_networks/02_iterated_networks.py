@@ -17,17 +17,17 @@
 #
 # **Sources.** The recipe, the two result tables and the five open questions are those of
 # *Iterated Networks*,
-# [github.com/tahsmith/iterated-networks](https://github.com/tahsmith/iterated-networks);
-# each question gets a measured answer here (sections 4 to 8).
-# S. Bai, J. Z. Kolter and V. Koltun, *Deep equilibrium models*, NeurIPS 2019,
-# [arXiv 1909.01377](https://arxiv.org/abs/1909.01377): section 3, the limit of many iterations.
+# [github.com/tahsmith/iterated-networks](https://github.com/tahsmith/iterated-networks); each
+# question gets a measured answer here (sections 5 to 9). S. Bai, J. Z. Kolter and V. Koltun,
+# *Deep equilibrium models*, NeurIPS 2019, [arXiv
+# 1909.01377](https://arxiv.org/abs/1909.01377): section 3, the limit of many iterations.
 
 # %%
 import copy, importlib.util, math, os, tempfile, torch, torch.nn.functional as F, matplotlib.pyplot as plt; from torch import nn
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
     get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
 from odenets import check, plots, scale, training; from odenets.nets import iterated; from odenets.studies import iterated as study
-scale.use("lesson"), plots.style(), training.set_seed(0);
+scale.use("lesson"); plots.style(); training.set_seed(0)
 
 # %% [markdown]
 # ## 1. One layer, over and over
@@ -50,18 +50,15 @@ scale.use("lesson"), plots.style(), training.set_seed(0);
 # residual network.
 #
 # ### Exercise 2.1 - The iterated network (5 points, ~15 min)
-# Write the network of equations (1) and (2). The number of iterations is no property of
-# the network:
-# it is chosen anew at every call.
+# Write the network of equations (1) and (2). The number of iterations is no property of the
+# network: it is chosen anew at every call.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Which size must the padding have, so that an odd kernel leaves the image as large as it is?
 # And how many numbers does the head receive?</details>
-# <details><summary>Hint 2 - the idea</summary>
-# There is one convolution <code>recurrent</code> from <code>channels</code> to
-# <code>channels</code>,
-# and a loop that calls it. Keep <code>a_0</code> under a name of its own: every turn of
-# the loop adds it.
+# <details><summary>Hint 2 - the idea</summary> There is one convolution
+# <code>recurrent</code> from <code>channels</code> to <code>channels</code>, and a loop that
+# calls it. Keep <code>a_0</code> under a name of its own: every turn of the loop adds it.
 # With 0 iterations the head sees <code>a_0</code>.</details>
 # <details><summary>Hint 3 - almost the code</summary>
 # <code>a0 = a = F.relu(self.lift(x))</code>, then in the loop
@@ -257,13 +254,12 @@ plt.show()
 # *Figure: forty iterations of a layer with two features, on top of the field (3);
 # the operator norm of its matrix is 0.8 on the left and 1.15 on the right.*
 #
-# **Reading the picture.** Left, the features wind inwards to a fixed point.
-# Right, they circle for ever, although the arrows of the field point inwards there too:
-# the wind would carry a leaf to the centre, but Euler's step $h = 1$ is too long and
-# overshoots.
-# An operator norm below one shortens every distance and leaves no choice but to come to rest
-# (section 4); above one, everything is possible. How far steps can be trusted is the
-# subject of notebook 03.
+# **Reading the picture.** Left, the features wind inwards to a fixed point. Right, they
+# circle for ever, although the arrows of the field point inwards there too: the wind would
+# carry a leaf to the centre, but Euler's step $h = 1$ is too long and overshoots. An operator
+# norm below one shortens every distance and leaves no choice but to come to rest (section 5);
+# above one, everything is possible. How far steps can be trusted is the subject of notebook
+# 03.
 
 # %% [markdown]
 # ## 2. Where the parameters are
@@ -276,14 +272,12 @@ plt.show()
 # <details><summary>Hint 1 - a nudge</summary>
 # Every module knows its <code>parameters()</code>, every tensor its
 # <code>numel()</code>.</details>
-# <details><summary>Hint 2 - the idea</summary>
-# A layer with <code>c</code> channels in and out and a 5 x 5 kernel has 25 c c weights
-# and c biases:
-# 630 for five channels. Does your count agree?</details>
-# <details><summary>Hint 3 - almost the code</summary>
-# For each of the three names: <code>sum(p.numel() for p in getattr(model,
-# name).parameters())</code>;
-# the total is the sum over the whole model.</details>
+# <details><summary>Hint 2 - the idea</summary> A layer with <code>c</code> channels in and
+# out and a 5 x 5 kernel has 25 c c weights and c biases: 630 for five channels. Does your
+# count agree?</details>
+# <details><summary>Hint 3 - almost the code</summary> For each of the three names:
+# <code>sum(p.numel() for p in getattr(model, name).parameters())</code>; the total is the sum
+# over the whole model.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "parameter_budget", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def parameter_budget(model):
@@ -351,7 +345,7 @@ plt.show()
 # **Reading the picture.** Few parameters are *repeated*, but there is no pooling:
 # the head sees every pixel of every channel, and it holds nearly everything.
 # With five channels the network is larger than the CNN. A fair competitor must be
-# as large as the whole network; we build one in section 7.
+# as large as the whole network; we build one in section 8.
 
 # %% [markdown]
 # ## 3. Untying
@@ -366,16 +360,13 @@ plt.show()
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # How many times does a weight appear in a list like <code>[layer] * 3</code>?</details>
-# <details><summary>Hint 2 - the idea</summary>
-# <code>copy.deepcopy</code> makes a module with weights of its own.
-# A plain Python list hides its modules from <code>parameters()</code>: use
-# <code>nn.ModuleList</code>.
-# Copy the lift and the head too, or training the new network would change the old
-# one.</details>
-# <details><summary>Hint 3 - almost the code</summary>
-# Write a small class with <code>lift</code>, <code>layers = nn.ModuleList(...)</code> and
-# <code>head</code>;
-# its <code>forward(x, iterations)</code> is the loop of exercise 2.1 over
+# <details><summary>Hint 2 - the idea</summary> <code>copy.deepcopy</code> makes a module with
+# weights of its own. A plain Python list hides its modules from <code>parameters()</code>:
+# use <code>nn.ModuleList</code>. Copy the lift and the head too, or training the new network
+# would change the old one.</details>
+# <details><summary>Hint 3 - almost the code</summary> Write a small class with
+# <code>lift</code>, <code>layers = nn.ModuleList(...)</code> and <code>head</code>; its
+# <code>forward(x, iterations)</code> is the loop of exercise 2.1 over
 # <code>self.layers[:iterations]</code>, after a look at
 # <code>len(self.layers)</code>.</details>
 
@@ -486,14 +477,12 @@ check.score(exercise)
 # A tied network can be *tested* with any number of iterations, whatever it was trained with.
 # Measure the accuracy for several numbers; section 6 lives on it.
 #
-# <details><summary>Hint 1 - a nudge</summary>
-# Dropout must be off while you measure, and the model must be found afterwards as it was
-# before.
-# Which of its modules were in which mode?</details>
-# <details><summary>Hint 2 - the idea</summary>
-# Add up right answers and samples; the mean of the batches' accuracies is wrong when the
-# last batch is smaller.
-# Restore in a <code>finally</code>, so that an error in between does no harm.</details>
+# <details><summary>Hint 1 - a nudge</summary> Dropout must be off while you measure, and the
+# model must be found afterwards as it was before. Which of its modules were in which
+# mode?</details>
+# <details><summary>Hint 2 - the idea</summary> Add up right answers and samples; the mean of
+# the batches' accuracies is wrong when the last batch is smaller. Restore in a
+# <code>finally</code>, so that an error in between does no harm.</details>
 # <details><summary>Hint 3 - almost the code</summary>
 # <code>modes = {m: m.training for m in model.modules()}</code>, <code>model.eval()</code>,
 # then <code>try:</code> with <code>torch.no_grad()</code> the two loops,
@@ -644,7 +633,7 @@ plt.show()
 # *Predict first:* which of these will be visible above the spread of the seeds:
 # none against one iteration, ten against twenty, one against five channels?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 by_iterations = measure(study.iteration_jobs(depths))
 by_channels = measure(study.channel_jobs(channels))
 
@@ -678,19 +667,15 @@ plt.show()
 
 # %% [markdown]
 # *Figure: test accuracy (mean over the seeds, bars from the lowest to the highest) and
-# training time,
-# against the number of iterations with five channels on the left,
-# against the number of channels with five iterations on the right.*
+# training time, against the number of iterations with five channels on the left, against the
+# number of channels with five iterations on the right.*
 #
-# **Reading the picture.** Compare every difference with the bars.
-# On these small digits one channel is clearly too few; most other steps are no longer
-# than a bar,
-# and a table with one run per line would not have shown that.
-# The time grows in proportion to the iterations: depth without parameters is not depth
-# for free.
-# The digits are easy and the test set is small, so that one image weighs a quarter of a
-# percent;
-# section 9 shows the same study on MNIST, beside the numbers of the original.
+# **Reading the picture.** Compare every difference with the bars. On these small digits one
+# channel is clearly too few; most other steps are no longer than a bar, and a table with one
+# run per line would not have shown that. The time grows in proportion to the iterations:
+# depth without parameters is not depth for free. The digits are easy and the test set is
+# small, so that one image more or less moves a bar visibly; section 9 shows the same study on
+# MNIST, beside the numbers of the original.
 
 # %% [markdown]
 # ## 5. What happens between the iterations? (first open question)
@@ -713,8 +698,8 @@ plt.show()
 
 # %% [markdown]
 # *Figure: the five feature maps of one test image after 0, 1, 2, 3, 5, 10, 20 and 40
-# iterations,
-# each row with a colour scale of its own; the network was trained with ten iterations.*
+# iterations, each row with a colour scale of its own; the network was trained with ten
+# iterations.*
 #
 # **Reading the picture.** $a_0$ holds five copies of the digit, more or less bright.
 # Each iteration lets a pixel see further by the reach of the kernel, so that after a few
@@ -729,10 +714,9 @@ plt.show()
 # $$\|g(a) - g(a')\| \le \|W\|\, \|a - a'\| \tag{4}$$
 #
 # with the operator norm $\|W\|$, the largest factor by which the convolution stretches an
-# image.
-# If $\|W\| < 1$, Banach's theorem says: there is exactly one fixed point $z = g(z)$,
-# every start leads to it,
-# and the error shrinks at least by the factor $\|W\|$ in each iteration.
+# image. If $\|W\| < 1$, Banach's theorem says: there is exactly one fixed point $z = g(z)$,
+# every start leads to it, and the error shrinks at least by the factor $\|W\|$ in each
+# iteration.
 #
 # ### Exercise 2.5 - Find the fixed point (4 points, ~12 min)
 # Iterate until the features hardly move, measured by the relative residual
@@ -742,21 +726,16 @@ plt.show()
 # and refuse a map whose iteration runs away: a number that means nothing is worse than an
 # error.
 #
-# <details><summary>Hint 1 - a nudge</summary>
-# For the diverging map $a \mapsto 2a + 1$ the relative residual (5) tends to 1, it does
-# not grow.
-# What does grow?</details>
-# <details><summary>Hint 2 - the idea</summary>
-# Remember the length of the first step. A step that is more than 1000 times as long means
-# divergence;
-# so does one that is <code>inf</code> or <code>nan</code>. A residual that is large only
-# for a while is allowed.</details>
-# <details><summary>Hint 3 - almost the code</summary>
-# In the loop: <code>new = step(a)</code>, <code>length = (new - a).norm().item()</code>,
-# <code>size = a.norm().item() or 1.0</code>;
-# if <code>not math.isfinite(length)</code> or <code>length > 1000 * first</code> raise,
-# else append
-# <code>length / size</code>, set <code>a = new</code>, and stop at <code>tol</code>.</details>
+# <details><summary>Hint 1 - a nudge</summary> For the diverging map $a \mapsto 2a + 1$ the
+# relative residual (5) tends to 1, it does not grow. What does grow?</details>
+# <details><summary>Hint 2 - the idea</summary> Remember the length of the first step. A step
+# that is more than 1000 times as long means divergence; so does one that is <code>inf</code>
+# or <code>nan</code>. A residual that is large only for a while is allowed.</details>
+# <details><summary>Hint 3 - almost the code</summary> In the loop: <code>new =
+# step(a)</code>, <code>length = (new - a).norm().item()</code>, <code>size = a.norm().item()
+# or 1.0</code>; if <code>not math.isfinite(length)</code> or <code>length > 1000 *
+# first</code> raise, else append <code>length / size</code>, set <code>a = new</code>, and
+# stop at <code>tol</code>.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "fixed_point", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def fixed_point(step, a0, tol, max_iter):
@@ -878,11 +857,10 @@ with check.exercise("fixed_point", points=4) as exercise:
 check.score(exercise)
 
 # %% [markdown]
-# Does the theorem explain trained networks? The study has recorded the residuals (5) of
-# every network
-# on test images, and the operator norm of its convolution (by power iteration, with the
-# zero padding that it has).
-# We add networks that were *kept* below norm 0.9 while they were trained.
+# Does the theorem explain trained networks? The study has recorded the residuals (5) of every
+# network on test images, and the operator norm of its convolution (by power iteration, with
+# the zero padding that it has). We add networks that were *kept* below norm 0.9 while they
+# were trained.
 
 # %%
 free_jobs = study.depth_free_jobs(scale.pick(quick=2, lesson=10, full=10))
@@ -933,7 +911,7 @@ print("trained freely, all operator norms are above 1:", all(row["norm"] > 1 for
 # *spectral radius* of $J$, the largest modulus of its eigenvalues,
 # and this number may be far below the norm of $W$. We look at it for one image.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 *_, rest = net.features(image, 200)
 print(f"operator norm of W                     {iterated.operator_norm(net.recurrent, image.shape[-1]):.2f}")
 print(f"share of the pixels that ReLU lets on  {(net.recurrent(rest) > 0).double().mean():.2f}")
@@ -1048,22 +1026,17 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# *Figure: how strongly the loss depends on the features after each iteration, relative to
-# the last iteration,
-# for the trained network and for two networks before training whose operator norms are
-# 0.5 and 10.*
+# *Figure: how strongly the loss depends on the features after each iteration, relative to the
+# last iteration, for the trained network and for two networks before training whose operator
+# norms are 0.5 and 10.*
 #
-# **Reading the picture.** The third answer: **yes, it is a recurrent network, and
-# unrolling its loop is
-# backpropagation through time**; equation (6) holds to rounding.
-# So it has the same two diseases. A gradient that travels back through $k - j$ iterations
-# is multiplied by as many Jacobians:
-# with a small norm the early iterations are not heard (it *vanishes*), with a large one
-# it *explodes* on its way back.
-# In the trained network it fades: the first iterations matter less than the last ones, as
-# they must when the features settle
-# and forget where they came from.
-# The skip to $a_0$ is what keeps the lift trainable in either case.
+# **Reading the picture.** The third answer: **yes, it is a recurrent network, and unrolling
+# its loop is backpropagation through time**; equation (6) holds to rounding. So it has the
+# same two diseases. A gradient that travels back through $k - j$ iterations is multiplied by
+# as many Jacobians: with a small norm the early iterations are not heard (it *vanishes*),
+# with a large one it *explodes* on its way back. In the trained network it fades: the first
+# iterations matter less than the last ones, as they must when the features settle and forget
+# where they came from. The skip to $a_0$ is what keeps the lift trainable in either case.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_recurrent", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
 # ### Question 2.6 - The recurrent network that this is (3 points, ~10 min)
@@ -1118,7 +1091,7 @@ plt.show()
 #
 # *Predict first:* which of the five will lose least when the images move?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 depth = scale.pick(quick=2, lesson=10, full=10)
 dense_depths = scale.pick(quick=(0, 2), lesson=(0, 1, 5, 10), full=study.ITERATIONS)
 untied_depths = scale.pick(quick=(2,), lesson=(10,), full=(2, 5, 10, 20))
@@ -1278,30 +1251,26 @@ print("price of the cures with ten iterations, in points:", *(f"{100 * (ten['acc
 # %% [markdown]
 # ## Recap
 #
-# * An iterated network applies one layer as often as its caller wishes; tied weights make
-#   its field autonomous,
-#   and $f(a) = \mathrm{relu}(W * a + b) + a_0 - a$ is followed by Euler steps of length one.
+# * An iterated network applies one layer as often as its caller wishes; tied weights make its
+#   field autonomous, and $f(a) = \mathrm{relu}(W * a + b) + a_0 - a$ is followed by Euler
+#   steps of length one.
 # * Nearly all parameters sit in the head; the repeated layer has a few hundred. Untying
 #   copies it per iteration and changes no output.
 # * Differences between experiments mean something only beside the spread of the seeds.
 #   Time grows with the iterations, the number of parameters does not.
-# * If the operator norm is below one, the iterations settle at a fixed point; above one
-#   they may or may not.
-#   A network is good at the depth it was trained for; random depths or a norm below one
-# make it good at all depths.
+# * If the operator norm is below one, the iterations settle at a fixed point; above one they
+#   may or may not. A network is good at the depth it was trained for; random depths or a norm
+#   below one make it good at all depths.
 # * It is a recurrent network: the tied gradient is the sum over the untied layers, and it
 #   vanishes or explodes with the norm.
 #
 # **Left out:** solving for the fixed point and differentiating it implicitly (deep
-# equilibrium models),
-# learned stopping times, images with colours.
+# equilibrium models), learned stopping times, images with colours.
 #
 # **Read on:** S. Bai, J. Z. Kolter and V. Koltun 2019, [arXiv
-# 1909.01377](https://arxiv.org/abs/1909.01377);
-# M. Liang and X. Hu, *Recurrent convolutional neural network for object recognition*,
-# CVPR 2015;
-# Q. Liao and T. Poggio, *Bridging the gaps between residual learning, recurrent neural
-# networks and visual cortex*,
-# [arXiv 1604.03640](https://arxiv.org/abs/1604.03640).
+# 1909.01377](https://arxiv.org/abs/1909.01377); M. Liang and X. Hu, *Recurrent convolutional
+# neural network for object recognition*, CVPR 2015; Q. Liao and T. Poggio, *Bridging the gaps
+# between residual learning, recurrent neural networks and visual cortex*, [arXiv
+# 1604.03640](https://arxiv.org/abs/1604.03640).
 #
 # **Next:** [03 - Which depth can be trusted](../03_stability/03_stability.ipynb)
