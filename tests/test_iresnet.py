@@ -374,3 +374,35 @@ def test_density_is_a_density():
         ]
         series = sum(flow.log_prob(x, 80, noise) for noise in noises) / 2
         torch.testing.assert_close(series, flow.log_prob(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.full
+def test_full_scale_is_near_the_resnet_and_inverts():
+    """MNIST, 500 images to learn from, 10 000 to test, five seeds; needs the data."""
+    from odenets import training
+    from odenets.data import images
+    from odenets.nets import irevnet
+
+    data = images.load("mnist")
+    few, many = data.train.first(500), data.test
+    parts = images.ImageData(
+        *(images.Labelled(irevnet.lab_view(x), labels) for x, labels in (few, many))
+    )
+    rates, errors = {"ResNet": [], "iResNet": []}, []
+    for seed in range(5):
+        for name, found in rates.items():
+            training.set_seed(seed)
+            net = getattr(iresnet, name)()
+            train, test = images.loaders(parts, batch_size=64, generator=seed)
+            if name == "ResNet":
+                irevnet.train(net, train)
+            else:
+                iresnet.train_norm(net, train, rho=0.85)
+                x = parts.test.images[:1000]
+                with torch.no_grad():
+                    back = net.inverse(net(x, classif=False), 20)
+                errors.append((back - x).abs().max().item())
+            found.append(irevnet.test(net, test))
+    print(rates, errors)
+    assert sum(rates["iResNet"]) / 5 >= sum(rates["ResNet"]) / 5 - 0.03
+    assert max(errors) <= 1e-5

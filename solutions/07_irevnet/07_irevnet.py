@@ -27,7 +27,7 @@ import importlib.util, os, torch, matplotlib.pyplot as plt
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
     get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
 from odenets import check, plots, scale, training; from odenets.data import images; from odenets.nets import irevnet
-scale.use("lesson"), plots.style(), training.set_seed(0);
+scale.use("lesson"); plots.style(); training.set_seed(0)
 
 # %% [markdown]
 # ## 1. The data, and a plain network (Q1)
@@ -86,7 +86,7 @@ plt.show()
 # It is `irevnet.Net`. Each ReLU forgets the negative half of what it sees.
 
 # %% [markdown]
-# ### Exercise 7.1 - Train and test (Q2, 3 points, ~10 min)
+# ### Exercise 7.1 - Train and test, Q2 (3 points, ~10 min)
 # Write the two routines that the whole lab uses.
 # Training minimises the cross-entropy with stochastic gradient descent, **momentum 0.9**;
 # testing counts.
@@ -289,7 +289,7 @@ plt.show()
 # $F_j: \mathbb R^{n_j} \to \mathbb R^{m_j}$, and the swap gives $n_{j+1} = m_j$, $m_{j+1} = n_j$.
 
 # %% [markdown]
-# ### Exercise 7.2 - A network out of additions only (Q3, 4 points, ~10 min)
+# ### Exercise 7.2 - A network out of additions only, Q3 (4 points, ~10 min)
 # Write equations (2) and (3) for a list of functions, the first of the list first.
 #
 # <details><summary>Hint 1 - a nudge</summary>
@@ -471,7 +471,7 @@ print(f"log |det| = {abs(torch.linalg.slogdet(jacobian)[1]):.10f}")
 # It is a swap, $B_0(x, \tilde x) = (\tilde x, x)$, and a swap undoes itself.
 
 # %% [markdown]
-# ### Exercise 7.3 - The inverse is a network, too (Q4, 2 points, ~8 min)
+# ### Exercise 7.3 - The inverse is a network, too, Q4 (2 points, ~8 min)
 # Equation (3) is not of the form (2): it reads the second half, and subtracts.
 # Find layers **of the form (2)** whose product is the inverse of `coupling_forward(fs, ...)`.
 # Both halves have the same shape here.
@@ -559,7 +559,7 @@ with check.exercise("inverse_element", points=2) as exercise:
 check.score(exercise)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_group", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
-# ### Question 7.4 - When is it a group? (Q4, 3 points, ~10 min)
+# ### Question 7.4 - When is it a group?, Q4 (3 points, ~10 min)
 # Give a necessary and sufficient condition on the widths $n_j$, $m_j$ for $\mathcal F$ to be a group
 # under composition, and say what the class of the functions $F$ must contain for your proof to work.
 # Then look at the layers of the lab, $F = \mathrm{ReLU}\circ\mathrm{conv}$, biases included:
@@ -577,13 +577,24 @@ check.score(exercise)
 # * **The lab's layers.** $F = \mathrm{ReLU}\circ\mathrm{conv} \ge 0$, so a layer never lowers the sum of all
 #   coordinates. A network that raises it somewhere has no inverse of the same kind: these networks are a
 #   monoid only. (They are invertible as maps; a linear last map or a sign in $F$ restores the group.)
+#
+# A full answer: $\mathcal F$ is a group if and only if all halves have one common size, $n_j = m_j =
+# n$.
+# Necessary: if two layers of different sizes occur, some two networks cannot be composed, and closure
+# fails (for a fixed total dimension one still has a groupoid, whose arrows go between the possible
+# splits).
+# Sufficient, if the class of functions contains $0$ and with $F$ also $-F$: composition is
+# concatenation of lists, hence closed and associative; $B_0$ is the swap, so $B_0 B_0 = \mathrm{id}$
+# is the neutral element; and $B_F^{-1} = B_0 B_{-F} B_0$ since $(x, \tilde x) \mapsto (\tilde x + F
+# x, x) \mapsto (x, \tilde x + F x) \mapsto (\tilde x + Fx - Fx, x) \mapsto (x, \tilde x)$.
+# With $F = \mathrm{ReLU}\circ\mathrm{conv}$ the class is not closed under negation, and no detour
+# helps: $F \ge 0$, so the sum of all coordinates never falls from layer to layer. A network that
+# makes it grow for some input has no inverse among them. They form a monoid, although each of them is
+# an invertible map.
 # ### END MARK SCHEME
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "group", "locked": false, "schema_version": 3, "solution": true, "task": false}
-# $\mathcal F$ is a group if and only if all halves have one common size, $n_j = m_j = n$.
-# Necessary: if two layers of different sizes occur, some two networks cannot be composed, and closure fails (for a fixed total dimension one still has a groupoid, whose arrows go between the possible splits).
-# Sufficient, if the class of functions contains $0$ and with $F$ also $-F$: composition is concatenation of lists, hence closed and associative; $B_0$ is the swap, so $B_0 B_0 = \mathrm{id}$ is the neutral element; and $B_F^{-1} = B_0 B_{-F} B_0$ since $(x, \tilde x) \mapsto (\tilde x + F x, x) \mapsto (x, \tilde x + F x) \mapsto (\tilde x + Fx - Fx, x) \mapsto (x, \tilde x)$.
-# With $F = \mathrm{ReLU}\circ\mathrm{conv}$ the class is not closed under negation, and no detour helps: $F \ge 0$, so the sum of all coordinates never falls from layer to layer. A network that makes it grow for some input has no inverse among them. They form a monoid, although each of them is an invertible map.
+# %% [markdown]
+# *Your answer to question 7.4: double-click here and write.*
 
 # %% [markdown]
 # ## 4. The parts of the i-RevNet (Q5, Q6)
@@ -591,7 +602,7 @@ check.score(exercise)
 # For images the two halves are halves of the channels.
 
 # %% [markdown]
-# ### Exercise 7.5 - Split along the channels (Q5, 2 points, ~5 min)
+# ### Exercise 7.5 - Split along the channels, Q5 (2 points, ~5 min)
 # A tensor of size `(batch, chan, N, N)` becomes two of size `(batch, chan // 2, N, N)`,
 # the first channels in the first one; `inverse` puts them together.
 #
@@ -668,7 +679,7 @@ with check.exercise("split_along_channels", points=2) as exercise:
 check.score(exercise)
 
 # %% [markdown]
-# ### Exercise 7.6 - The invertible layer (Q6, 3 points, ~8 min)
+# ### Exercise 7.6 - The invertible layer, Q6 (3 points, ~8 min)
 # The lab swaps the halves in the other order than (2), which is the same up to names:
 #
 # $$(a, b) \;\mapsto\; (b,\; a + \mathrm{ReLU}(W * b + \beta)). \tag{5}$$
@@ -790,7 +801,7 @@ check.score(exercise)
 # ## 5. The i-RevNet (Q7, Q8)
 
 # %% [markdown]
-# ### Exercise 7.7 - Put it together (Q7, 3 points, ~8 min)
+# ### Exercise 7.7 - Put it together, Q7 (3 points, ~8 min)
 # Split, four layers, join: these are the *features*, of the same shape as the image.
 # A linear classifier reads them. The parts are given, with the lab's names.
 #

@@ -1,0 +1,1250 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 - Invertible by contraction: the i-ResNet
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/odenets/odenets-course/blob/main/course/08_iresnet/08_iresnet.ipynb)
+#
+# **The question.** When can a residual network be undone as it stands,
+# and what does it cost to make sure of that?
+#
+# **Time** about 100 minutes - **points** 24 - **you need** notebook 07, the Fourier transform
+# of a signal, eigenvalues and singular values.
+#
+# After this notebook you can
+#
+# 1. *invert* a residual layer by fixed-point iteration, and predict the number of iterations,
+# 2. *compute* the norm of a convolution, exactly or as a safe bound,
+# 3. *constrain* a network while it is trained,
+# 4. *verify* its invertibility, and look at images between two images,
+# 5. *estimate* a log-determinant without a determinant, and train a density with it.
+#
+# **Sources.** The second half of the lab *i-RevNet and i-ResNet*: its questions 10 to 17,
+# marked Q10 to Q17 here; names and sizes are the lab's.
+# J. Behrmann, W. Grathwohl, R. Chen, D. Duvenaud and J.-H. Jacobsen, *Invertible residual networks*,
+# ICML 2019, [arXiv 1811.00995](https://arxiv.org/abs/1811.00995): theorem 1 (condition), algorithm 1
+# (inverse), section 3 (log-determinant). H. Sedghi, V. Gupta and P. Long, *The singular values of
+# convolutional layers*, ICLR 2019, [arXiv 1805.10408](https://arxiv.org/abs/1805.10408).
+
+# %%
+import importlib.util, math, os, time, torch, matplotlib.pyplot as plt
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
+    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
+from odenets import check, plots, scale, training; from odenets.data import images, toy; from odenets.nets import iresnet, irevnet
+scale.use("lesson"); plots.style(); training.set_seed(0)
+
+# %% [markdown]
+# ## 1. A residual network (Q10)
+#
+# Notebook 07 made layers invertible by keeping one half of the features aside.
+# Most networks have no halves. The lab's residual network is
+#
+# $$x_{j+1} = x_j - F_j(x_j), \qquad F_j(x) = \mathrm{ReLU}(W_j * x + b_j), \qquad j = 0, \dots, 3, \tag{1}$$
+#
+# with kernels of $7\times7$ from 16 to 16 channels, on images seen as `(16, 7, 7)`, and a linear
+# classifier. (The minus is the lab's; with a plus everything below holds as well.)
+# The data are those of notebook 07: 500 images to learn from, all others to test.
+
+# %%
+dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
+data = images.load(dataset)
+if dataset == "digits":  # a small set: everything that is not learnt from is tested on
+    pool, labels = (torch.cat(parts) for parts in zip(data.train, data.test))
+    train_images, train_labels = irevnet.lab_view(pool[:500]), labels[:500]
+    test_images, test_labels = irevnet.lab_view(pool[500:]), labels[500:]
+else:
+    train_images, train_labels = irevnet.lab_view(data.train.images[:500]), data.train.labels[:500]
+    test_images, test_labels = irevnet.lab_view(data.test.images), data.test.labels
+parts = images.ImageData(
+    images.Labelled(train_images, train_labels), images.Labelled(test_images, test_labels)
+)
+print(f"{dataset}: {len(train_images)} images to learn from, {len(test_images)} to test")
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+n_epoch = scale.pick(quick=1, lesson=40, full=40)
+seeds = scale.pick(quick=[0], lesson=[0, 1, 2], full=[0, 1, 2, 3, 4])
+learning_rate = 0.02 if dataset == "digits" else 0.05  # the lab's 0.05 is for MNIST
+losses, accuracies = {}, {}
+
+
+def run(name, make, train):
+    """Train one net per seed; keep the losses and accuracies, return the first net."""
+    losses[name], accuracies[name], nets = [], [], []
+    for seed in training.progress(seeds, name):
+        training.set_seed(seed)
+        nets.append(make())
+        train_loader, test_loader = images.loaders(parts, batch_size=64, generator=seed)
+        losses[name].append(train(nets[-1], train_loader, n_epoch, learning_rate))
+        accuracies[name].append(irevnet.test(nets[-1], test_loader))
+    rates = torch.tensor(accuracies[name])
+    print(
+        f"{name:9} accuracy {rates.mean():.1%} on average, "
+        f"from {rates.min():.1%} to {rates.max():.1%} over {len(rates)} seeds"
+    )
+    return nets[0]
+
+
+res_net = run("ResNet", iresnet.ResNet, irevnet.train)
+
+# %% [markdown]
+# ## 2. When can it be undone? (Q11)
+#
+# Given $y = x - F(x)$, which $x$ was it? Write the equation as $x = y + F(x)$:
+# the $x$ that we look for is a *fixed point* of the map $x \mapsto y + F(x)$.
+# If $F$ is a **contraction**,
+#
+# $$\|F(x) - F(x')\| \le \rho\, \|x - x'\| \quad\text{with } \rho < 1, \tag{2}$$
+#
+# Banach's theorem says that there is exactly one fixed point, for every $y$, and that the iteration
+#
+# $$x^0 = y, \qquad x^{k+1} = y + F(x^k) \tag{3}$$
+#
+# finds it, with the error
+#
+# $$\|x^k - x\| \;\le\; \rho^k\, \|x^0 - x\| \;=\; \rho^k\, \|F(x)\|. \tag{4}$$
+#
+# So $\mathrm{Lip}(F_j) < 1$ for all $j$ is **sufficient** for $\Phi$ to be invertible
+# (Behrmann et al. 2019, theorem 1). One dimension shows what goes wrong otherwise.
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9.5, 4))
+s = torch.linspace(-3, 3, 400)
+for ax, rho in zip(axes, (0.8, 2.5)):
+    colour = plots.COLOURS["iresnet" if rho < 1 else "resnet"]
+    ax.plot(s, s - rho * torch.sin(s), color=colour, label=f"$x - F(x)$, $F(x) = {rho} \\sin x$")
+    y, x = 0.5, 0.5
+    ax.axhline(y, color="0.6", lw=1, ls="--", label=f"the given value $y = {y}$")
+    for k in range(12):
+        ax.plot(x, x - rho * math.sin(x), "o", color="k", ms=3 + (k < 1) * 2, alpha=0.35 + 0.6 * k / 11)
+        x = y + rho * math.sin(x)
+    ax.plot([], [], "o", color="k", ms=4, label="the iterates $x^0, x^1, ...$")
+    ax.set(xlabel="$x$", ylabel="$y$", title=f"$\\rho = {rho}$", ylim=(-4.2, 4.2))
+    ax.legend(fontsize=9, loc="upper left")
+plt.show()
+
+
+# %% [markdown]
+# *Figure: a residual layer in one dimension, $x - \rho\sin x$, with $\rho = 0.8$ and $\rho = 2.5$; the dots are the
+# first twelve iterates of (3) for the dashed value of $y$.*
+#
+# **Reading the picture.** On the left the graph rises everywhere: each $y$ belongs to one $x$,
+# and the dots walk to the dashed line. On the right the graph turns back, three $x$ share the same $y$,
+# and the iteration jumps about.
+# The condition is not *necessary*: $F(x) = 3x$ gives $x - F(x) = -2x$, which is perfectly invertible.
+
+# %% [markdown]
+# ### Exercise 8.1 - Undo a residual layer, Q11 (3 points, ~5 min)
+# Write the iteration (3).
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# What is the first guess, and how often is F applied?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# The layer subtracts F, so the way back adds it, and always to <em>y</em>, never to the last guess.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>x = y</code>; repeat <code>n_iter</code> times <code>x = y + residual(x)</code>; return <code>x</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "4a2a317e7fc4c02e6420ab6a6fcf6ffb", "grade": false, "grade_id": "fixed_point_inverse", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def fixed_point_inverse(residual, y, n_iter):
+    """Solve `x - residual(x) = y` by the iteration (3).
+
+    Args:
+        residual: the function F.   y: any shape, left unchanged.
+        n_iter: how often the residual is applied; the first guess is `y` itself.
+
+    Returns:
+        The guess after `n_iter` iterations, of the shape of `y`.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "22c331fd66eecb8f23f44a3680f53508", "grade": true, "grade_id": "test_fixed_point_inverse", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(81)
+A = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+A = 0.6 * A / torch.linalg.matrix_norm(A, 2)
+x = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+one = torch.ones(1, dtype=torch.float64)
+
+def contraction(x):
+    return torch.tanh(x @ A + 0.3)
+
+with check.exercise("fixed_point_inverse", points=3) as exercise:
+    exercise.close(
+        "three iterations for y = 1 and F(x) = x / 2",
+        lambda: fixed_point_inverse(lambda x: 0.5 * x, one, 3),
+        1.875 * one,
+        mistakes={
+            "the first guess is 0": 1.75 * one,
+            "F is subtracted": 0.625 * one,
+            "F is added to the last guess instead of y": 3.375 * one,
+            "one iteration is made, whatever is asked": 1.5 * one,
+            "one iteration too many is made": 1.9375 * one,
+        },
+    )
+    exercise.close("no iteration at all: the first guess", lambda: fixed_point_inverse(contraction, x, 0), x)
+    exercise.close(
+        "sixty iterations with a contraction find what went in",
+        lambda: fixed_point_inverse(contraction, x - contraction(x), 60),
+        x,
+    )
+check.score(exercise)
+
+
+# %% [markdown]
+# ### Exercise 8.2 - How many iterations?, Q11 (2 points, ~5 min)
+# From (4): which $k$ is enough for a precision $\varepsilon$?
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# Solve $\rho^k \|F(x)\| \le \varepsilon$ for $k$. Mind the sign of $\log\rho$.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# $k \ge \log(\varepsilon / \|F(x)\|) / \log\rho$: both logarithms are negative.
+# Round up; and if $\|F(x)\| \le \varepsilon$ nothing has to be done.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# Check <code>0 &lt; rho &lt; 1</code>. If <code>residual_norm &lt;= eps</code> return 0, else
+# <code>math.ceil(math.log(eps / residual_norm) / math.log(rho))</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "9b51b1043fbdd68201c768cf9ed958ba", "grade": false, "grade_id": "iterations_needed", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def iterations_needed(residual_norm, rho, eps):
+    """Return the smallest integer k >= 0 with `rho**k * residual_norm <= eps`.
+
+    Args:
+        residual_norm: the norm of F(x), a float >= 0.   rho: Lipschitz constant of F.
+        eps: the precision, a float > 0.
+
+    Raises:
+        ValueError: if `rho` is not strictly between 0 and 1.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "ebafa9faf6d31e806159f9c45399783e", "grade": true, "grade_id": "test_iterations_needed", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+with check.exercise("iterations_needed", points=2) as exercise:
+    exercise.equal(
+        "the norm of F(x) is 1, rho = 0.9, precision 1e-6",
+        lambda: iterations_needed(1.0, 0.9, 1e-6),
+        132,
+        mistakes={
+            "the result is rounded down": 131,
+            "the result is not rounded": math.log(1e-6) / math.log(0.9),
+            "the quotient is turned over": 1,
+            "logarithms are mixed": 57,
+        },
+    )
+    exercise.equal(
+        "the norm of F(x) is 20, rho = 0.5, precision 0.03",
+        lambda: iterations_needed(20.0, 0.5, 0.03),
+        10,
+        mistakes={"the norm of F(x) is not used": 6, "the result is rounded down": 9},
+    )
+    exercise.equal("nothing to do", lambda: iterations_needed(1e-8, 0.5, 1e-6), 0)
+    exercise.raises(
+        "no contraction: rho = 1",
+        lambda: iterations_needed(1.0, 1.0, 1e-6),
+        ValueError,
+        hint="log(1) = 0 is divided by",
+    )
+check.score(exercise)
+
+
+# %% [markdown] nbgrader={"cell_type": "markdown", "checksum": "4d667acfba4fd5d8504018520ca7c6de", "grade": false, "grade_id": "question_contraction", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": true}
+# ### Question 8.3 - In your own words, Q11 (no points, ~5 min)
+# Answer question 11 of the lab in a few sentences: a condition on $F$ under which $\Phi$ is invertible
+# (is it necessary?), an iteration that computes the inverse, and how the number of iterations
+# depends on the precision $\varepsilon$. Why does the iteration converge?
+# Write first, then compare with your neighbour or your instructor: this is the heart of the notebook.
+#
+
+# %% [markdown]
+# *Your answer to question 8.3: double-click here and write.*
+
+# %% [markdown]
+# Is the network that we have just trained invertible in this way?
+# *Predict first:* what does the iteration do, layer by layer, on the features of test images?
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+def residual_of(conv):
+    return lambda x: torch.relu(conv(x))
+
+
+def inverse_errors(convs, x, counts):
+    """Largest error of the whole inverse over all images, for each number of iterations."""
+    errors = []
+    with torch.no_grad():
+        y = x
+        for conv in convs:
+            y = y - torch.relu(conv(y))
+        for n_iter in counts:
+            back = y
+            for conv in reversed(convs):
+                back = iresnet.fixed_point_inverse(residual_of(conv), back, n_iter)
+            errors.append((back - x).abs().max().item())
+    return errors
+
+
+some = test_images[: scale.pick(quick=10, lesson=50, full=200)]
+res_convs = [res_net.conv1, res_net.conv2, res_net.conv3, res_net.conv4]
+counts = [0, 1, 2, 5, 10, 20]
+for n_iter, error in zip(counts, inverse_errors(res_convs, some, counts)):
+    print(f"ResNet, {n_iter:2d} iterations per layer: largest error {error:.1e}")
+
+
+# %% [markdown]
+# It does not come back: the guesses wander about or run away, and more iterations do not help.
+# Nothing in the training has asked for contractions,
+# and to see how far the layers are from being some we need their Lipschitz constants.
+
+# %% [markdown]
+# ## 3. The norm of a convolution (Q12)
+#
+# ReLU is 1-Lipschitz and the bias does not matter, so $\mathrm{Lip}(F_j) \le \|W_j\|$: the largest factor
+# by which the convolution, as a linear map between images, stretches anything.
+# (For ReLU networks "$\|DF_j\| \le \rho$" of the lab means the same, wherever the derivative exists.)
+#
+# Take one dimension first, and a circle of $N$ points: $W: y \mapsto x \circledast y$,
+# $(x \circledast y)_i = \sum_m x_{m}\, y_{i-m \bmod N}$.
+# The discrete Fourier transform turns the convolution into a product,
+# $\widehat{x \circledast y}(\omega) = \hat x(\omega)\, \hat y(\omega)$, and it preserves norms up to a factor.
+# So $W$ stretches the wave of frequency $\omega$ by $|\hat x(\omega)|$, and
+#
+# $$\|W\| = \max_\omega |\hat x(\omega)|, \qquad \hat x(\omega) = \sum_m x_m\, e^{-2\pi i \omega m / N}. \tag{5}$$
+
+# %% [markdown]
+# ### Exercise 8.4 - One dimension, Q12 (2 points, ~4 min)
+# Compute (5).
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# The values of the transform are complex. What is "large" for a complex number?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# Take the transform without any normalisation (the default of <code>torch.fft.fft</code>), the moduli, and the
+# largest of them.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>torch.fft.fft(x).abs().max()</code></details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "e158ccd6f5057a6185eadda9e348928e", "grade": false, "grade_id": "circular_conv_norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def circular_conv_norm(x):
+    """Return the operator norm of `y -> x (*) y` on a circle of N points.
+
+    Args:
+        x: real signal, `(N,)`.
+
+    Returns:
+        A tensor without axes, or a float.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "b0a297176aa8ebff7652c97dc7e0aa26", "grade": true, "grade_id": "test_circular_conv_norm", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+difference = torch.tensor([1.0, -1, 0, 0], dtype=torch.float64)
+generator = torch.Generator().manual_seed(84)
+signal = torch.randn(9, generator=generator, dtype=torch.float64)
+mixed = torch.tensor([2.0, 3, -1, 0, 0], dtype=torch.float64)
+with check.exercise("circular_conv_norm", points=2) as exercise:
+    exercise.close(
+        "the difference of neighbours, (1, -1, 0, 0): an alternating signal is doubled",
+        lambda: circular_conv_norm(difference),
+        2.0,
+        mistakes={
+            "the largest entry of x is taken": 1.0,
+            "the length of the vector x is taken": 2.0**0.5,
+            "the sum of x is taken, which is what happens to constants": 0.0,
+            "the transform is normalised": 1.0,
+        },
+    )
+    exercise.close(
+        "nine random numbers, against the norm of the explicit matrix",
+        lambda: circular_conv_norm(signal),
+        torch.linalg.matrix_norm(torch.stack([signal.roll(i) for i in range(9)], 1), 2),
+        mistakes={
+            "the sum of the moduli is taken, which is only a bound": signal.abs().sum(),
+            "the real part is taken instead of the modulus": torch.fft.fft(signal).real.max(),
+            "the transform is normalised": torch.fft.fft(signal, norm="ortho").abs().max(),
+            "the length of the vector x is taken": signal.norm(),
+        },
+    )
+check.score(exercise)
+
+
+# %% [markdown]
+# A layer has images instead of signals and 16 channels on either side.
+# The two-dimensional transform does the same for every pair of channels: at the frequency
+# $\omega = (\omega_1, \omega_2)$ the kernel becomes a small matrix $\hat K(\omega) \in \mathbb C^{C_{out} \times C_{in}}$, and
+#
+# $$\|W\| = \max_\omega \sigma_{\max}\bigl(\hat K(\omega)\bigr) \qquad\text{(circular padding)}. \tag{6}$$
+#
+# PyTorch's "convolution" is a correlation, so that $\hat K(\omega)$ comes out conjugated: same singular values.
+#
+# **A trap.** The lab's layers pad with *zeros*, and (6) is for images on a torus.
+# A convolution with zero padding is a *window* of a circular one on a larger grid:
+# put the $N\times N$ image into the corner of $N+k-1$ points per side, fill up with zeros; nothing wraps around now;
+# convolve, and cut a window out. Neither filling up nor cutting out enlarges a norm. Hence
+#
+# $$\|W_{zeros}\| \;\le\; \max_{\omega \,\in\, \text{grid of } N+k-1} \sigma_{\max}\bigl(\hat K(\omega)\bigr). \tag{7}$$
+#
+# On the grid of $N$ points the maximum may be missed: it is **not a bound**.
+# *Predict first:* which kernel has its largest frequency just between the points of a grid with $N = 7$?
+
+# %% [markdown]
+# ### Exercise 8.5 - Many channels, both paddings, Q12 (4 points, ~12 min)
+# Compute (6) for circular padding and (7) for zero padding.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# <code>torch.fft.fft2(weight, s=(n, n))</code> fills each kernel up with zeros to <code>n</code> points per side
+# and transforms its last two axes.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# The result has the shape <code>(C_out, C_in, n, n)</code>. The small matrices live in the <em>first</em> two axes;
+# move these to the end, where <code>torch.linalg</code> expects matrices.
+# The two paddings differ in <code>n</code> only.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>n = image_size</code> or <code>image_size + weight.shape[-1] - 1</code>;
+# <code>symbols = torch.fft.fft2(weight, s=(n, n)).permute(2, 3, 0, 1)</code>;
+# <code>torch.linalg.matrix_norm(symbols, 2).max()</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "3ecff1c7bb95418a04fbe15cec6427cb", "grade": false, "grade_id": "conv_norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def conv_norm(weight, image_size, padding):
+    """Return the operator norm of a convolution with stride 1, or a bound on it.
+
+    Args:
+        weight: kernels `(C_out, C_in, k, k)`, not larger than the images.
+        image_size: N, for images of N x N pixels.
+        padding: `"circular"`: the norm is exact. `"zeros"`: an upper bound that is no
+            larger than the supremum of sigma_max over all real frequencies.
+
+    Returns:
+        A tensor without axes, or a float.
+
+    Raises:
+        ValueError: if `padding` is neither of the two.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "b681f365a10223e916e79e1f0c0b5648", "grade": true, "grade_id": "test_conv_norm", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(85)
+square = torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
+wide = torch.randn(3, 2, 3, 3, generator=generator, dtype=torch.float64)
+rows, columns = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
+chessboard = ((-1.0) ** (rows + columns)).double()[None, None]
+point = torch.tensor([[1.0, 2.0], [3.0, -4.0]], dtype=torch.float64)[:, :, None, None]
+
+def matrix_norm(weight, size, mode):  # the norm of the explicit matrix of the convolution
+    conv = torch.nn.Conv2d(*weight.shape[1::-1], weight.shape[-1], padding=weight.shape[-1] // 2, padding_mode=mode)
+    conv.weight = torch.nn.Parameter(weight)
+    return torch.linalg.matrix_norm(iresnet.conv_matrix(conv, size), 2).item()
+
+with check.exercise("conv_norm", points=4) as exercise:
+    exercise.close(
+        "two channels, circular padding, against the explicit matrix",
+        lambda: conv_norm(square, 6, "circular"),
+        matrix_norm(square, 6, "circular"),
+        mistakes={
+            "the largest entry of the small matrices is taken": torch.fft.fft2(square, s=(6, 6)).abs().max(),
+            "the Frobenius norm of the small matrices is taken": torch.linalg.matrix_norm(
+                torch.fft.fft2(square, s=(6, 6)).permute(2, 3, 0, 1)
+            ).max(),
+            "matrices of frequencies are taken instead of matrices of channels": torch.linalg.matrix_norm(
+                torch.fft.fft2(square, s=(6, 6)), 2
+            ).max(),
+            "the kernel is not filled up to the size of the image": torch.linalg.matrix_norm(
+                torch.fft.fft2(square).permute(2, 3, 0, 1), 2
+            ).max(),
+            "the kernel is read as one matrix": iresnet.reshaped_kernel_norm(square),
+        },
+    )
+    exercise.between(
+        "the chessboard kernel with zero padding on 7 x 7 pixels: a true upper bound",
+        lambda: conv_norm(chessboard, 7, "zeros"),
+        matrix_norm(chessboard, 7, "zeros") * (1 - 1e-9),
+        49 * (1 + 1e-9),
+        hint="the grid of 7 points misses the frequency where the chessboard is largest",
+    )
+    exercise.close(
+        "the chessboard kernel with circular padding, against the explicit matrix",
+        lambda: conv_norm(chessboard, 7, "circular"),
+        matrix_norm(chessboard, 7, "circular"),
+        mistakes={"the grid of the zero padding is used": iresnet.conv_norm(chessboard, 7, "zeros")},
+    )
+check.score(exercise)
+
+# %% [markdown]
+# Four recipes for the number that we need are in use. Which of them can be trusted?
+# The truth comes from the explicit matrix of the convolution, $784\times784$ for the lab's layers.
+#
+# * the Fourier transform on $N = 7$ points (exact for circular padding, *often used for zero padding*),
+# * the transform on $N + k - 1 = 13$ points, equation (7),
+# * five power iterations $v \leftarrow W^\top W v$ with the true padding, as in the i-ResNet code,
+# * the norm of the kernel reshaped to a matrix $C_{out} \times C_{in}k^2$, which is what PyTorch's `spectral_norm` does.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+training.set_seed(1)
+board = torch.nn.Conv2d(1, 1, 7, padding=3)
+board.weight.data = ((-1.0) ** torch.arange(49)).view(1, 1, 7, 7)
+single = torch.nn.Conv2d(1, 1, 7, padding=3)
+kernels = {
+    "chessboard": board,
+    "one channel,\nrandom": single,
+    "16 channels,\nuntrained": torch.nn.Conv2d(16, 16, 7, padding=3),
+    "ResNet,\nlayer 1": res_net.conv1,
+    "ResNet,\nlayer 4": res_net.conv4,
+}
+recipes = {
+    "transform, 7 points": lambda conv: iresnet.conv_norm(conv.weight, 7, "circular"),
+    "transform, 13 points": lambda conv: iresnet.conv_norm(conv.weight, 7, "zeros"),
+    "5 power iterations": lambda conv: iresnet.power_iteration_norm(conv, 7, 5, torch.Generator().manual_seed(0)),
+    "reshaped kernel": lambda conv: iresnet.reshaped_kernel_norm(conv.weight),
+}
+ratios = {recipe: [] for recipe in recipes}
+for name, conv in kernels.items():
+    truth = torch.linalg.matrix_norm(iresnet.conv_matrix(conv, 7), 2).item()
+    found = {recipe: norm(conv).item() for recipe, norm in recipes.items()}
+    for recipe, value in found.items():
+        ratios[recipe].append(value / truth)
+    words = ", ".join(f"{recipe} {value:.2f}" for recipe, value in found.items())
+    print(f"{name.replace(chr(10), ' ')}: truth {truth:.2f}; {words}")
+
+# %%
+fig, ax = plt.subplots(figsize=(8.5, 4))
+for k, (recipe, values) in enumerate(ratios.items()):
+    places = [i + 0.12 * (k - 1.5) for i in range(len(values))]
+    ax.semilogy(places, values, plots.MARKERS[k], color=plots.PALETTE[k], ms=8, label=recipe)
+ax.axhline(1, color="k", lw=1)
+ax.text(len(kernels) - 0.45, 1.03, "the truth", ha="right", va="bottom")
+ax.axhspan(0.18, 1, color="0.92", zorder=0)
+ax.set(xticks=range(len(kernels)), xticklabels=kernels, ylabel="estimate / true norm")
+ax.set(yticks=[0.2, 0.5, 1, 2], yticklabels=["0.2", "0.5", "1", "2"], ylim=(0.18, 2.2), xlim=(-0.5, len(kernels) - 0.4))
+ax.minorticks_off()
+ax.legend(fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+plt.show()
+
+
+# %% [markdown]
+# *Figure: four estimates of the norm of a convolution with zero padding, divided by the true norm, for five
+# kernels; what lies in the grey part is too small to guarantee anything.*
+#
+# **Reading the picture.** Only the transform on 13 points never falls below the truth: (7) is a theorem.
+# The one on 7 points fails for kernels that oscillate; the chessboard is the worst of them.
+# On the trained layers the two agree, since there the frequency zero dominates, which both grids contain;
+# both are larger than the truth, because an image has edges and a constant image feels the zeros outside.
+# The power iteration comes close, and *from below*.
+# The reshaped kernel is far off: it answers another question. Multiplied by the kernel's width 7 it is a bound, but a crude one.
+
+# %% [markdown]
+# ## 4. Normalise while training (Q12, Q13)
+#
+# If a layer is too strong, scale it:
+#
+# $$W \;\leftarrow\; W \min\Bigl(1, \frac{\rho}{\|W\|}\Bigr), \tag{8}$$
+#
+# after *every* step of the optimiser. Layers that are weak enough are left alone.
+# The lab proposes $\rho = 0.9$; we train with $0.85$, for a reason that section 5 shows.
+
+# %% [markdown]
+# ### Exercise 8.6 - Scale a layer in place, Q13 (3 points, ~8 min)
+# Write (8) for a `torch.nn.Conv2d`. The optimiser holds on to the *parameter*, so change the
+# numbers in it, not the object; and keep the change out of autograd's graph.
+# `iresnet.conv_norm(weight, image_size, padding)` is the norm.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# <code>conv.padding_mode</code> is <code>"zeros"</code> or <code>"circular"</code>. Who decides which norm is the right one?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# Under <code>torch.no_grad()</code>, or on <code>conv.weight.data</code>, compute the norm and multiply in place,
+# but only if the norm exceeds rho.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>norm = iresnet.conv_norm(conv.weight.data, image_size, conv.padding_mode)</code>;
+# <code>if norm &gt; rho: conv.weight.data.mul_(rho / norm)</code>; <code>return conv</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "1cff86bc7722d3c22723d7da3df1cfb8", "grade": false, "grade_id": "normalize_", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def normalize_(conv, rho, image_size):
+    """Scale the kernel of `conv` in place so that its norm is at most `rho`.
+
+    Args:
+        conv: `torch.nn.Conv2d`; the norm is the one of its `padding_mode`, as
+            `iresnet.conv_norm` gives it. `conv.weight` stays the same `Parameter`.
+        rho: the largest norm that is allowed.   image_size: N, images are N x N.
+
+    Returns:
+        `conv`, whose bias is as before.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "45085c92b8c8fe4898fa27f6e7325d84", "grade": true, "grade_id": "test_normalize_", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(86)
+kernel = torch.randn(3, 3, 3, 3, generator=generator, dtype=torch.float64)
+shift = torch.randn(3, generator=generator, dtype=torch.float64)
+
+def layer(mode, factor=1.0):  # a convolution with the kernel `factor * kernel`
+    conv = torch.nn.Conv2d(3, 3, 3, padding=1, padding_mode=mode).double()
+    conv.weight.data.copy_(factor * kernel)
+    conv.bias.data.copy_(shift)
+    return conv
+
+def chessboard():  # its largest frequency lies between the points of a 7 x 7 grid
+    conv = torch.nn.Conv2d(1, 1, 7, padding=3).double()
+    conv.weight.data.copy_(((-1.0) ** torch.arange(49)).view(1, 1, 7, 7))
+    return conv
+
+def true_norm(conv):
+    return torch.linalg.matrix_norm(iresnet.conv_matrix(conv, 7), 2)
+
+with check.exercise("normalize_", points=3) as exercise:
+    exercise.close(
+        "circular padding, rho = 0.9: the new kernel",
+        lambda: [conv := layer("circular"), normalize_(conv, 0.9, 5), conv.weight][2],
+        0.9 * kernel / iresnet.conv_norm(kernel, 5, "circular"),
+        mistakes={
+            "nothing has changed": kernel,
+            "rho is missing": kernel / iresnet.conv_norm(kernel, 5, "circular"),
+            "it is divided by rho": kernel / iresnet.conv_norm(kernel, 5, "circular") / 0.9,
+            "the norm of the other padding is taken": 0.9 * kernel / iresnet.conv_norm(kernel, 5, "zeros"),
+        },
+    )
+    exercise.close(
+        "a weak kernel is left alone",
+        lambda: [conv := layer("circular", 0.001), normalize_(conv, 0.9, 5), conv.weight][2],
+        0.001 * kernel,
+        mistakes={"it is scaled up to rho": 0.9 * kernel / iresnet.conv_norm(kernel, 5, "circular")},
+    )
+    exercise.equal(
+        "the same parameter object, still a leaf that wants gradients, and `conv` is returned",
+        lambda: [
+            conv := layer("zeros"),
+            before := conv.weight,
+            out := normalize_(conv, 0.9, 5),
+            [conv.weight is before, conv.weight.is_leaf, conv.weight.requires_grad, out is conv],
+        ][3],
+        [True, True, True, True],
+    )
+    exercise.between(
+        "the chessboard kernel with zero padding, rho = 0.5: the true norm afterwards",
+        lambda: true_norm(normalize_(chessboard(), 0.5, 7)),
+        0.3,
+        0.5,
+        hint="the transform on 7 points belongs to circular padding",
+    )
+check.score(exercise)
+
+# %% [markdown]
+# What does it cost? At each step the norm needs the singular values of $16\times16$ matrices at many
+# frequencies, four times. The package computes them for all layers and frequencies at once,
+# uses that real kernels have the same singular values at $\omega$ and $-\omega$, and leaves out frequencies
+# that cannot hold the maximum. Compared with a step without normalisation:
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+training.set_seed(2)
+trial = iresnet.iResNet()
+optimizer = torch.optim.SGD(trial.parameters(), lr=0.05, momentum=0.9)
+
+
+def seconds(normalised):
+    start = time.perf_counter()
+    optimizer.zero_grad()
+    torch.nn.functional.cross_entropy(trial(train_images[:64]), train_labels[:64]).backward()
+    optimizer.step()
+    if normalised:
+        trial.normalize(0.85)
+    return time.perf_counter() - start
+
+
+pairs = torch.tensor([[seconds(False), seconds(True)] for _ in range(scale.pick(quick=5, lesson=30, full=60))])
+plain, normalised = pairs.median(0).values.tolist()
+print(f"a plain step {1e3 * plain:.1f} ms, with normalisation {1e3 * normalised:.1f} ms: {normalised / plain:.2f} times")
+
+
+# %% [markdown]
+# ## 5. The i-ResNet (Q13, Q14)
+
+# %% [markdown]
+# ### Exercise 8.7 - Layer and network, Q13, Q14 (5 points, ~12 min)
+# Write the invertible layer and the network out of four of them, with the lab's names.
+# Use `iresnet.normalize_` and `iresnet.fixed_point_inverse`. The images have $7\times7$ pixels.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# The inverse of a composition takes the layers in which order?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# The residual that is handed to the fixed-point iteration is <code>relu(conv(x))</code>, without the identity
+# and without a sign. Both <code>normalize</code> methods return <code>self</code>.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>return x - torch.relu(self.conv(x))</code>;
+# <code>iresnet.fixed_point_inverse(lambda x: torch.relu(self.conv(x)), y, n_iter)</code>;
+# in the network loop over <code>(self.conv1, ..., self.conv4)</code>, for the inverse from the last to the first.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "295bb215a07f98ff9416fa60f10cbdc9", "grade": false, "grade_id": "iresnet", "locked": false, "schema_version": 3, "solution": true, "task": false}
+class InvertibleResidual(torch.nn.Module):
+    """One layer `x - relu(conv(x))` on images `(s, 16, 7, 7)`."""
+
+    def __init__(self, kernel_size=7):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(16, 16, kernel_size, padding=kernel_size // 2)
+
+    def forward(self, x):
+        """Return `x - F(x)`."""
+        # YOUR CODE HERE
+        raise NotImplementedError()
+
+    def normalize(self, rho=0.9):
+        """Make the Lipschitz constant of F at most `rho`, in place; return `self`."""
+        # YOUR CODE HERE
+        raise NotImplementedError()
+
+    def inverse(self, y, n_iter=100):
+        """Return x with `x - F(x) = y`, by `n_iter` fixed-point iterations from `y`."""
+        # YOUR CODE HERE
+        raise NotImplementedError()
+
+
+class iResNet(torch.nn.Module):
+    """Four invertible residual layers and a linear classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = InvertibleResidual()
+        self.conv2 = InvertibleResidual()
+        self.conv3 = InvertibleResidual()
+        self.conv4 = InvertibleResidual()
+        self.fc = torch.nn.Linear(28 * 28, 10)
+
+    def normalize(self, rho=0.9):
+        """Normalise all four layers, in place; return `self`."""
+        # YOUR CODE HERE
+        raise NotImplementedError()
+
+    def forward(self, x, classif=True):
+        """Return scores `(s, 10)`, or the features `(s, 16, 7, 7)` if not `classif`."""
+        # YOUR CODE HERE
+        raise NotImplementedError()
+
+    def inverse(self, x, n_iter=100):
+        """Return the images that have the features `x`, `n_iter` iterations a layer."""
+        # YOUR CODE HERE
+        raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "ee14e274870f8d9a89bc1063c56a85cf", "grade": true, "grade_id": "test_iresnet", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(87)
+weights = {
+    name: 0.06 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+    for name, value in iresnet.iResNet().state_dict().items()
+}
+weights["conv3.conv.weight"] *= 0.001  # a layer that is weak enough already
+x = torch.randn(2, 16, 7, 7, generator=generator, dtype=torch.float64)
+
+def filled(net):  # the same weights for every net with the lab's attributes
+    net = net.double()
+    net.load_state_dict(weights)
+    return net
+
+def bounds(net):
+    layers = (net.conv1, net.conv2, net.conv4)
+    return [iresnet.conv_norm(layer.conv.weight, 7, "zeros") for layer in layers]
+
+with check.exercise("iresnet", points=5) as exercise:
+    exercise.close(
+        "one layer on two images",
+        lambda: filled(iResNet()).conv1(x),
+        filled(iresnet.iResNet()).conv1(x),
+        mistakes={
+            "the residual is added": 2 * x - filled(iresnet.iResNet()).conv1(x),
+            "the identity is missing": x - filled(iresnet.iResNet()).conv1(x),
+            "the ReLU is missing": x - filled(iresnet.iResNet()).conv1.conv(x),
+        },
+    )
+    exercise.close(
+        "features, and scores",
+        lambda: [filled(iResNet())(x, classif=False), filled(iResNet())(x)],
+        [filled(iresnet.iResNet())(x, classif=False), filled(iresnet.iResNet())(x)],
+    )
+    exercise.between(
+        "normalize(0.8): the norms of the three strong layers, on the grid of 13 points",
+        lambda: bounds(filled(iResNet()).normalize(0.8)),
+        0.7,
+        0.85,
+        hint="all four layers are normalised, each by its own norm, with the rho that is given",
+    )
+    exercise.close(
+        "the weak layer is as before",
+        lambda: filled(iResNet()).normalize(0.8).conv3.conv.weight,
+        weights["conv3.conv.weight"],
+    )
+    exercise.close(
+        "after normalize(0.8): from the images to the features and back",
+        lambda: [net := filled(iResNet()).normalize(0.8), net.inverse(net(x, classif=False))][1],
+        x,
+        atol=1e-6,
+        mistakes={
+            "the layers are undone in the order of the forward pass": [
+                net := filled(iresnet.iResNet()).normalize(0.8),
+                z := net(x, classif=False),
+                [z := layer.inverse(z) for layer in net.layers],
+                z,
+            ][3],
+        },
+    )
+check.score(exercise)
+
+# %% [markdown]
+# `iresnet.train_norm` is the training loop of notebook 07 with `net.normalize(rho)` after each step
+# (and once before the first).
+# *Predict first:* what does the constraint do to the accuracy?
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+rho = 0.85
+inv_net = run("i-ResNet", iresnet.iResNet, lambda *a: iresnet.train_norm(*a, rho=rho))
+rev_net = run("i-RevNet", irevnet.iRevNet, irevnet.train)
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.8), width_ratios=[1.7, 1])
+keys = {"ResNet": "resnet", "i-ResNet": "iresnet", "i-RevNet": "irevnet"}
+for name, key in keys.items():
+    for k, curve in enumerate(losses[name]):
+        axes[0].semilogy(curve, color=plots.COLOURS[key], lw=1, alpha=0.8, label=name if k == 0 else None)
+axes[0].set(xlabel="step (8 steps make an epoch)", ylabel="training loss", ylim=(1e-4, 20))
+axes[0].legend()
+for k, (name, key) in enumerate(keys.items()):
+    axes[1].plot([k] * len(seeds), accuracies[name], "o", color=plots.COLOURS[key], alpha=0.8)
+axes[1].set(xticks=range(3), xticklabels=keys, xlim=(-0.5, 2.5), ylabel="accuracy on the test images")
+axes[1].margins(y=0.5)
+plt.show()
+
+# %% [markdown]
+# *Figure: left, training losses of the three networks, one line per seed; right, accuracy on the
+# test images, one dot per seed.*
+#
+# **Reading the picture.** The constraint slows the fit of the training images down, by much,
+# and costs little on the test images.
+# It also buys something that nobody asked for: a network whose layers cannot amplify is hard to blow up.
+# Here are both with the lab's larger learning rate of 0.05, for ten epochs:
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+for name, make, train in (
+    ("ResNet", iresnet.ResNet, irevnet.train),
+    ("i-ResNet", iresnet.iResNet, lambda *a: iresnet.train_norm(*a, rho=rho)),
+):
+    worst = []
+    for seed in seeds:
+        training.set_seed(seed)
+        net = make()
+        worst.append(max(train(net, images.loaders(parts, 64, generator=seed)[0], min(n_epoch, 10), 0.05)))
+    print(f"{name:8} largest training loss, by seed:", ", ".join(f"{loss:.3g}" for loss in worst))
+
+# %% [markdown]
+# ## 6. Does the inverse work? (Q15)
+#
+# For one layer, (4) bounds the error of $k$ iterations by $\rho^k \|F_j(x_j)\|$.
+# For the whole network the error $e_{j+1}$ of what comes back from the layers above is the
+# input of the next iteration, which amplifies it by at most $1 + \rho + \dots + \rho^k$:
+#
+# $$e_j \;\le\; \rho^k\,\|F_j(x_j)\| + \frac{1 - \rho^{k+1}}{1 - \rho}\; e_{j+1}, \qquad e_4 = 0. \tag{9}$$
+#
+# We compare with the truth for test images, in float64 so that rounding stays out of the picture.
+
+# %%
+counts = [0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 40]
+double_net = iresnet.iResNet().double()
+double_net.load_state_dict(inv_net.state_dict())
+double_net.normalize(rho)  # the last rounding of float32
+safe = True
+with torch.no_grad():
+    stages = [some.double()]
+    for layer in double_net.layers:
+        stages.append(layer(stages[-1]))
+    sizes, alone = [], []
+    for layer, x, y in zip(double_net.layers, stages, stages[1:]):  # each layer alone
+        sizes.append(layer.residual(x).flatten(1).norm(dim=1))
+        guess = y
+        alone.append([])
+        for k in range(41):
+            error = (guess - x).flatten(1).norm(dim=1)
+            safe = safe and bool((error <= rho**k * sizes[-1] + 1e-12).all())
+            alone[-1].append(error.max().item())
+            guess = y + layer.residual(guess)
+    error_of, bound_of = [], []
+    for k in counts:  # the whole network
+        bound = torch.zeros(len(some), dtype=torch.float64)
+        for size in reversed(sizes):
+            bound = rho**k * size + (1 - rho ** (k + 1)) / (1 - rho) * bound
+        error = (double_net.inverse(stages[-1], k) - some).flatten(1).norm(dim=1)
+        safe = safe and bool((error <= bound + 1e-12).all())
+        error_of.append(error.max().item())
+        bound_of.append(bound.max().item())
+print("every error within its bound, for all images, layers and iterations:", safe)
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+steps = [0, 1, 2, 3, 5, 7, 10, 15, 20]
+res_errors = inverse_errors(res_convs, some, steps)
+many = test_images[: scale.pick(quick=20, lesson=1000, full=1000)]
+inv_convs = [layer.conv for layer in inv_net.layers]
+print(f"i-ResNet in float32, {len(many)} test images, largest error of a pixel:")
+for k, error in zip((5, 10, 20), inverse_errors(inv_convs, many, (5, 10, 20))):
+    print(f"  {k:2d} iterations {error:.1e}")
+norms = [torch.linalg.matrix_norm(iresnet.conv_matrix(conv, 7), 2).item() for conv in inv_convs]
+print("true norms of its layers:", ", ".join(f"{norm:.2f}" for norm in norms), f"- the bound that was enforced: {rho}")
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(10.5, 4), sharey=True)
+for j, (errors, size) in enumerate(zip(alone, sizes)):
+    axes[0].semilogy(errors, color=plots.COLOURS["iresnet"], alpha=0.4 + 0.2 * j, label=f"layer {j + 1}")
+largest = max(size.max().item() for size in sizes)
+axes[0].semilogy([rho**k * largest for k in range(41)], "k--", lw=1.2, label="bound (4), the largest of four")
+axes[0].set(xlabel="fixed-point iterations", ylabel="largest error of the inverse", title="one layer of the i-ResNet")
+axes[1].semilogy(steps, res_errors, "o-", ms=4, color=plots.COLOURS["resnet"], label="ResNet")
+axes[1].semilogy(counts, error_of, "o-", ms=4, color=plots.COLOURS["iresnet"], label="i-ResNet")
+axes[1].semilogy(counts, bound_of, "k--", lw=1.2, label="i-ResNet, bound (9)")
+axes[1].set(xlabel="fixed-point iterations per layer", title="the whole network", ylim=(1e-14, 1e10))
+for ax in axes:
+    ax.legend(fontsize=9, loc="upper right")
+plt.show()
+
+
+# %% [markdown]
+# *Figure: the largest error of the inverse over the test images against the number of fixed-point iterations:
+# left for each layer of the i-ResNet alone, right for both whole networks; dashed what the theory guarantees.*
+#
+# **Reading the picture.** The unconstrained ResNet is not undone by any number of iterations.
+# For the i-ResNet the error falls on a straight line, by a constant factor per iteration.
+# It falls *faster* than the bound says, because the true norms are well below the
+# number that was enforced (the 13-point transform overestimates, section 3) and because ReLU switches a part of each layer off.
+# For the whole network the guarantee (9) is very cautious: it assumes that each layer amplifies the
+# errors of the next one as much as it possibly can. The error does not.
+# With $\rho = 0.9$ instead of $0.85$, a few networks need more than twenty iterations for a precision of $10^{-5}$: this is why we took $0.85$.
+# The table in section 10 has the accuracies for both.
+
+# %% [markdown]
+# ## 7. Between two images (Q16)
+#
+# With an inverse one can walk in the space of *features*, and look at every point as an image:
+#
+# $$x_t = \Phi^{-1}\bigl((1-t)\,\Phi(x_0) + t\,\Phi(x_1)\bigr), \qquad 0 < t < 1. \tag{10}$$
+#
+# *Predict first:* will the images between a 3 and an 8 be digits?
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+def between(net, x0, x1, times):
+    """The images x_t of equation (10), as `(len(times), 28, 28)`."""
+    with torch.no_grad():
+        z0, z1 = net(x0[None], classif=False), net(x1[None], classif=False)
+        mixed = torch.cat([(1 - t) * z0 + t * z1 for t in times])
+        return net.inverse(mixed).view(-1, 28, 28)
+
+
+times = [0, 1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1]
+x0, x1 = (test_images[int((test_labels == digit).nonzero()[2])] for digit in (3, 8))
+cross_fade = torch.stack([((1 - t) * x0 + t * x1).view(28, 28) for t in times])
+strips = {
+    "cross-fade\nof pixels": cross_fade,
+    "i-ResNet": between(inv_net, x0, x1, times),
+    "i-RevNet": between(rev_net, x0, x1, times),
+}
+for name, strip in strips.items():
+    away = (strip[3] - cross_fade[3]).norm() / cross_fade[3].norm()
+    words = name.replace("\n", " ")
+    print(f"{words:20} values from {strip.min():.2f} to {strip.max():.2f}, at t = 1/2 {away:.0%} away from the cross-fade")
+
+# %%
+fig = plots.image_rows(strips, [f"t = {t:.2f}" for t in times])
+plt.show()
+
+
+# %% [markdown]
+# *Figure: images on the way from a 3 to an 8: the mixture of the pixels, and the inverse images of mixtures of
+# features, for the two invertible networks. Grey values are cut off at black and white.*
+#
+# **Reading the picture.** Both end points are exact. In between, the i-ResNet shows nearly the cross-fade:
+# its layers are the identity minus something small, and the inverse of a nearly linear map is nearly linear.
+# The i-RevNet leaves the range of images: strokes of both digits, and noise around them.
+# Neither path consists of digits. There is no reason why it should: nobody has told these features that a
+# mixture of features should look like something. They were trained to separate classes.
+# Meaningful interpolation needs a training that puts probability on images, which is what section 8 is about.
+
+# %% [markdown]
+# ## 8. How it reaches further: log-determinants and densities
+#
+# ### 8a. The series
+# A map $\Phi$ carries a density along with the change of variables (notebook 06),
+# $\log p(x) = \log q(\Phi(x)) + \log|\det D\Phi(x)|$. For an additive coupling the last term is zero.
+# For a layer $x - F(x)$ with the Jacobian $J = DF(x)$, $\|J\| < 1$, it has a power series,
+#
+# $$\ln\det(I - J) = \mathrm{tr}\,\ln(I - J) = -\sum_{k=1}^{\infty} \frac{\mathrm{tr}(J^k)}{k}
+#   \;\approx\; -\sum_{k=1}^{n} \frac{v^\top J^k v}{k}. \tag{11}$$
+#
+# (With a plus in the layer the signs alternate, as in equation 4 of Behrmann et al. 2019.) The last step is Hutchinson's:
+# $\mathbb E[v^\top A v] = \mathrm{tr}\,A$ when the entries of $v$ have mean zero and are uncorrelated with variance one.
+# And $v^\top J^k$ needs no matrix: $k$ vector-Jacobian products, each as cheap as a step of backpropagation.
+
+# %% [markdown]
+# ### Exercise 8.8 - A log-determinant without a determinant (3 points, ~12 min)
+# Compute the right-hand side of (11), with the noise $v$ that is given.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# How does $v^\top J^{k+1}$ follow from $v^\top J^k$?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# <code>torch.autograd.grad(value, x, w)</code> is $w^\top J$, for <code>value = residual(x)</code>. Start with
+# <code>w = noise</code> and apply it once per term; the graph is needed again (<code>retain_graph</code>), also for
+# gradients of the result (<code>create_graph</code>).</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>_, vjp = torch.func.vjp(residual, x)</code>; then for each k
+# <code>w = vjp(w)[0]; total = total - (w * noise).flatten(1).sum(1) / k</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "fb02d2013292e99941ea5c53bd63e781", "grade": false, "grade_id": "log_det_series", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def log_det_series(residual, x, n_terms, noise):
+    """Estimate `ln det(I - dF/dx)` for every sample with `n_terms` terms of (11).
+
+    Args:
+        residual: the function F; it treats the samples of a batch independently.
+        x: where the derivative is taken, `(s, ...)`.   n_terms: at least 1.
+        noise: the vectors v, of the shape of `x`, the same ones for all terms.
+
+    Returns:
+        One value per sample, `(s,)`; gradients flow through it to the weights of F.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "495bda34b29ca9a36e3508da352d61ff", "grade": true, "grade_id": "test_log_det_series", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(88)
+A = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+A = 0.7 * A / torch.linalg.matrix_norm(A, 2)
+x = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+v = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+pictures = torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
+static = torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
+kernel = 0.05 * torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
+
+def linear(x):  # J = A for every sample
+    return x @ A.T
+
+def curved(x):
+    return torch.sin(x @ A.T + 0.2)
+
+def convolved(x):
+    return torch.nn.functional.elu(torch.nn.functional.conv2d(x, kernel, padding=1))
+
+with check.exercise("log_det_series", points=3) as exercise:
+    exercise.close(
+        "F(x) = x / 2 in one dimension, v = 1, three terms",
+        lambda: log_det_series(lambda x: 0.5 * x, torch.ones(1, 1), 3, torch.ones(1, 1)),
+        torch.tensor([-(0.5 + 0.25 / 2 + 0.125 / 3)]),
+        mistakes={
+            "the minus before the sum is missing": torch.tensor([0.5 + 0.25 / 2 + 0.125 / 3]),
+            "the signs alternate, as for x + F(x)": torch.tensor([0.5 - 0.25 / 2 + 0.125 / 3]),
+            "the division by k is missing": torch.tensor([-(0.5 + 0.25 + 0.125)]),
+            "the power of J stays 1": torch.tensor([-(0.5 + 0.5 / 2 + 0.5 / 3)]),
+            "one term is missing at the end": torch.tensor([-(0.5 + 0.25 / 2)]),
+            "it divides by k factorial": torch.tensor([-(0.5 + 0.25 / 2 + 0.125 / 6)]),
+        },
+    )
+    exercise.close(
+        "a linear F with four features, six terms, three samples",
+        lambda: log_det_series(linear, x, 6, v),
+        -sum(((v @ torch.matrix_power(A, k)) * v).sum(1) / k for k in range(1, 7)),
+        mistakes={
+            "the samples are summed up": -sum(
+                ((v @ torch.matrix_power(A, k)) * v).sum() / k for k in range(1, 7)
+            ).expand(3),
+            "w is compared with x instead of the noise": -sum(
+                ((v @ torch.matrix_power(A, k)) * x).sum(1) / k for k in range(1, 7)
+            ),
+        },
+    )
+    exercise.close(
+        "a curved F",
+        lambda: log_det_series(curved, x, 5, v),
+        iresnet.log_det_series(curved, x, 5, v),
+        mistakes={
+            "the derivative is taken at the noise instead of x": iresnet.log_det_series(curved, v, 5, v),
+        },
+    )
+check.score(exercise)
+
+# %% [markdown]
+# How many terms are enough? If $\mathrm{Lip}(F) \le L$, what is left out after $n$ terms is at most
+#
+# $$d\,\Bigl(-\ln(1 - L) - \sum_{k=1}^{n} \frac{L^k}{k}\Bigr) \tag{12}$$
+#
+# in $d$ dimensions (after Behrmann et al. 2019, theorem 3). Hutchinson's spread comes on top.
+# We look at one layer on $2 \times 3 \times 3 = 18$ numbers, where the exact determinant is cheap.
+
+# %%
+training.set_seed(5)
+small = iresnet.InvertibleResidual(3, channels=2).double()
+small.conv.weight.data.mul_(10)
+small.conv.bias.data.add_(1)
+small.normalize(0.8, 3)
+point = torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+terms = list(range(1, 21))
+with torch.no_grad():
+    exact = iresnet.log_det_exact(small.residual, point).item()
+    draws = torch.randn(400, 2, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    estimates = torch.stack(
+        [iresnet.log_det_series(small.residual, point.expand(400, 2, 3, 3), n, draws) for n in terms]
+    )
+    units = 18**0.5 * torch.eye(18, dtype=torch.float64).view(18, 2, 3, 3)  # exact traces
+    traces = torch.stack(
+        [iresnet.log_det_series(small.residual, point.expand(18, 2, 3, 3), n, units).mean() for n in terms]
+    )
+bounds = [iresnet.log_det_truncation_bound(18, 0.8, n) for n in terms]
+inside = all(abs(t - exact) <= b for t, b in zip(traces.tolist(), bounds))
+z = (estimates[-1].mean() - traces[-1]) / (estimates[-1].std() / 20)
+print(f"exact log-determinant {exact:.4f}; series with exact traces, 20 terms: {traces[-1]:.4f}")
+print(f"every truncation error within the bound (12): {inside}")
+print(f"mean of 400 estimates off by {abs(z):.1f} of its standard errors")
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.8))
+spread = estimates.std(1)
+axes[0].axhline(exact, color=plots.COLOURS["determinant"], lw=1.2, label="exact determinant")
+axes[0].plot(terms, traces, "o-", color=plots.COLOURS["trace"], ms=4, label="series, exact traces")
+low, high = estimates.mean(1) - spread / 10, estimates.mean(1) + spread / 10
+axes[0].fill_between(terms, low, high, color=plots.COLOURS["hutchinson"], alpha=0.25, lw=0,
+                     label="mean of 400 Hutchinson samples,\nplus and minus two standard errors")
+axes[0].set(xlabel="number of terms", ylabel="$\\ln\\det(I - J)$", xticks=[1, 5, 10, 15, 20])
+axes[0].margins(y=0.6)
+axes[0].legend(fontsize=9, loc="upper right")
+axes[1].semilogy(terms, (traces - exact).abs(), "o-", color=plots.COLOURS["trace"], ms=4, label="truncation error")
+axes[1].semilogy(terms, bounds, "--", color="k", lw=1.2, label="bound (12)")
+axes[1].semilogy(terms, spread, color=plots.COLOURS["hutchinson"], label="spread of one sample")
+axes[1].set(xlabel="number of terms", ylabel="error", xticks=[1, 5, 10, 15, 20])
+axes[1].legend(fontsize=9)
+plt.show()
+
+# %% [markdown]
+# *Figure: left, the log-determinant of a small layer against the number of terms of the series; right, the truncation error, its
+# bound, and the spread of Hutchinson's estimate.*
+#
+# **Reading the picture.** The truncation error falls by about the same factor per term, and stays below the bound.
+# After a few terms it is far smaller than the spread of a single random sample: more terms do not help then, more samples do.
+# Two different errors: the spread averages out over a batch; the truncation does not, it is a **bias**.
+
+# %% [markdown]
+# ### 8b. A density in the plane
+# Ten lines turn the i-ResNet into a density model: a stack of layers $z - F(z)$, small fully connected $F$ with a
+# smooth activation (ELU: the gradient of (11) needs second derivatives), normalised after each step, trained to make the data probable.
+# In two dimensions the determinant itself is cheap, and we train with it, without bias.
+# Then we ask what the series would have said.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+moons = toy.two_moons(3000, noise=0.08, generator=8).X
+moons = moons[torch.randperm(3000, generator=torch.Generator().manual_seed(0))]
+centre, width = moons.mean(0), moons.std(0)
+learn, held_out = ((part - centre) / width for part in (moons[:2000], moons[2000:]))
+training.set_seed(8)
+flow = iresnet.iResNetDensity(dim=2, n_layers=16, width=32).normalize(0.99)
+n_steps = scale.pick(quick=5, lesson=400, full=3000)
+optimizer = torch.optim.Adam(flow.parameters(), lr=3e-2)
+schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+pick = torch.Generator().manual_seed(1)
+for _ in training.progress(range(n_steps), "density"):
+    optimizer.zero_grad()
+    batch = learn[torch.randint(len(learn), (256,), generator=pick)]
+    (-flow.log_prob(batch).mean()).backward()
+    optimizer.step()
+    schedule.step()
+    flow.normalize(0.99)
+with torch.no_grad():
+    gauss = torch.distributions.Normal(0.0, 1.0).log_prob(held_out).sum(1).mean()
+    print(f"mean log-density of held-out points: {flow.log_prob(held_out).mean():.2f} (a Gaussian: {gauss:.2f})")
+    noise = [torch.randn(held_out.shape, generator=pick) for _ in flow.layers]
+    for n_terms in (1, 2, 5, 10, 20, 40):
+        print(f"  the same by the series with {n_terms:2d} terms: {flow.log_prob(held_out, n_terms, noise).mean():.2f}")
+    base = torch.randn(2000, 2, generator=pick)
+    drawn = flow.inverse(base, 200)
+    print(f"largest error of the inverse at 2000 samples: {(flow(drawn) - base).abs().max():.0e}")
+
+# %%
+box = (-2.6, 2.6, -2.6, 2.6)
+fig, axes = plt.subplots(1, 4, figsize=(12, 3.3), sharey=True)
+plots.scatter(axes[0], held_out, s=4)
+plots.density(axes[1], lambda x: flow.log_prob(x).exp(), box, n=100)
+plots.scatter(axes[2], drawn, s=4)
+with torch.no_grad():
+    plots.scatter(axes[3], flow(held_out), s=4)
+titles = ("data", "learned density", "samples: noise, carried back", "data, carried to the noise")
+for ax, title in zip(axes, titles):
+    ax.set(title=title, xlim=box[:2], ylim=box[2:], aspect="equal", xlabel="$x_1$")
+axes[0].set_ylabel("$x_2$")
+axes[3].set_xlabel("$z_1$")
+plt.show()
+
+# %% [markdown]
+# *Figure: held-out points of the two moons, the learned density, samples drawn from it, and the data in the space of the noise.*
+#
+# **Reading the picture.** The density follows the two moons, unevenly, and better than any Gaussian could.
+# It keeps a bridge between them:
+# an invertible continuous map cannot tear the plane, so that what was connected stays connected.
+# Each layer changes distances by factors between $1 - \rho$ and $1 + \rho$ only, so that sharp densities need many layers
+# and a longer training than we have time for here (at full scale it is longer).
+# The printed table shows the bias of a short series: with few terms it does not report the density that the network has.
+# A network that is *trained* on such a report learns to please it; unbiased series exist (R. Chen et al., *Residual flows*, 2019).
+# Notebook 06 moves probability with differential equations, where the determinant becomes a trace and no contraction is needed.
+
+# %% [markdown] nbgrader={"cell_type": "markdown", "checksum": "715d4aea9e6ff3dcb4a3eaafae64ebd5", "grade": false, "grade_id": "question_two_roads", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": true}
+# ## 9. Two roads (Q17)
+#
+# ### Question 8.9 - By construction or by contraction?, Q17 (2 points, ~8 min)
+# Explain the major differences between i-RevNets and i-ResNets, with the pros and cons of each.
+# Refer to what you have measured in notebooks 07 and 08.
+#
+
+# %% [markdown]
+# *Your answer to question 8.9: double-click here and write.*
+
+# %% [markdown]
+# ## 10. Turn the knob
+#
+# **Full size.** Put `scale.use("full")` into the set-up cell, or set the environment variable
+# `ODENETS_SCALE=full`: the same cells then learn from the first 500 training images of MNIST and are tested on its
+# 10 000 test images, with five seeds. It takes a few minutes on a CPU.
+# The next cell shows what we measured that way, next to your run, and what $\rho$ does.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+measured = {  # ODENETS_SCALE=full on a CPU, seeds 0 to 4: accuracies on the 10 000 test images
+    "ResNet": [0.8716, 0.8524, 0.8572, 0.8621, 0.8603],
+    "i-ResNet": [0.8448, 0.8489, 0.8491, 0.8251, 0.8401],
+    "i-RevNet": [0.8360, 0.8383, 0.8508, 0.8489, 0.8477],
+}
+for name, values in measured.items():
+    values, yours = torch.tensor(values), torch.tensor(accuracies[name])
+    print(
+        f"{name:9} MNIST {values.mean():.1%} ({values.min():.1%} to {values.max():.1%}), "
+        f"your run on {dataset} {yours.mean():.1%} ({yours.min():.1%} to {yours.max():.1%})"
+    )
+by_rho = {  # i-ResNet, MNIST, the same seeds: accuracies, largest errors after 20 iterations a layer
+    0.90: ([0.8467, 0.8495, 0.846, 0.84, 0.8485], [2.3e-06, 1e-05, 4e-06, 3.5e-06, 1.6e-05]),
+    0.85: ([0.8448, 0.8489, 0.8491, 0.8251, 0.8401], [7.8e-06, 3.9e-06, 1e-06, 7.3e-07, 1.7e-06]),
+    0.80: ([0.8463, 0.8178, 0.8059, 0.8303, 0.829], [4.8e-07, 3.5e-07, 2.5e-07, 5.4e-07, 2.7e-07]),
+}
+print("ResNet, MNIST, seed 0: error of its inverse after 10 and 20 iterations 5.0e+02 and 2.1e+06")
+for value, (rates, errors) in by_rho.items():
+    print(f"rho = {value:.2f}: MNIST {sum(rates) / 5:.1%}, error of the inverse at most {max(errors):.1e}")
+
+# %% [markdown]
+# Things to try: `padding_mode="circular"` (the norm is exact then, and the bound (4) nearly sharp);
+# $\rho = 0.5$ and $\rho = 0.99$; the norm on 7 points in `normalize`, and whether the inverse still converges;
+# $x + F(x)$ instead of $x - F(x)$.
+
+# %% [markdown]
+# ## Recap
+#
+# * A residual layer $x - F(x)$ is invertible if $F$ is a contraction; the iteration (3) gains a fixed number of digits per step.
+# * The norm of a convolution is a maximum over frequencies (6). With zero padding take the grid of $N + k - 1$ points (7);
+#   on $N$ points it is no bound, and a reshaped kernel is not even close.
+# * Scaling after each step (8) keeps a network contractive, at a modest cost in time and accuracy.
+# * The inverse converged as predicted (9); walks between features do not show digits, and why should they.
+# * A power series of traces (11) replaces the determinant, with a bias and a spread; it makes i-ResNets density models.
+#
+# **Left out:** actnorm and multi-scale architectures for images, unbiased estimators of the series, spectral normalisation with momentum.
+#
+# **Read on:** Behrmann et al. 2019, sections 2 to 4; R. Chen, J. Behrmann, D. Duvenaud and J.-H. Jacobsen, *Residual flows for invertible
+# generative modeling*, NeurIPS 2019, [arXiv 1906.02735](https://arxiv.org/abs/1906.02735).
+#
+# **Next:** [09 - Depth as a variable](../09_inimnet/09_inimnet.ipynb). **Densities:** [06 - Moving probability](../06_normalizing_flows/06_normalizing_flows.ipynb)
