@@ -28,7 +28,7 @@ import importlib.util, math, os, time, torch, matplotlib.pyplot as plt
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
     get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
 from odenets import check, plots, scale, solvers, training; from odenets.data import toy; from odenets.nets import flows; from odenets.studies import flows as study
-scale.use("lesson"), plots.style(), training.set_seed(0);
+scale.use("lesson"); plots.style(); training.set_seed(0)
 
 # %% [markdown]
 # ## 1. One layer moves probability
@@ -408,12 +408,12 @@ for d in dims:
     def jacobians():
         return torch.func.vmap(torch.func.jacrev(lambda y: y + 0.1 * f(y[None])[0]))(z)
 
-    known = jacobians()
+    matrices = jacobians()
     cost["whole determinant"].append(1e3 * seconds(lambda: torch.linalg.slogdet(jacobians())))
     cost["whole trace"].append(1e3 * seconds(lambda: flows.divergence(f, z)))
     cost["estimate"].append(1e3 * seconds(lambda: flows.hutchinson_divergence(f, z, noise)))
-    cost["determinant"].append(1e3 * seconds(lambda: torch.linalg.slogdet(known)))
-    cost["trace"].append(1e3 * seconds(lambda: known.diagonal(dim1=1, dim2=2).sum(dim=1)))
+    cost["determinant"].append(1e3 * seconds(lambda: torch.linalg.slogdet(matrices)))
+    cost["trace"].append(1e3 * seconds(lambda: matrices.diagonal(dim1=1, dim2=2).sum(dim=1)))
 
 fig, ax = plt.subplots(figsize=(8.4, 3.8))
 for name, (key, marks, label) in names.items():
@@ -511,7 +511,7 @@ with check.exercise("hutchinson_divergence", points=3) as exercise:
             "the second product with the noise is missing": (noise @ A).sum(dim=1),
             "the mean over the dimensions is taken": torch.einsum("si,ij,sj->s", noise, A, noise) / 3,
             "the samples are added up": torch.einsum("si,ij,sj->", noise, A, noise).expand(4),
-            "new noise is not needed: this is the exact trace": A.trace().expand(4),
+            "the exact trace is computed instead": A.trace().expand(4),
             "the sign is wrong": -torch.einsum("si,ij,sj->s", noise, A, noise),
         },
     )
@@ -609,7 +609,7 @@ def evaluations_needed(redraw):
     stats = solvers.Stats()
     start = torch.cat([samples, torch.zeros(4, 1, dtype=torch.float64)], dim=1)
     try:
-        solvers.solve(augmented, start, 0.0, 1.0, rtol=1e-5, atol=1e-5, stats=stats, options={"max_steps": 300})
+        solvers.solve(augmented, start, 0.0, 1.0, rtol=1e-5, atol=1e-5, stats=stats, options={"max_steps": scale.pick(quick=50, lesson=300, full=1000)})
     except solvers.SolverError as error:
         return f"gave up after {stats.nfe} evaluations at t = {error.time:.4f}, step size {error.step:.1e}"
     return f"{stats.nfe} evaluations, {stats.rejected} steps rejected"
@@ -1007,7 +1007,7 @@ nf_steps = scale.pick(quick=6, lesson=500, full=50_000)
 cnf_steps = scale.pick(quick=4, lesson=300, full=10_000)
 epochs = scale.pick(quick=2, lesson=10, full=100)
 sizes, learned, kl, history = study.SIZES, {}, {"nf": [], "cnf": []}, {}
-noise = flows.Gaussian(2).sample((4, 20_000), torch.Generator().manual_seed(11))
+noise = flows.Gaussian(2).sample((4, scale.pick(quick=1000, lesson=20_000, full=20_000)), torch.Generator().manual_seed(11))
 for size in training.progress(sizes, "density matching"):
     training.set_seed(1)
     nf = study.planar_nf(size, copies=(4,))
@@ -1097,7 +1097,7 @@ n_train = scale.pick(quick=500, lesson=4000, full=20_000)
 train, test = study.circles_and_moons(n_train, seed=0), study.circles_and_moons(n_train, seed=1)
 epochs = scale.pick(quick=2, lesson=20, full=100)
 training.set_seed(2)
-cnf = study.planar_cnf(64, copies=(2,), n_steps=scale.pick(quick=4, lesson=8, full=32), gain=scale.pick(quick=3, lesson=3, full=1))
+cnf = study.planar_cnf(64, copies=(2,), n_steps=scale.pick(quick=4, lesson=8, full=32), gain=scale.pick(quick=1, lesson=3, full=1))
 study.fit_densities(
     cnf, train, scale.pick(quick=4, lesson=460, full=10_000), epochs=epochs,
     learning_rate=scale.pick(quick=1e-2, lesson=1e-2, full=5e-3),
@@ -1116,7 +1116,7 @@ for name, values in results.items():
     print(f"{name:24s} circles {values[0]:.2f}   moons {values[1]:.2f}")
 
 # %%
-shown = 8000
+shown = scale.pick(quick=1000, lesson=8000, full=8000)
 noise = flows.Gaussian(2).sample((2, shown), torch.Generator().manual_seed(4))
 with torch.no_grad():
     path = cnf.path(noise, 13)
@@ -1205,15 +1205,22 @@ print(f"integrals of the densities: {mass[0]:.2f} and {mass[1]:.2f}")
 # * (a) what it does not buy: the exact trace of a general network still needs $d$ backward passes; the ODE has to be solved (many evaluations, solver error can make the density wrong); the unbiased estimate of $\log p$ has variance, and the noise has to be fixed within a solve. Two of these suffice;
 # * (b) reason: the map is a homeomorphism (solutions do not cross, the inverse is continuous), so the image of the connected, simply connected plane is again so; two discs are not connected, a ring has a hole;
 # * (b) instead: thin bridges of low density between the parts, or a veil in the hole, with steep fields (large Lipschitz constant, more solver steps) as the gap becomes emptier; one way out: extra dimensions (augmented flows), a mixture of flows, a base with the right topology, stochastic steps.
+#
+# A full answer to (a): a general layer needs its whole Jacobian ($d$ backward passes) and a determinant, $O(d^3)$;
+# discrete flows therefore restrict their layers, as the planar one does.
+# In continuous time the determinant becomes an integral of traces. The trace is linear in the Jacobian: it adds up over units in closed form,
+# and one vector-Jacobian product with random noise estimates it without bias. No layer has to be invertible by design; the inverse is the solve backwards.
+# It does not make the exact trace of a general network cheap ($d$ backward passes still), the ODE has to be solved accurately,
+# at the cost of many evaluations, or the density is wrong, and the estimate brings variance.
+#
+# To (b): no. A flow is continuous with a continuous inverse, so it keeps what is connected connected and makes no holes.
+# The Gaussian lives on the whole plane; two discs are not connected, and a ring has a hole.
+# A trained flow leaves a thin bridge between the discs or a veil inside the ring, and needs a steeper field the thinner they are.
+# Ways out: add dimensions, mix several flows, or start from a base with the right topology.
 # ### END MARK SCHEME
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "trace_topology", "locked": false, "schema_version": 3, "solution": true, "task": false}
-# (a) A general layer needs its whole Jacobian ($d$ backward passes) and a determinant, $O(d^3)$; discrete flows therefore restrict their layers, as the planar one does.
-# In continuous time the determinant becomes an integral of traces. The trace is linear in the Jacobian: it adds up over units in closed form, and one vector-Jacobian product with random noise estimates it without bias. No layer has to be invertible by design; the inverse is the solve backwards.
-# It does not make the exact trace of a general network cheap ($d$ backward passes still), the ODE has to be solved accurately, at the cost of many evaluations, or the density is wrong, and the estimate brings variance.
-#
-# (b) No. A flow is continuous with a continuous inverse, so it keeps what is connected connected and makes no holes. The Gaussian lives on the whole plane; two discs are not connected, and a ring has a hole.
-# A trained flow leaves a thin bridge between the discs or a veil inside the ring, and needs a steeper field the thinner they are. Ways out: add dimensions, mix several flows, or start from a base with the right topology.
+# %% [markdown]
+# *Your answer to question 6.7: double-click here and write.*
 
 # %% [markdown]
 # ## 7. Turn the knob
