@@ -338,7 +338,6 @@ for p, name in methods.items():
     right.plot(frequencies, size, color=plots.COLOURS[name], label=f"$R_{p}$")
     limit = frequencies[size <= 1 + 1e-14].max(initial=0.0)
     print(f"order {p}: stable on the imaginary axis up to |h lambda| = {limit:.2f}")
-left.legend(loc="lower right")
 right.axhline(1, color="k", lw=1)
 right.set(xlabel="$h\\,\\omega$ for $\\lambda = i\\omega$", ylabel="growth $|R_p|$ in one step", ylim=(0.5, 1.6))
 right.legend(loc="upper left")
@@ -1053,7 +1052,7 @@ def portrait(data):
         def predict(X):
             return trained.classifier.predict(trained.net(X.double()))
         plots.decision_regions(axes[1, column], predict, d.val_points[::2], d.val_labels[::2], box=problem.box, n=scale.pick(quick=30, lesson=120, full=200), s=5, alpha=1)
-        axes[1, column].set(title=f"{100 * trained.level.val_accuracy[-1]:.1f} % of the validation points", xlabel="$y_1$", ylabel="$y_2$")
+        axes[1, column].set(title=f"{100 * trained.level.val_accuracy[-1]:.1f} % right", xlabel="$y_1$", ylabel="$y_2$")
         layers = [t.level.layers for t in levels[data, net]]
         axes[1, 0].semilogx(layers, reached[data, net], "o-", color=plots.COLOURS[net.lower()], label=net, base=2)
     lowest = min(min(reached[data, net]) for net in stable.NETS)
@@ -1067,7 +1066,7 @@ portrait("ellipses")
 
 # %% [markdown]
 # *Figure: ellipses. Top: the input, and the propagated features of the deepest networks with the line of the classifier (dashed).
-# Bottom: validation accuracy of each level, and the class of each point of the plane with half of the validation points on top.*
+# Bottom: validation accuracy of each level, and, for the deepest networks, the share of the validation points that is right and the class of each point of the plane with half of the validation points on top.*
 #
 # **Reading the picture.** A flow of the plane can neither tear nor cross: a ring cannot leave the points it surrounds.
 # The two first-order networks have only two features here and must cheat, with large steps or thin bridges; their accuracies go up and down from level to level.
@@ -1093,7 +1092,7 @@ portrait("peaks")
 # The Hamiltonian network works with two features instead of eight; it needs the depth to catch up.
 
 # %%
-fig, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), sharex=True)
+fig, (top, bottom) = plt.subplots(2, 1, figsize=(8.5, 4.6), sharex=True)
 for net in stable.NETS:
     start = 0
     for k, trained in enumerate(levels["ellipses", net]):
@@ -1231,14 +1230,18 @@ for net in stable.NETS:
 # * strongly negative real parts: different inputs are mapped to nearly the same output, information is lost and cannot be recovered (the inverse problem is ill-posed);
 # * and the gradient with respect to early layers vanishes, so that they do not learn;
 # * Euler's method multiplies by |1 + i h w| > 1 on the axis: it needs a little damping (gamma > 0), or a method that includes the axis (RK4) or respects the structure (Verlet, leapfrog).
+#
+# A full answer: a difference of two signals grows or decays like $e^{\operatorname{Re}\lambda\, t}$, and the gradient is
+# multiplied by the transposes of the same Jacobians on its way back. For $\operatorname{Re}\lambda \gg 0$ small perturbations
+# become large at the output, so nothing guarantees that a new sample near an old one gets the same class; the gradient
+# explodes too. For $\operatorname{Re}\lambda \ll 0$ all inputs end up at nearly the same place: the information that the
+# classifier needs is lost, and the gradient for the early layers vanishes. Only near zero do both survive many layers.
+# Exactly on the axis Euler's method still grows, $|1 + ih\omega| > 1$, so one adds a small damping $\gamma$ or takes a
+# step that suits the axis, such as Verlet's.
 # ### END MARK SCHEME
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "near_zero", "locked": false, "schema_version": 3, "solution": true, "task": false}
-# A difference of two signals grows or decays like $e^{\operatorname{Re}\lambda\, t}$, and the gradient is multiplied by the transposes of the same Jacobians on its way back.
-# For $\operatorname{Re}\lambda \gg 0$ small perturbations of the input become large at the output, so nothing guarantees that a new sample near an old one gets the same class; the gradient explodes too.
-# For $\operatorname{Re}\lambda \ll 0$ all inputs end up at nearly the same place: the information that the classifier needs is lost, and the gradient for the early layers vanishes.
-# Only near zero do signal and gradient survive many layers.
-# Exactly on the axis Euler's method still grows, $|1 + ih\omega| > 1$, so one adds a small damping $\gamma$ or takes a step that suits the axis, such as Verlet's.
+# %% [markdown]
+# *Your answer to question 3.9: double-click here and write.*
 
 # %% [markdown]
 # ## Recap

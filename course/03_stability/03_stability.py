@@ -1,0 +1,1159 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 - Which depth can be trusted
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/odenets/odenets-course/blob/main/course/03_stability/03_stability.ipynb)
+#
+# **The question.** A signal passes through hundreds of layers.
+# For which weights does it neither blow up nor die out on the way?
+#
+# **Time** about 110 minutes - **points** 24 - **you need** notebook 01, eigenvalues,
+# and the chain rule for matrices.
+#
+# After this notebook you can
+#
+# 1. *compute* the eigenvalues that decide whether forward propagation is stable,
+# 2. *tell* which step of Euler's method is stable, and for which spectra none is,
+# 3. *build* layers that are stable by construction: antisymmetric, Hamiltonian, leapfrog,
+# 4. *train* networks from 4 layers up to 64 by prolongation, with weights smooth in time,
+# 5. *judge* from singular values and from accuracies which depth can be trusted.
+#
+# **Sources.** E. Haber and L. Ruthotto, *Stable architectures for deep neural networks*,
+# Inverse Problems 34 (2017) 014004, [arXiv 1705.03341](https://arxiv.org/abs/1705.03341):
+# the networks, the regularisation, the multilevel training and the three data sets.
+# B. Chang et al., *Reversible architectures for arbitrarily deep residual neural networks*,
+# AAAI 2018, [arXiv 1709.03698](https://arxiv.org/abs/1709.03698): the two-sided layers of section 5.
+# A talk about the first article is followed closely; where its slides slip, a box marked
+# **Slip** gives the right statement and a cell that shows it.
+
+# %%
+import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
+    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
+from odenets import check, multilevel, plots, scale, training; from odenets.nets import stable; from odenets.studies import stability
+scale.use("lesson"); plots.style(); training.set_seed(0)
+
+# %% [markdown]
+# ## 1. Three networks with the same weight in every layer
+#
+# Forward propagation of a residual network is Euler's method (notebook 01):
+#
+# $$Y_{j+1} = Y_j + h\,\sigma(Y_j K_j + b_j)
+# \quad\longleftrightarrow\quad
+# \dot y = \sigma\big(K(t)^\top y + b(t)\big), \qquad h = T/N. \tag{1}$$
+#
+# Samples are the rows of $Y_j$; written for a column $y$, the same layer has $K^\top$.
+# Take $\sigma = \tanh$, $b = 0$, $h = 0.1$, $N = 10$, one $K$ for all layers, and three of them:
+#
+# $$K_+ = \begin{pmatrix} 2 & -2 \\ 0 & 2 \end{pmatrix}, \qquad
+# K_- = \begin{pmatrix} -2 & 0 \\ 2 & -1 \end{pmatrix}, \qquad
+# K_0 = \begin{pmatrix} 0 & -1 \\ 1 & 0 \end{pmatrix}. \tag{2}$$
+#
+# *Predict first:* two of the three inputs below are close together.
+# After which network are they farthest apart, and after which one can you no longer tell them apart?
+
+# %%
+signs = {
+    "K+": torch.tensor([[2.0, -2.0], [0.0, 2.0]], dtype=torch.float64),
+    "K-": torch.tensor([[-2.0, 0.0], [2.0, -1.0]], dtype=torch.float64),
+    "K0": torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64),
+}
+inputs = torch.tensor([[0.1, 0.1], [-0.1, -0.1], [0.0, 0.5]], dtype=torch.float64)
+
+
+def constant_net(K, N, h=0.1, kind=stable.ResidualNet):
+    return kind(K.expand(N, *K.shape), torch.zeros(N, dtype=K.dtype), N * h)
+
+
+fig, axes = plt.subplots(1, 3, figsize=(10, 3.6))
+for ax, (name, K), reach in zip(axes, signs.items(), (2.0, 0.6, 0.75)):
+    with torch.no_grad():
+        paths = constant_net(K, 10).trajectory(inputs)
+    plots.slope_field(ax, lambda t, y: torch.tanh(y @ K.to(y)), (-reach, reach), (-reach, reach), n=9)
+    plots.trajectories(ax, paths, plots.COLOURS[name], marker=".")
+    values = stable.in_order(torch.linalg.eigvals(K))
+    shown = ", ".join(f"{v.real:g}{v.imag:+g}i" if v.imag else f"{v.real:g}" for v in values)
+    before, after = (inputs[0] - inputs[1]).norm(), (paths[-1, 0] - paths[-1, 1]).norm()
+    ax.set(title=f"{name}: eigenvalues {shown}", xlabel="feature $y_1$", ylabel="feature $y_2$", aspect="equal")
+    print(f"{name}: eigenvalues {shown}; distance of the first two inputs {before:.3f}, of their outputs {after:.3f}")
+plt.show()
+
+
+# %% [markdown]
+# *Figure: three inputs (dots) on their way through ten residual layers (crosses at the end),
+# on top of the slope field of the layer, for the three weights (2).*
+#
+# **Reading the picture.** Under $K_+$ the two neighbours are torn apart: a small error of the input
+# becomes a large one of the output. Under $K_-$ everything shrinks towards the origin:
+# the inputs can hardly be told apart afterwards, and no classifier can bring back what is lost.
+# Under $K_0$ they rotate and keep their distance, nearly: the printed distance has grown a little. Section 3 says why.
+#
+# > **Slip.** The slide gives $\lambda(K_-) = -2$ twice. The matrix is triangular, its eigenvalues stand
+# > on the diagonal, and the cell prints them: $-2$ *and* $-1$.
+
+# %% [markdown]
+# ## 2. Which eigenvalues decide
+#
+# When is the differential equation (1) stable? (The talk has an empty slide with this title; here is what belongs on it.)
+# A small difference $\delta$ of two solutions obeys
+# $\dot\delta = J(t)\,\delta$ with the Jacobian of the right-hand side,
+#
+# $$J = \operatorname{diag}\big(\sigma'(K^\top y + b)\big)\, K^\top. \tag{3}$$
+#
+# If the weights change slowly in time and every eigenvalue has $\operatorname{Re}\lambda(J) \le 0$,
+# small differences stay small. The slopes $\sigma'$ are not negative, but they are not equal either:
+# each neuron has its own.
+
+# %% [markdown]
+# ### Exercise 3.1 - Eigenvalues of the Jacobian (3 points, ~8 min)
+# Return the eigenvalues of the matrix (3), at one state or at each state of a batch.
+# The activation is any function that acts on every entry alone; do not assume that it is $\tanh$.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# The slopes depend on the state: they are <code>activation'</code>, evaluated at <code>y @ K + b</code>.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# For a function that acts entry by entry, autograd gives all the derivatives at once:
+# differentiate the sum of its outputs, or take <code>torch.func.jvp</code> along a tensor of ones.
+# A diagonal matrix times a matrix scales its rows.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# With <code>slope</code> shaped like <code>y</code>:
+# <code>torch.linalg.eigvals(slope.unsqueeze(-1) * K.mT)</code> works for one state and for a batch.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "ac396d2f27b79655ec4b826d80e829b1", "grade": false, "grade_id": "jacobian_eigenvalues", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
+    """Return the eigenvalues of J = diag(activation'(K^T y + b)) K^T, equation (3).
+
+    Args:
+        K: weights, `(n, n)`.   b: bias, a number or a tensor without axes.
+        y: one state `(n,)`, or a batch of states `(s, n)`, one a row.
+        activation: acts on every entry alone; differentiable by PyTorch.
+
+    Returns:
+        Complex eigenvalues in any order, with the shape of `y`.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "d67ef4d7987ce90315d0391d47924f20", "grade": true, "grade_id": "test_jacobian_eigenvalues", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(31)
+K = torch.tensor([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0], [-1.0, 0.5, -2.0]], dtype=torch.float64)
+Y = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+slopes = 1 - torch.tanh(Y @ K + 0.4) ** 2
+with check.exercise("jacobian_eigenvalues", points=3) as exercise:
+    exercise.close(
+        "a rotation at y = 0, where tanh has the slope 1",
+        lambda: stable.in_order(jacobian_eigenvalues(torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64), 0.0, torch.zeros(2, dtype=torch.float64))),
+        torch.tensor([-1j, 1j], dtype=torch.complex128),
+    )
+    exercise.close(
+        "one state where the neurons have different slopes",
+        lambda: stable.in_order(jacobian_eigenvalues(K, 0.4, Y[0])),
+        stable.in_order(torch.linalg.eigvals(slopes[0].diag() @ K.T)),
+        mistakes={
+            "the slopes are missing: these are the eigenvalues of K": stable.in_order(torch.linalg.eigvals(K)),
+            "the bias is missing": stable.in_order(stable.jacobian_eigenvalues(K, 0.0, Y[0])),
+            "the argument is K y instead of K^T y": stable.in_order(stable.jacobian_eigenvalues(K, 0.4, torch.linalg.solve(K.T, K @ Y[0]))),
+            "the slopes are taken at y instead of K^T y + b": stable.in_order(torch.linalg.eigvals((1 - torch.tanh(Y[0]) ** 2).diag() @ K.T)),
+            "the activation is used instead of its derivative": stable.in_order(torch.linalg.eigvals(torch.tanh(Y[0] @ K + 0.4).diag() @ K.T)),
+        },
+    )
+    exercise.close(
+        "a batch of five states",
+        lambda: stable.in_order(jacobian_eigenvalues(K, 0.4, Y)),
+        stable.in_order(torch.linalg.eigvals(slopes[:, :, None] * K.T)),
+    )
+    exercise.close(
+        "another activation, the logistic function",
+        lambda: stable.in_order(jacobian_eigenvalues(K, -0.2, Y, torch.sigmoid)),
+        stable.in_order(stable.jacobian_eigenvalues(K, -0.2, Y, torch.sigmoid)),
+        mistakes={"the derivative of tanh is built in": stable.in_order(stable.jacobian_eigenvalues(K, -0.2, Y))},
+    )
+check.score(exercise)
+
+# %% [markdown]
+# It would be convenient to look at $K$ alone. Is $\operatorname{Re}\lambda(K) \le 0$ enough?
+#
+# > **Slip.** The slide concludes "$\to \max \operatorname{Re} \lambda_i(K) \le 0$", because the slopes are not negative.
+# > This does not follow: slopes that differ from neuron to neuron can move eigenvalues across the axis.
+#
+# The cell draws random slopes $d \in (0, 1]^2$ and looks at $\operatorname{diag}(d)\,K^\top$ for two matrices whose own
+# eigenvalues have no positive real part. The second one is antisymmetric, $K^\top = -K$.
+
+# %%
+K_trap = torch.tensor([[1.0, -4.0], [1.0, -3.0]], dtype=torch.float64)
+K_anti = torch.tensor([[0.0, 2.0], [-2.0, 0.0]], dtype=torch.float64)
+slopes = torch.rand(600, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.8))
+for ax, K, name in zip(axes, (K_trap, K_anti), ("Re $\\lambda(K) < 0$", "antisymmetric K")):
+    values = torch.linalg.eigvals(slopes[:, :, None] * K.T).flatten()
+    own = torch.linalg.eigvals(K)
+    ax.plot(values.real, values.imag, ".", ms=4, color=plots.GREY, alpha=0.6, label="diag(d) $K^\\top$, random d")
+    ax.plot(own.real, own.imag, "X", ms=10, color=plots.BLUE, label="K")
+    ax.axvline(0, color="k", lw=1)
+    ax.set(title=name, xlabel="Re $\\lambda$", ylabel="Im $\\lambda$", xlim=(-3, 1), ylim=(-2.4, 2.4))
+    ax.legend(loc="lower left")
+plt.show()
+
+# A state at which the layer really has these slopes: 1 for one neuron, 0.1 for the other.
+argument = torch.tensor([0.0, np.arctanh(np.sqrt(0.9))], dtype=torch.float64)
+state = torch.linalg.solve(K_trap.T, argument)
+print("eigenvalues of K:         ", *[f"{v:.2f}" for v in torch.linalg.eigvals(K_trap).real])
+print("of J at the state", [round(v, 2) for v in state.tolist()], ":", *[f"{v:.2f}" for v in stable.in_order(stable.jacobian_eigenvalues(K_trap, 0.0, state)).real])
+
+
+# %% [markdown]
+# *Figure: eigenvalues of the Jacobian for 600 random slopes of the two neurons (dots)
+# and of the matrix alone (crosses), in the complex plane; the black line is the imaginary axis.*
+#
+# **Reading the picture.** On the left many dots lie to the right of the axis although $K$ is
+# stable, and the printed state shows a layer that really has two growing directions.
+# On the right every dot is *on* the axis: with $D$ diagonal and positive, $D K^\top$ has the eigenvalues of
+# $D^{1/2} K^\top D^{1/2}$, which is antisymmetric again. **For antisymmetric weights the activation cannot spoil
+# stability.** This is why they deserve a section of their own.
+
+# %% [markdown]
+# ## 3. Euler's method has a stability of its own
+#
+# A stable equation is not yet a stable network: the layers are steps.
+# For one eigenvalue, $\dot\delta = \lambda\delta$, a step of Euler's method multiplies $\delta$ by $1 + h\lambda$. The network is stable when
+#
+# $$\max_i |1 + h\,\lambda_i(J_j)| \le 1 \qquad\text{for every layer } j = 0, \dots, N-1. \tag{4}$$
+#
+# > **Slip.** The slide writes $J_i$, with the index of the eigenvalue; the Jacobian belongs to the layer, $J_j$.
+
+# %% [markdown]
+# ### Exercise 3.2 - The largest stable step (3 points, ~10 min)
+# Return the largest $h$ for which (4) holds. Square it: $|1 + h\lambda|^2 \le 1$ is an inequality for $h$ that you can solve.
+# It is enough to think about one eigenvalue and then about all of them.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# With <code>lambda = a + i w</code>: <code>|1 + h lambda|^2 = (1 + h a)^2 + (h w)^2</code>.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# Subtract 1 and divide by h: <code>2 a + h (a^2 + w^2) &lt;= 0</code>. Each eigenvalue gives a bound, the smallest one counts.
+# What does the bound say when a is zero, or positive? And what if the eigenvalue is zero?</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# Drop the zero eigenvalues; if none is left return infinity. The bounds are
+# <code>-2 * values.real / values.abs() ** 2</code>; return the smallest one, but never less than 0.
+# <code>float(...)</code> makes a plain number of it.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "610d3a9fd59a7e53cdcc82457626a7b0", "grade": false, "grade_id": "max_stable_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def max_stable_step(eigenvalues):
+    """Return the largest step size of Euler's method that is stable, inequality (4).
+
+    Args:
+        eigenvalues: complex tensor of any shape.
+
+    Returns:
+        A float: the largest h with |1 + h lambda| <= 1 for all of them. 0.0 when no
+        positive step will do; this includes spectra that are imaginary up to rounding.
+        A zero eigenvalue sets no limit; when all are zero the answer is infinity.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "79bb5fbfce4c0f79f403e2f77b679394", "grade": true, "grade_id": "test_max_stable_step", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+def spectrum(*values):
+    return torch.tensor(values, dtype=torch.complex128)
+
+turning = torch.linalg.eigvals(stable.antisymmetric(torch.randn(6, 6, generator=torch.Generator().manual_seed(32), dtype=torch.float64)))
+with check.exercise("max_stable_step", points=3) as exercise:
+    exercise.close(
+        "one real eigenvalue, -4",
+        lambda: max_stable_step(spectrum(-4)),
+        0.5,
+        mistakes={"the factor 2 is missing": 0.25, "the square is missing": 2.0},
+    )
+    exercise.close(
+        "the pair -1 + 2i, -1 - 2i",
+        lambda: max_stable_step(spectrum(-1 + 2j, -1 - 2j)),
+        0.4,
+        mistakes={
+            "the imaginary part is left out": 2.0,
+            "2 / |lambda| is used, which holds for real eigenvalues only": 2 / 5**0.5,
+            "the factor 2 is missing": 0.2,
+        },
+    )
+    exercise.close(
+        "several eigenvalues: all of them must be stable",
+        lambda: max_stable_step(spectrum(-0.5, -4, -1 + 2j, -1 - 2j, -8 + 1j)),
+        16 / 65,
+        mistakes={
+            "the largest of the bounds is taken": 4.0,
+            "the bounds are averaged": (4 + 0.5 + 0.4 + 0.4 + 16 / 65) / 5,
+        },
+    )
+    exercise.close("an eigenvalue in the right half plane", lambda: max_stable_step(spectrum(-1, 0.5)), 0.0, mistakes={"the sign of the real part is lost": 2.0, "the bound may become negative": -4.0})
+check.score(exercise)
+
+
+# %% [markdown]
+# Is it only Euler's method that fails on the imaginary axis? A Runge-Kutta method of order $p \le 4$ with $p$ stages
+# multiplies $\delta$ by the Taylor polynomial of the exponential function,
+#
+# $$R_p(h\lambda) = \sum_{k=0}^{p} \frac{(h\lambda)^k}{k!}, \qquad\text{stable where } |R_p| \le 1. \tag{5}$$
+
+# %%
+def growth(p):
+    coefficients = [1 / np.prod(np.arange(1, k + 1)) for k in range(p, -1, -1)]
+    return lambda z: np.polyval(coefficients, z)
+
+
+methods = {1: "euler", 2: "heun", 3: "bosh3", 4: "rk4"}
+fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.8), width_ratios=(1, 1.2))
+frequencies = np.linspace(0.001, 3.2, 3200)
+for p, name in methods.items():
+    plots.stability_region(left, growth(p), plots.COLOURS[name], f"$R_{p}$", fill=p == 4)
+    size = np.abs(growth(p)(1j * frequencies))
+    right.plot(frequencies, size, color=plots.COLOURS[name], label=f"$R_{p}$")
+    limit = frequencies[size <= 1 + 1e-14].max(initial=0.0)
+    print(f"order {p}: stable on the imaginary axis up to |h lambda| = {limit:.2f}")
+right.axhline(1, color="k", lw=1)
+right.set(xlabel="$h\\,\\omega$ for $\\lambda = i\\omega$", ylabel="growth $|R_p|$ in one step", ylim=(0.5, 1.6))
+right.legend(loc="upper left")
+plt.show()
+
+
+# %% [markdown]
+# *Figure: where Runge-Kutta methods of order 1 to 4 are stable (inside of the curves; order 4 is tinted),
+# and their growth factors along the imaginary axis.*
+#
+# **Reading the picture.** Euler's disc touches the imaginary axis in the origin only: with $\gamma = 0$ *no* step is stable,
+# and this is the outward drift under $K_0$. Order 2 leaves the axis as well, but so slowly that the picture hardly shows it.
+# Order 4 is stable for $h|\omega| \le 2\sqrt2$, order 3 for $h|\omega| \le \sqrt3$ (compare the printed numbers).
+
+# %% [markdown]
+# ## 4. Antisymmetric weights
+#
+# Two ways out: a better integrator (notebook 04), or a little damping:
+#
+# $$\dot y = \sigma\Big(\tfrac12\big(K - K^\top - \gamma I\big)\,y + b\Big). \tag{6}$$
+#
+# The matrix has the eigenvalues $-\gamma/2 \pm i\omega$, whatever $K$ is.
+
+# %% [markdown]
+# ### Exercise 3.3 - Antisymmetric layer (2 points, ~4 min)
+# Return the matrix $\tfrac12 (K - K^\top - \gamma I)$, for one matrix or for a stack of them.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# Everything stands inside the bracket: the damping is halved too.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# <code>K.T</code> of a stack would reverse all axes. <code>K.mT</code> swaps the last two.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>torch.eye(n, dtype=K.dtype)</code> is broadcast over the layers: half of
+# <code>K - K.mT - gamma * identity</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "e5d7262c9f904c754d97702080ab41d2", "grade": false, "grade_id": "antisymmetric", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def antisymmetric(K, gamma):
+    """Return (K - K^T - gamma I) / 2, the matrix of equation (6).
+
+    Args:
+        K: `(n, n)`, or a stack `(..., n, n)`.   gamma: damping, a float, at least 0.
+
+    Returns:
+        A new tensor with the shape and dtype of `K`.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "935e6f60f13c02d2f1ac59b4ff0aaf91", "grade": true, "grade_id": "test_antisymmetric", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+K = torch.tensor([[1.0, 2.0], [5.0, -3.0]], dtype=torch.float64)
+stack = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(33), dtype=torch.float64)
+with check.exercise("antisymmetric", points=2) as exercise:
+    exercise.close(
+        "a 2 x 2 matrix with gamma = 0.5",
+        lambda: antisymmetric(K, 0.5),
+        torch.tensor([[-0.25, -1.5], [1.5, -0.25]], dtype=torch.float64),
+        mistakes={
+            "the factor 1/2 is missing": torch.tensor([[-0.5, -3.0], [3.0, -0.5]], dtype=torch.float64),
+            "only the bracket without gamma is halved": torch.tensor([[-0.5, -1.5], [1.5, -0.5]], dtype=torch.float64),
+            "gamma is added instead of subtracted": torch.tensor([[0.25, -1.5], [1.5, 0.25]], dtype=torch.float64),
+            "gamma is subtracted from every entry": torch.tensor([[-0.25, -1.75], [1.25, -0.25]], dtype=torch.float64),
+            "the transposed matrix is added": torch.tensor([[0.75, 3.5], [3.5, -3.25]], dtype=torch.float64),
+        },
+    )
+    exercise.close(
+        "the weights of three layers at once",
+        lambda: antisymmetric(stack, 0.0),
+        torch.stack([(A - A.T) / 2 for A in stack]),
+    )
+check.score(exercise)
+
+# %% [markdown]
+# How much damping does Euler's method need? For $\lambda = -\gamma/2 \pm i\omega$ the bound of exercise 3.2 reads
+# $h \le \gamma / (\gamma^2/4 + \omega^2)$. The cell compares both for one random matrix.
+# It also lets a network of 200 layers carry a small difference, with $\gamma = 0$ and with the damping that $h$ asks for.
+
+# %%
+generator = torch.Generator().manual_seed(4)
+K = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+omega = torch.linalg.eigvals(stable.antisymmetric(K)).imag.max().item()
+for gamma in (0.0, 0.1, 0.5):
+    step = stable.max_stable_step(torch.linalg.eigvals(stable.antisymmetric(K, gamma)))
+    print(f"gamma = {gamma}: largest stable step {step:.4f}, formula {gamma / (gamma**2 / 4 + omega**2):.4f}")
+
+Y = torch.randn(1, 4, generator=generator, dtype=torch.float64)
+print("row form: Y (K - K^T) is the column form (K^T - K) y:", torch.allclose(Y @ (K - K.T), ((K.T - K) @ Y.T).T))
+
+# %% [markdown]
+# > **Slip.** The slide has $\tfrac12(K - K^\top - \gamma I)\,y$ for the equation and $\tfrac12 Y_j (K_j - K_j^\top - \gamma I)$ for the network.
+# > In rows the latter is $\tfrac12(K^\top - K - \gamma I)\,y$, as the last line checks: the network belongs to $-K$, or $K^\top$.
+# > Since $K$ is learned it does not matter; when you compare numbers it does.
+#
+# ## 5. Hamiltonian networks
+#
+# A second way to imaginary eigenvalues: give every feature $y$ a partner $z$.
+# In a Hamiltonian system $\dot y = -\nabla_z H$, $\dot z = \nabla_y H$ the energy $H$ is kept *if $H$ does not depend on the time explicitly*.
+# The network with this structure is
+#
+# $$\dot y = \sigma(K z + b), \qquad \dot z = -\sigma(K^\top y + b), \qquad y(0) = y_0,\ z(0) = 0. \tag{7}$$
+#
+# Its steps alternate (Verlet's scheme): first $z$ with the old $y$, then $y$ with the *new* $z$.
+# In rows, with $Z$ half a step behind:
+#
+# $$Z_{j+1/2} = Z_{j-1/2} - h\,\sigma(Y_j K_j + b_j), \qquad Y_{j+1} = Y_j + h\,\sigma(Z_{j+1/2} K_j^\top + b_j). \tag{8}$$
+#
+# > **Slip.** The slide writes $\dot z = \sigma(K^\top y + b)$: the minus sign is lost there, though not in its Verlet scheme.
+# > Without it the matrix of the pair is symmetric instead of antisymmetric, with real eigenvalues of both signs.
+# > Its block form $\sigma\big(\begin{smallmatrix} 0 & K \\ -K^\top & 0 \end{smallmatrix}\, u + b\big)$ is right up to the sign of the bias in the second row:
+# > $-\sigma(K^\top y + b) = \sigma(-K^\top y - b)$.
+
+# %%
+generator = torch.Generator().manual_seed(5)
+K = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+zero = torch.zeros(3, 3, dtype=torch.float64)
+for name, sign in (("slide, z' = +act", 1), ("right, z' = -act", -1)):
+    block = torch.cat([torch.cat([zero, K], 1), torch.cat([sign * K.T, zero], 1)])
+    values = torch.linalg.eigvals(block)
+    print(f"{name}: largest real part {values.real.max():.2f}, largest imaginary part {values.imag.max():.2f}")
+
+h, N = 0.1, 60
+pairs = 0.05 * torch.randn(2, 3, generator=generator, dtype=torch.float64)  # two inputs, near each other
+fig, ax = plt.subplots(figsize=(6.5, 3.6))
+for name, sign, colour in (("slide: $\\dot z = +\\sigma$", 1, plots.RED), ("right: $\\dot z = -\\sigma$", -1, plots.COLOURS["hamiltonian"])):
+    y, z, distances = pairs, torch.zeros_like(pairs), []
+    for _ in range(N + 1):
+        distances.append((y[0] - y[1]).norm())
+        z = z + sign * h * torch.tanh(y @ K)
+        y = y + h * torch.tanh(z @ K.T)
+    ax.semilogy(h * np.arange(N + 1), distances, color=colour, label=name)
+ax.set(xlabel="time", ylabel="distance of the two signals")
+ax.legend()
+plt.show()
+
+
+# %% [markdown]
+# *Figure: the distance of two neighbouring signals on their way through 60 layers,
+# with the sign of the slide and with the right one; logarithmic scale.*
+#
+# **Reading the picture.** With the slide's sign the distance grows exponentially until the activation saturates.
+# With the right sign it oscillates.
+
+# %% [markdown]
+# ### Exercise 3.4 - One Verlet step (4 points, ~8 min)
+# Advance the pair $(y, z)$ by one layer, equation (8). $K$ need not be square: $y$ has $n$ features, $z$ has $m$.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# Two lines. The second one uses the result of the first.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# <code>y @ K</code> has m columns, like <code>z</code>; the way back is <code>z @ K.T</code> with n columns.
+# Only one of the two signs is negative.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>z = z - h * activation(...)</code> with <code>y</code>, then <code>y = y + h * activation(...)</code> with the new <code>z</code>;
+# return <code>(y, z)</code> in this order.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "ba603b6336870c624541bc0f89e4bd8a", "grade": false, "grade_id": "verlet_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def verlet_step(y, z, K, b, h, activation=torch.tanh):
+    """Advance a Hamiltonian network by one layer, equation (8): first z, then y.
+
+    Args:
+        y: features, `(s, n)`.   z: their partners, `(s, m)`.   K: weights, `(n, m)`.
+        b: bias, a number.   h: step size.   activation: applied entry by entry.
+
+    Returns:
+        The new pair `(y, z)`; the given tensors are left unchanged.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "045b04030d52521fe8ba3722f3d7d596", "grade": true, "grade_id": "test_verlet_step", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(34)
+y, z = torch.randn(5, 3, generator=generator, dtype=torch.float64), torch.randn(5, 3, generator=generator, dtype=torch.float64)
+K = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+wide_z, wide_K = torch.randn(5, 4, generator=generator, dtype=torch.float64), torch.randn(3, 4, generator=generator, dtype=torch.float64)
+one = torch.ones(1, 1)
+with check.exercise("verlet_step", points=4) as exercise:
+    exercise.close(
+        "by hand: y = 1, z = 0, K = 2, b = 1, h = 0.5, the identity as activation",
+        lambda: verlet_step(one, 0 * one, 2 * one, 1.0, 0.5, lambda u: u),
+        (0 * one, -1.5 * one),
+        mistakes={
+            "the minus sign is lost, as on the slide": (3.0 * one, 1.5 * one),
+            "the new y is computed from the old z": (1.5 * one, -1.5 * one),
+            "y is advanced before z": (1.5 * one, -2.0 * one),
+            "the bias is missing": (0 * one, -1.0 * one),
+            "the step size is missing": (-4.0 * one, -3.0 * one),
+            "the pair is returned as (z, y)": (-1.5 * one, 0 * one),
+        },
+    )
+    exercise.close(
+        "random weights: the partners z",
+        lambda: verlet_step(y, z, K, 0.3, 0.7)[1],
+        z - 0.7 * torch.tanh(y @ K + 0.3),
+        mistakes={"K is transposed in the first line": z - 0.7 * torch.tanh(y @ K.T + 0.3)},
+    )
+    exercise.close(
+        "random weights: the features y",
+        lambda: verlet_step(y, z, K, 0.3, 0.7)[0],
+        stable.verlet_step(y, z, K, 0.3, 0.7)[0],
+        mistakes={
+            "K is not transposed in the second line": y + 0.7 * torch.tanh(stable.verlet_step(y, z, K, 0.3, 0.7)[1] @ K + 0.3),
+            "the new y is computed from the old z": y + 0.7 * torch.tanh(z @ K.T + 0.3),
+        },
+    )
+    exercise.close("K need not be square: three features, four partners", lambda: verlet_step(y, wide_z, wide_K, 0.3, 0.7), stable.verlet_step(y, wide_z, wide_K, 0.3, 0.7))
+check.score(exercise)
+
+
+# %% [markdown]
+# ### Exercise 3.5 - And back (2 points, ~5 min)
+# Undo one step: given the new pair, return the old one. No equation has to be solved.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# What was done last is undone first.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# The last line of the step changed y and left z alone: the z that it used is still here.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# Subtract from <code>y</code> what the second line added; then add to <code>z</code> what the first line subtracted,
+# computed with the old <code>y</code>. A step with <code>-h</code> is not the same: its lines come in the wrong order.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "14c9d19a9a9dd7f0fc21d1db5ceb6548", "grade": false, "grade_id": "verlet_step_back", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def verlet_step_back(y, z, K, b, h, activation=torch.tanh):
+    """Undo one step of equation (8): the exact inverse of `verlet_step`.
+
+    Args:
+        y, z: the pair after the step, `(s, n)` and `(s, m)`.
+        K, b, h, activation: those of the step.
+
+    Returns:
+        The pair `(y, z)` before the step; the given tensors are left unchanged.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "ff721903ad937c30051585b79e511f87", "grade": true, "grade_id": "test_verlet_step_back", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(35)
+y, z = torch.randn(5, 3, generator=generator, dtype=torch.float64), torch.randn(5, 4, generator=generator, dtype=torch.float64)
+K = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+with check.exercise("verlet_step_back", points=2) as exercise:
+    exercise.close(
+        "the way back from a step",
+        lambda: verlet_step_back(*stable.verlet_step(y, z, K, 0.3, 0.7), K, 0.3, 0.7),
+        (y, z),
+        mistakes={
+            "a step with -h is taken, in the order of the way forth": stable.verlet_step(*stable.verlet_step(y, z, K, 0.3, 0.7), K, 0.3, -0.7),
+            "nothing is done": stable.verlet_step(y, z, K, 0.3, 0.7),
+        },
+    )
+    exercise.close(
+        "a hundred steps forth and back",
+        lambda: [pair := (y, z), [pair := stable.verlet_step(*pair, K, 0.3, 0.1) for _ in range(100)], [pair := verlet_step_back(*pair, K, 0.3, 0.1) for _ in range(100)], pair][3],
+        (y, z),
+    )
+check.score(exercise)
+
+# %% [markdown]
+# The slides call (8) *symplectic*: with $\Omega = \begin{psmallmatrix} 0 & I \\ -I & 0 \end{psmallmatrix}$ the Jacobian $M$ of a step would satisfy $M^\top \Omega M = \Omega$.
+# Is it? The cell compares it with the *two-sided* layers of Chang et al. (2018),
+# $\dot y = K\sigma(K^\top z + b)$ and $\dot z = -K\sigma(K^\top y + b)$, which come, up to the sign, from the energy
+# $H = \sum_i \ell\big((K^\top y + b)_i\big) + \sum_i \ell\big((K^\top z + b)_i\big)$ with $\ell' = \tanh$, that is $\ell(x) = \log\cosh x$.
+
+# %%
+n = 3
+Omega = torch.zeros(2 * n, 2 * n, dtype=torch.float64)
+Omega[:n, n:], Omega[n:, :n] = torch.eye(n), -torch.eye(n)
+
+
+def two_sided_step(y, z, K, b, h):
+    z = z - h * torch.tanh(y @ K + b) @ K.mT
+    y = y + h * torch.tanh(z @ K + b) @ K.mT
+    return y, z
+
+
+generator = torch.Generator().manual_seed(6)
+u = torch.randn(2 * n, generator=generator, dtype=torch.float64)
+K = torch.randn(n, n, generator=generator, dtype=torch.float64)
+for name, step in (("one-sided, equation (8)", stable.verlet_step), ("two-sided", two_sided_step)):
+    M = torch.autograd.functional.jacobian(lambda u: torch.cat(step(u[:n], u[n:], K, 0.1, 0.5)), u)
+    error = (M.T @ Omega @ M - Omega).norm()
+    print(f"{name:24s} |M^T Omega M - Omega| = {error:.1e}, det M = {torch.linalg.det(M):.6f}")
+
+
+def energy(y, z, K, b):
+    return (torch.cosh(y @ K + b).log() + torch.cosh(z @ K + b).log()).sum().item()
+
+
+h, N = 0.02, 1000
+for name, strength in (("K constant", 0.0), ("K(t) = (1 + 0.5 sin t) K", 0.5)):
+    y, z = u[None, :n], u[None, n:]
+    history = []
+    for j in range(N):
+        K_t = (1 + strength * np.sin(j * h)) * K
+        y, z = two_sided_step(y, z, K_t, 0.1, h)
+        history.append(energy(y, z, K_t, 0.1))
+    print(f"energy over {N} two-sided layers, {name}: from {min(history):.2f} to {max(history):.2f}")
+
+
+# %% [markdown]
+# > **Slip.** "Symplectic integrator". The one-sided step is *not* symplectic, as the first line shows.
+# > It has what the network needs: its determinant is one (each line shears one half of the variables by a function of the other),
+# > so no volume is lost, and exercise 3.5 inverts it exactly. The two-sided layers are symplectic up to rounding.
+# > And "energy conserved" holds for weights that do not change in time; with $K(t)$ the energy moves, as it does in every trained network.
+#
+# ## 6. Second order in time: leapfrog
+#
+# With $H = \tfrac12 z^\top z - f(y)$ the Hamiltonian system of section 5 says $\dot y = -z$, $\dot z = -\nabla f(y)$, so $\ddot y = \nabla f(y)$
+# (these equations of the slides are right). A network in this spirit is
+#
+# $$\ddot y = \sigma(K^\top y + b), \qquad y(0) = y_0,\ \dot y(0) = 0, \qquad K = -C^\top C. \tag{9}$$
+#
+# The matrix $-C^\top C$ has real eigenvalues $-\omega^2 \le 0$, and $\ddot\delta = -\omega^2\delta$ oscillates; a positive eigenvalue would grow.
+# Central differences in time give the *leapfrog* scheme, in rows
+#
+# $$Y_{j+1} = 2Y_j - Y_{j-1} + h^2\,\sigma(Y_j K_j + b_j), \qquad Y_{-1} = Y_0. \tag{10}$$
+
+# %% [markdown]
+# ### Exercise 3.6 - Leapfrog (3 points, ~8 min)
+# Propagate (10) with $K_j = -C_j^\top C_j$ and keep all stages.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# A step needs the last two stages. What are they for the very first step?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# With <code>Y_{-1} = Y_0</code> the first step gives <code>Y_0 + h^2 activation(...)</code>.
+# The step size is squared: it is a second derivative.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# Keep <code>previous, y = y0, y0</code>. In each layer compute <code>K = -C_j.T @ C_j</code>, then
+# <code>previous, y = y, 2 * y - previous + h**2 * activation(y @ K + b_j)</code>, and append <code>y</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "2fe9a54398c9f6224965e8a94fb20316", "grade": false, "grade_id": "leapfrog_forward", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
+    """Propagate features from rest by the leapfrog scheme (10) with K_j = -C_j^T C_j.
+
+    Args:
+        y0: features, `(s, n)`; left unchanged.
+        C: factors of the weights, `(N, n, n)`.   b: biases, `(N,)`.   h: step size.
+        activation: applied entry by entry.
+
+    Returns:
+        All stages `y_0, ..., y_N`, `(N + 1, s, n)`; the first step starts from rest,
+        y_1 = y_0 + h^2 activation(y_0 K_0 + b_0).
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "340d9bf2ee759075d3b4a0d6acdb1c2b", "grade": true, "grade_id": "test_leapfrog_forward", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(36)
+y0 = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+C = torch.randn(6, 3, 3, generator=generator, dtype=torch.float64)
+b = torch.randn(6, generator=generator, dtype=torch.float64)
+
+def column(*values):  # the stages of one sample with one feature
+    return torch.tensor(values).reshape(-1, 1, 1)
+
+with check.exercise("leapfrog_forward", points=3) as exercise:
+    exercise.close(
+        "by hand: y0 = 1, C = 2, b = 0, h = 0.5, the identity as activation, three layers",
+        lambda: leapfrog_forward(torch.ones(1, 1), torch.full((3, 1, 1), 2.0), torch.zeros(3), 0.5, lambda u: u),
+        column(1.0, 0.0, -1.0, -1.0),
+        mistakes={
+            "h is not squared": column(1.0, -1.0, -1.0, 1.0),
+            "K = +C^T C grows": column(1.0, 2.0, 5.0, 13.0),
+            "the first step does nothing, y_1 = y_0": column(1.0, 1.0, 0.0, -1.0),
+            "the first step is halved, a start with y_{-1} = y_1": column(1.0, 0.5, -0.5, -1.0),
+            "C itself is used as K": column(1.0, 1.5, 2.75, 5.375),
+        },
+    )
+    exercise.close(
+        "six layers with random weights",
+        lambda: leapfrog_forward(y0, C, b, 0.3),
+        stable.leapfrog_forward(y0, C, b, 0.3),
+        mistakes={
+            "C C^T is used instead of C^T C": stable.leapfrog_forward(y0, C.mT, b, 0.3),
+            "the biases are missing": stable.leapfrog_forward(y0, C, 0 * b, 0.3),
+            "every layer uses the first weights": stable.leapfrog_forward(y0, C[:1].expand(6, 3, 3), b, 0.3),
+        },
+    )
+check.score(exercise)
+
+# %% [markdown]
+# ## 7. How much does a network stretch?
+#
+# A network is *well posed* when small changes of its input cause changes of its output that are neither huge nor invisible.
+# The singular values of $\partial Y_N / \partial Y_0$ measure it: the largest one says how much a difference can grow,
+# the smallest one how much can get lost. The same numbers scale the gradients on their way back.
+#
+# We fix $T = 20$, draw one random smooth function $K(t)$, and sample it with more and more layers.
+# *Predict first:* which network forgets, and which curves become flat as the network gets deeper?
+
+# %%
+generator = torch.Generator().manual_seed(3)
+A, B, C = (torch.randn(4, 4, generator=generator, dtype=torch.float64) / 2 for _ in range(3))
+y = torch.randn(4, generator=generator, dtype=torch.float64)
+T, I = 20.0, torch.eye(4, dtype=torch.float64)
+
+
+def sampled(N):
+    t = 2 * np.pi * torch.arange(N, dtype=torch.float64)[:, None, None] / N
+    return A + B * torch.cos(t) + C * torch.sin(t)
+
+
+families = {
+    "ResNet, K(t) - 2 I": (plots.COLOURS["K-"], lambda K: stable.ResidualNet(K - 2 * I, torch.zeros(len(K), dtype=K.dtype), T)),
+    "ResNet, K(t)": (plots.COLOURS["resnet"], lambda K: stable.ResidualNet(K, torch.zeros(len(K), dtype=K.dtype), T)),
+    "antisymmetric": (plots.COLOURS["antisymmetric"], lambda K: stable.AntisymmetricNet(K, torch.zeros(len(K), dtype=K.dtype), T)),
+    "Hamiltonian": (plots.COLOURS["hamiltonian"], lambda K: stable.HamiltonianNet(K, torch.zeros(len(K), dtype=K.dtype), T)),
+}
+depths = [4 * 2**k for k in range(scale.pick(quick=3, lesson=9, full=9))]
+fig, axes = plt.subplots(1, 4, figsize=(11, 3))
+for ax, (name, (colour, build)) in zip(axes, families.items()):
+    values = torch.stack([stable.sensitivity(build(sampled(N)), y) for N in depths])
+    ax.loglog(depths, values.clamp(min=1e-30), "o-", ms=3, lw=1, color=colour)
+    ax.fill_between(depths, values[:, -1].clamp(min=1e-30), values[:, 0], color=colour, alpha=0.15)
+    ax.axhline(1, color="k", lw=0.8)
+    ax.set(title=name, xlabel="layers N", ylim=(1e-2, 1e3) if "2 I" not in name else (1e-30, 1e3))
+    last = values[-1]
+    print(f"{name:18s} N = {depths[-1]}: from {last[0]:.2g} down to {last[-1]:.2g}")
+axes[0].set_ylabel("singular values of $\\partial Y_N/\\partial Y_0$")
+plt.show()
+
+
+# %% [markdown]
+# *Figure: all four singular values of the derivative of the output with respect to the input, against the number of layers,
+# for one smooth function K(t) and four networks; the first panel has a far longer scale than the others.*
+#
+# **Reading the picture.** The contracting network has lost everything: its gradients vanish, its inputs cannot be told apart.
+# A ResNet with weights of any kind stretches most in one direction and squeezes in another.
+# The antisymmetric and the Hamiltonian network stay nearer to one, and for many layers the curves flatten:
+# this is the network's *continuous* behaviour, which further layers hardly change. For few layers the steps are too coarse to say anything.
+# Around one does not mean equal to one: eigenvalues on the axis exclude exponential growth, a shear may still stretch a little.
+
+# %% [markdown]
+# ## 8. Weights that are functions of time
+#
+# Forward propagation is stable if the weights change *slowly*. Learning has to be told so, by the regularisation
+#
+# $$R(K, b) = \frac{1}{2h}\sum_{j=1}^{N-1} \Big( \|K_j - K_{j-1}\|_F^2 + |b_j - b_{j-1}|^2 \Big)
+# \approx \frac12\int_0^T \|\dot K\|_F^2 + |\dot b|^2\; dt. \tag{11}$$
+#
+# Weight decay $\tfrac12\|K\|_F^2$ would do something else: it pulls the weights to zero, where the network does nothing.
+
+# %% [markdown]
+# ### Exercise 3.7 - Smoothness (2 points, ~4 min)
+# Return the sum (11) over $K$ and $b$.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# There are N - 1 differences of neighbours.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# <code>K[1:] - K[:-1]</code> has all of them. The square of the Frobenius norm is the sum of the squares of all entries.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# Sum the squares for <code>K</code> and for <code>b</code>, add both, divide by <code>2 * h</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "e62a02805f1ec9fbc0af6e1019952604", "grade": false, "grade_id": "smoothness", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def smoothness(K, b, h):
+    """Return the smoothness of the weights in time, equation (11).
+
+    Args:
+        K: weights, `(N, n, n)`.   b: biases, `(N,)`.   h: step size.
+
+    Returns:
+        The sum over K and b, a tensor without axes; zero for a single layer.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "af07d08d9e28d0a946f23cf7dbc8004a", "grade": true, "grade_id": "test_smoothness", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+K = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[3.0, 0.0], [0.0, 1.0]], [[3.0, 1.0], [0.0, 1.0]]], dtype=torch.float64)
+b = torch.tensor([0.0, 3.0, 4.0], dtype=torch.float64)
+generator = torch.Generator().manual_seed(37)
+random_K, random_b = torch.randn(5, 3, 3, generator=generator, dtype=torch.float64), torch.randn(5, generator=generator, dtype=torch.float64)
+with check.exercise("smoothness", points=2) as exercise:
+    exercise.close(
+        "three layers with h = 0.25: the squares add up to 4 + 1 for K and 9 + 1 for b",
+        lambda: smoothness(K, b, 0.25),
+        30.0,
+        mistakes={
+            "the biases are left out": 10.0,
+            "h multiplies instead of dividing": 1.875,
+            "the factor 1/2 is missing": 60.0,
+            "the differences are divided by h^2": 120.0,
+            "the norms are not squared": 2.0 * (2 + 1 + 3 + 1),
+            "the mean is taken instead of the sum": 2 * (5 / 8 + 10 / 2),
+            "the last layer is joined to the first": 72.0,
+            "the norm of the weights themselves is taken, which is weight decay": 2.0 * (2 + 10 + 11 + 25),
+        },
+    )
+    exercise.close("random weights", lambda: smoothness(random_K, random_b, 0.1), stable.smoothness(random_K, random_b, 0.1))
+check.score(exercise)
+
+# %% [markdown]
+# The classifier of *images* has smoothness as well, in space: neighbouring pixels should have similar weights.
+#
+# > **Slip.** The slide replaces $y^\top w$ by $\operatorname{vol}(\Omega)\int_\Omega y(x)\,w(x)\,dx$. A sum over pixels of the volume $\Delta V$ approximates the integral
+# > *divided* by this volume, $\sum_i y_i w_i \approx \frac{1}{\Delta V}\int_\Omega y\,w\,dx$: it grows with the number of pixels.
+
+# %%
+for pixels in (8, 16, 32):
+    x = (torch.arange(pixels, dtype=torch.float64) + 0.5) * 2 / pixels  # midpoints of the domain [0, 2]
+    y_x, w_x, volume = torch.sin(x), torch.exp(-x), 2 / pixels
+    integral = (1 - np.exp(-2) * (np.sin(2) + np.cos(2))) / 2  # of sin(x) exp(-x) from 0 to 2
+    print(f"{pixels:2d} pixels: sum {float(y_x @ w_x):.3f}, integral / pixel {integral / volume:.3f}, slide: 2 * integral {2 * integral:.3f}")
+
+
+# %% [markdown]
+# ## 9. Multilevel learning
+#
+# A deep network is expensive to train from nothing. If its weights are samples of a function of time, then
+# a *shallow* network is a coarse sampling of the same function: train 4 layers first, then read off the weights of 8, then of 16 ...
+# The coarse weights belong to the times $0, h, \dots, (N-1)h$, the fine ones to $0, h/2, h, \dots$: half of them are known, the others are interpolated.
+
+# %% [markdown]
+# ### Exercise 3.8 - Prolongation (3 points, ~6 min)
+# Return the weights of a network with twice the layers: linear interpolation in time.
+# After the last sample there is nothing to interpolate; hold its value.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# Write down the fine sequence for three coarse values a, b, c. How many entries does it have?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# a, (a+b)/2, b, (b+c)/2, c, c. The even places are copies, the odd ones are means of neighbours, and c is its own last neighbour.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# Make an empty tensor of twice the length; <code>fine[0::2] = theta</code>, <code>fine[1:-1:2]</code> gets the means of
+# <code>theta[:-1]</code> and <code>theta[1:]</code>, and <code>fine[-1] = theta[-1]</code>. Or stack the copies and the means and flatten.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "725f8a5a5b5136773aed97dbbc85243f", "grade": false, "grade_id": "prolong", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def prolong(theta):
+    """Return the weights of a network with twice the layers, linear in time.
+
+    Args:
+        theta: `(N, ...)`, one slice a layer, samples at the times 0, h, ..., (N - 1) h.
+
+    Returns:
+        `(2 N, ...)`, samples at 0, h/2, h, ...; the last value is held.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "abb44370a224fc5bcccc2aae67a2de7e", "grade": true, "grade_id": "test_prolong", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+generator = torch.Generator().manual_seed(38)
+theta = torch.randn(5, 3, 3, generator=generator, dtype=torch.float64)
+kernels = torch.randn(2, 4, 4, 3, 3, generator=generator)
+with check.exercise("prolong", points=3) as exercise:
+    exercise.close(
+        "the samples 0, 2, 6 become six",
+        lambda: prolong(torch.tensor([0.0, 2.0, 6.0])),
+        torch.tensor([0.0, 1.0, 2.0, 4.0, 6.0, 6.0]),
+        mistakes={
+            "every value is repeated: piecewise constant, as in ContinuousNet": torch.tensor([0.0, 0.0, 2.0, 2.0, 6.0, 6.0]),
+            "the last value is extrapolated": torch.tensor([0.0, 1.0, 2.0, 4.0, 6.0, 8.0]),
+            "the end is joined to the beginning": torch.tensor([0.0, 1.0, 2.0, 4.0, 6.0, 3.0]),
+            "the last layer is missing": torch.tensor([0.0, 1.0, 2.0, 4.0, 6.0]),
+            "the samples are spread over the whole interval": torch.tensor([0.0, 0.8, 1.6, 2.8, 4.4, 6.0]),
+            "the means come before the copies": torch.tensor([1.0, 0.0, 4.0, 2.0, 6.0, 6.0]),
+        },
+    )
+    exercise.close(
+        "the matrices of five layers",
+        lambda: prolong(theta),
+        stable.prolong(theta),
+        mistakes={"the fine layers are not in the order of time": torch.cat([stable.prolong(theta)[0::2], stable.prolong(theta)[1::2]])},
+    )
+check.score(exercise)
+
+# %% [markdown]
+# Now everything together. On every level we minimise
+#
+# $$\frac1s S(Y_N W + e_s\mu^\top, C) + \alpha R(K, b) + \frac{\alpha_W}{2} \|W\|_F^2, \tag{12}$$
+#
+# with the cross-entropy $S$. For given $K, b$ the best $W, \mu$ solve a small *convex* problem; Newton's method finds them in a few steps.
+# What remains is a function of $K, b$ alone, and the envelope theorem says that its gradient is the partial one: the derivative of the best $W, \mu$ drops out.
+# `multilevel.train_level` minimises it by L-BFGS; `net.refined()` prolongs the weights and halves the step.
+#
+# Three data sets (notebook 01 has met the first), with the sizes of the talk:
+#
+# | data | training + validation points | T | features of ResNet, antisymmetric, Hamiltonian | $\alpha$ |
+# |---|---|---|---|---|
+# | ellipses | 1000 + 200 | 20 | 2, 2, 2 | $10^{-3}$ |
+# | swiss roll | 513 + 513 | 20 | 4, 4, 2 | $5\cdot10^{-3}$ |
+# | peaks, 5 classes | 4000 + 1000 | 5 | 8, 8, 2 | $5\cdot10^{-6}$ |
+#
+# The swiss roll starts with 16 layers, as the authors' code does, the others with 4.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+torch.set_num_threads(1)  # tensors this small gain nothing from more, and results stay the same
+last = scale.pick(quick=8, lesson=64, full=1024)
+iterations = scale.pick(
+    quick={"ellipses": 4, "swiss roll": 4, "peaks": 2},
+    lesson={"ellipses": 100, "swiss roll": 150, "peaks": 25},
+    full={"ellipses": 300, "swiss roll": 300, "peaks": 60},
+)
+points = {name: stability.load(problem) for name, problem in stability.PROBLEMS.items()}
+levels = {}
+jobs = [(data, net) for data in points for net in stable.NETS]
+for data, net in training.progress(jobs, "training"):
+    problem = stability.PROBLEMS[data]
+    levels[data, net] = list(stability.train(problem, net, max(last, problem.first), iterations[data], points[data]))
+
+print(f"{'validation accuracy in %':26s}", *[f"{n:>6d}" for n in (4, 8, 16, 32, 64)], "layers")
+for (data, net), trained in levels.items():
+    found = {t.level.layers: f"{100 * t.level.val_accuracy[-1]:6.1f}" for t in trained}
+    print(f"{data + ', ' + net:26s}", *[found.get(n, "     -") for n in (4, 8, 16, 32, 64)])
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+reached = {key: [100 * t.level.val_accuracy[-1] for t in trained] for key, trained in levels.items()}
+if scale.current() != "quick":
+    print("ellipses, Hamiltonian, deepest level: at least 98.5 %:", reached["ellipses", "Hamiltonian"][-1] >= 98.5)
+    print("swiss roll, Hamiltonian, every level: at least 99 %:  ", min(reached["swiss roll", "Hamiltonian"]) >= 99)
+    print("peaks, antisymmetric, deepest level: at least 98.5 %: ", reached["peaks", "antisymmetric"][-1] >= 98.5)
+rises = [max(np.diff(t.level.objective), default=0.0) for trained in levels.values() for t in trained]
+print("largest rise of the objective within a level:", max(0.0, max(rises)))
+
+
+# %% [markdown]
+# How did the three networks solve the tasks? The pictures show the input, the features $Y_N$ of the deepest level, and the class of each point of the plane.
+# For two classes the features are turned such that the classifier's line is vertical; for five classes, and in the other direction, we look along the directions of largest spread.
+
+# %%
+def view(trained, Y):
+    """Two coordinates of the features: across the separating line and along it."""
+    W, mu = trained.classifier.W, trained.classifier.mu
+    centred = Y - Y.mean(dim=0)
+    if W.shape[1] > 1:
+        return centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].T
+    normal = W[:, 0] / W.norm()
+    along = centred - (centred @ normal)[:, None] * normal
+    direction = torch.linalg.svd(along, full_matrices=False).Vh[0]
+    return torch.stack([Y @ normal + mu[0] / W.norm(), along @ direction], dim=1)
+
+
+def portrait(data):
+    d, problem = points[data], stability.PROBLEMS[data]
+    some = slice(None, None, max(1, len(d.points) // 500))  # enough for a picture
+    _, axes = plt.subplots(2, 4, figsize=(10.5, 5))
+    plots.scatter(axes[0, 0], d.points[some], d.labels[some], s=5, alpha=1)
+    axes[0, 0].set(title=f"{data}: the input", xlabel="$y_1$", ylabel="$y_2$", xlim=problem.box[:2], ylim=problem.box[2:], aspect="equal")
+    for column, net in enumerate(stable.NETS, 1):
+        trained = levels[data, net][-1]
+        with torch.no_grad():
+            features = view(trained, trained.net(d.points))[some]
+        ax = axes[0, column]
+        plots.scatter(ax, features, d.labels[some], s=5, alpha=1)
+        ax.set(title=f"{net}, {trained.level.layers} layers", xlabel="across the line" if d.n_classes == 2 else "main direction", ylabel="along the line" if d.n_classes == 2 else "second direction")
+        if d.n_classes == 2:
+            ax.axvline(0, color="k", ls="--", lw=1)
+        def predict(X):
+            return trained.classifier.predict(trained.net(X.double()))
+        plots.decision_regions(axes[1, column], predict, d.val_points[::2], d.val_labels[::2], box=problem.box, n=scale.pick(quick=30, lesson=120, full=200), s=5, alpha=1)
+        axes[1, column].set(title=f"{100 * trained.level.val_accuracy[-1]:.1f} % right", xlabel="$y_1$", ylabel="$y_2$")
+        layers = [t.level.layers for t in levels[data, net]]
+        axes[1, 0].semilogx(layers, reached[data, net], "o-", color=plots.COLOURS[net.lower()], label=net, base=2)
+    lowest = min(min(reached[data, net]) for net in stable.NETS)
+    axes[1, 0].set(title="validation accuracy", xlabel="layers", ylabel="%", ylim=(lowest - 0.6 * (101 - lowest), 101))
+    axes[1, 0].set_xticks(layers, layers)
+    axes[1, 0].legend(loc="lower right", fontsize=8)
+    plt.show()
+
+
+portrait("ellipses")
+
+# %% [markdown]
+# *Figure: ellipses. Top: the input, and the propagated features of the deepest networks with the line of the classifier (dashed).
+# Bottom: validation accuracy of each level, and, for the deepest networks, the share of the validation points that is right and the class of each point of the plane with half of the validation points on top.*
+#
+# **Reading the picture.** A flow of the plane can neither tear nor cross: a ring cannot leave the points it surrounds.
+# The two first-order networks have only two features here and must cheat, with large steps or thin bridges; their accuracies go up and down from level to level.
+# The Hamiltonian network has the partners $z$, four dimensions in all, and there the inner points can be lifted out of the ring.
+
+# %%
+portrait("swiss roll")
+
+# %% [markdown]
+# *Figure: swiss roll; panels as before.*
+#
+# **Reading the picture.** The hardest of the three: two arms, wound twice around each other.
+# The Hamiltonian network, with two features and their two partners, takes it apart at every level;
+# the first-order networks have four features and need more layers, or never get all points right.
+
+# %%
+portrait("peaks")
+
+# %% [markdown]
+# *Figure: peaks, five classes by height; panels as before.*
+#
+# **Reading the picture.** Eight features make it easy for the two first-order networks, with few layers already.
+# The Hamiltonian network works with two features instead of eight; it needs the depth to catch up.
+
+# %%
+fig, (top, bottom) = plt.subplots(2, 1, figsize=(8.5, 4.6), sharex=True)
+for net in stable.NETS:
+    start = 0
+    for k, trained in enumerate(levels["ellipses", net]):
+        level = trained.level
+        steps = start + np.arange(len(level.objective))
+        colour, label = plots.COLOURS[net.lower()], net if k == 0 else None
+        top.semilogy(steps, level.objective, color=colour, label=label)
+        bottom.plot(steps, 100 * np.array(level.val_accuracy), color=colour, lw=1)
+        start += iterations["ellipses"] + 1
+        if net == "ResNet":
+            for ax in (top, bottom):
+                ax.axvline(start, color="0.7", lw=0.8, ls=":")
+            bottom.annotate(f"{level.layers} layers", (steps[0] + 3, 47), fontsize=9)
+top.set(ylabel="objective (12)")
+top.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5], [0.02, 0.05, 0.1, 0.2, 0.5])
+top.minorticks_off()
+top.legend()
+bottom.set(xlabel="iteration, all levels one after the other", ylabel="validation accuracy, %", ylim=(44, 101))
+plt.show()
+
+# %% [markdown]
+# *Figure: ellipses; objective and validation accuracy against the iterations of L-BFGS over all levels; the dotted lines are prolongations.*
+#
+# **Reading the picture.** Within a level the objective only falls. At a prolongation it jumps up again:
+# the weights are the same function of time, but the fine network is not the same map as the coarse one.
+# With $T = 20$ even 32 layers take steps of length 0.6. Is it really the step? The next cell compares the jumps
+# with those for the peaks, where $T = 5$.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+for data in ("ellipses", "peaks"):
+    print(f"{data}, antisymmetric: objective before and after each prolongation")
+    for coarse, fine in zip(levels[data, "antisymmetric"], levels[data, "antisymmetric"][1:]):
+        n, before, after = coarse.level.layers, coarse.level.objective[-1], fine.level.objective[0]
+        print(f"  {n:3d} -> {2 * n:3d} layers, step {coarse.net.h:.2f} -> {fine.net.h:.2f}: {before:.3f} -> {after:.3f}")
+
+# %% [markdown]
+# **Reading the numbers.** For the peaks the jump gets smaller from level to level, because the steps resolve the differential equation
+# better and better; on the deeper levels the prolonged weights are a good start. For the ellipses the steps are four times as long, and little is handed on but the weights' size and smoothness.
+# Multilevel learning pays where a deeper network is nearly the same map.
+
+# %% [markdown]
+# ## 10. Images: 4, 8 and 16 layers of convolutions
+#
+# For images the product $Y K$ becomes a convolution with zero padding; its transpose is the convolution with swapped channels and the kernel turned by 180 degrees.
+# With it all formulas above stay as they are. The talk's network for MNIST: an opening convolution to 6 channels, so that $n = 6 \cdot 28^2 = 4704$,
+# stable layers of $3\times3$ convolutions with $T = 6$ and $\alpha = 0.005$, and a linear classifier.
+# Here we take the 8 x 8 digits of scikit-learn, $n = 384$, and all weights learn together by Adam, because Newton's method does not reach that far.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
+epochs = scale.pick(quick=1, lesson=6, full=12)
+train_part, val_part = stability.split_images(dataset, size=8)[:2]
+size, subset = train_part[0].shape[-1], scale.pick(quick=200, lesson=None, full=None)
+device = training.pick_device() if scale.current() == "full" else torch.device("cpu")
+train_part, val_part = ([x[:subset].to(device) for x in part] for part in (train_part, val_part))
+print(f"{dataset}, errors in % (training / validation)", *[f"{n:>12d}" for n in (4, 8, 16)], "layers")
+for name in stable.NETS:
+    net, row = stability.initial_image_net(name, size).to(device), []
+    for level in range(3):
+        net.body = net.body.refined() if level else net.body
+        multilevel.train_images(net, *train_part, stability.IMAGE_ALPHA, epochs, lr=scale.pick(quick=1e-2, lesson=1e-2, full=5e-3))
+        errors = [100 * multilevel.error_rate(net, *part) for part in (train_part, val_part)]
+        row.append("{:.1f} / {:.1f}".format(*errors))
+    print(f"{name:41s}", *[f"{entry:>12s}" for entry in row])
+
+# %% [markdown]
+# **Reading the table.** All three learn the training digits; on so few validation images the differences between them are a handful of digits,
+# so do not rank them by this table. What it shows is that the stable networks lose nothing on images, and that prolonged weights are a good start.
+
+# %% [markdown]
+# ## 11. Turn the knob: 1024 layers, and MNIST
+#
+# **Full size.** `scale.use("full")` in the set-up cell, or `ODENETS_SCALE=full`, trains the toy data to 1024 layers and takes MNIST
+# (that is long for a notebook). The same experiments run from the command line; they can be stopped and started again,
+# and they write one line of JSON per level:
+#
+#     python -m odenets.studies.stability toy --data ellipses "swiss roll" --iterations 300 --out results
+#     python -m odenets.studies.stability toy --data peaks --iterations 60 --out results
+#     python -m odenets.studies.stability images --dataset mnist --device cuda --epochs 12 --seeds 0 1 2 --out results
+#
+# The package keeps what these commands gave us. The next cell only draws it.
+
+# %%
+toy_rows = stability.published("toy")
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.4))
+for ax, data in zip(axes, stability.PROBLEMS):
+    for net in stable.NETS:
+        rows = [row for row in toy_rows if (row["data"], row["net"]) == (data, net)]
+        ax.semilogx([row["layers"] for row in rows], [100 * row["val_accuracy"] for row in rows], "o-", base=2, color=plots.COLOURS[net.lower()], label=net)
+    ticks = sorted({row["layers"] for row in toy_rows if row["data"] == data})[::2]
+    ax.set(title=data, xlabel="layers", ylabel="validation accuracy, %")
+    ax.set_xticks(ticks, ticks)
+axes[-1].legend(loc="lower right")
+plt.show()
+depth = max(row["layers"] for row in toy_rows)
+for row in toy_rows:
+    if row["layers"] in (64, depth):
+        print(f"{row['data']:10s} {row['net']:13s} {row['layers']:4d} layers: training {100 * row['train_accuracy']:.1f} %, validation {100 * row['val_accuracy']:.1f} %")
+
+# %% [markdown]
+# *Figure: validation accuracy against the number of layers at full scale, one training per network and data set.*
+#
+# **Reading the picture.** One run each, so a zigzag of a per cent or two is luck.
+# *Ellipses:* with few layers the ResNet's long steps can jump, and jumping takes a ring off the points inside.
+# From 32 layers on its steps have become a flow of the plane, and it stays behind; more layers do not help.
+# The Hamiltonian network has the dimensions that the task needs, and is the best from 16 layers to the deepest level.
+# *Swiss roll:* the Hamiltonian network gets it right at every depth. *Peaks:* all three agree from 32 layers on.
+# A depth can be trusted when going deeper does not change the answer.
+
+# %%
+image_rows = stability.published("images")
+print("MNIST, errors in %: training / validation / test, mean over seeds (spread of the test error)")
+for net in stable.NETS:
+    for layers in (4, 8, 16):
+        rows = [row for row in image_rows if (row["net"], row["layers"]) == (net, layers)]
+        errors = 100 * np.array([[row[f"{part}_error"] for part in ("train", "val", "test")] for row in rows])
+        means = " / ".join(f"{e:.2f}" for e in errors.mean(axis=0))
+        print(f"{net:13s} {layers:2d} layers, {len(rows)} seeds: {means}  ({errors[:, 2].min():.2f} to {errors[:, 2].max():.2f})")
+
+# %% [markdown]
+# **Reading the table.** Six channels and one linear classifier are a small network, and the training errors are near zero: what is left is generalisation.
+# Here the Hamiltonian network makes the fewest errors on new digits at each depth. Depth itself matters little for all three: 4 layers are nearly as good as 16.
+
+# %% [markdown] nbgrader={"cell_type": "markdown", "checksum": "6e77485f565239f36ea76093492009b9", "grade": false, "grade_id": "question_near_zero", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": true}
+# ### Question 3.9 - Why near zero? (2 points, ~6 min)
+# "$\operatorname{Re}\lambda \approx 0$ for all eigenvalues of the Jacobian, in all layers": explain why from both sides.
+# In four to six sentences: what goes wrong for $\operatorname{Re}\lambda \gg 0$, what goes wrong for $\operatorname{Re}\lambda \ll 0$,
+# each time for the *signal* on its way forth and for the *gradient* on its way back; and why $\operatorname{Re}\lambda = 0$ exactly is not good enough for Euler's method.
+#
+
+# %% [markdown]
+# *Your answer to question 3.9: double-click here and write.*
+
+# %% [markdown]
+# ## Recap
+#
+# * The eigenvalues of $\operatorname{diag}(\sigma')K^\top$ decide, not those of $K$; for antisymmetric $K$ both lie on the imaginary axis.
+# * Euler's method is stable for $h \le -2\operatorname{Re}\lambda/|\lambda|^2$, and for no step on the imaginary axis.
+# * Antisymmetric, Hamiltonian and leapfrog networks are stable by construction. The Verlet step can be inverted exactly and keeps the volume; it is not symplectic.
+# * Weights that are smooth functions of time can be prolonged from 4 layers to 8, 16, ...; the classifier is a convex problem inside.
+# * Singular values near one and accuracies that do not depend on depth mark a depth that can be trusted.
+#
+# **Left out:** better integrators for the same layers (notebook 04), and what the exact inverse is good for:
+# training without stored layers (05) and invertible networks (07, 08).
+#
+# **Read on:** Haber and Ruthotto 2017, sections 3 to 6; Chang et al. 2018 for reversible networks on images;
+# E. Hairer, C. Lubich and G. Wanner, *Geometric Numerical Integration*, Springer 2006, chapters I and VI, for symplectic methods.
+#
+# **Next:** [04 - Better integrators](../04_continuous_in_depth/04_continuous_in_depth.ipynb)
