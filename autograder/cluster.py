@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from .layout import CourseError
 
-CONNECT_SECONDS = 20
+CONNECT_SECONDS = 10
 RETRIES = 2
 
 

@@ -179,8 +179,11 @@ class _Run:
         if self.client is None and not await self._start(before):
             ran.trouble = "not run: the cells before it end the kernel"
             return
+        test = bool(self.job.codes[index].test)
+        if test:
+            self._new_records(Ran())  # what was there before belongs to no test
         trouble = await self._execute(index, ran)
-        if self.job.codes[index].test:
+        if test:
             ran.records = self._new_records(ran)
         if trouble:
             ran.trouble = trouble
@@ -208,7 +211,6 @@ class _Run:
                     await self._end_kernel()
                     break
             else:
-                self._new_records(Ran())  # what the definitions recorded is nobody's
                 return True
             if time.monotonic() > self.deadline:
                 break

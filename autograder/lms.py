@@ -26,7 +26,9 @@ MAX_TOTAL = 4 << 30
 MAX_RATIO = 500
 
 # Jane Doe_123456_assignsubmission_file_/01_topic.ipynb, and the same without the slash
-MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_file_?/?(?P<file>.*)")
+MOODLE = re.compile(
+    r"(?P<name>[^/]+?)_(?P<id>\d+)_assignsubmission_file_?/?(?P<file>.*)"
+)
 # doejane_LATE_12345_678901_01_topic-2.ipynb: the student, the submission, the version
 CANVAS = re.compile(
     r"(?P<name>[^_/]+)_(?:LATE_)?(?P<id>\d+)_(?P<submission>\d+)_(?P<file>[^/]+)"

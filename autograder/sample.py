@@ -10,8 +10,8 @@
     print("an own cell")
 
 The first line is the story; `base` is `solution` or `untouched`; `scores` names the
-exercises that do not earn what the base earns (`less`: not everything); `reason` is text that the table must
-show. Then come the changes:
+exercises that do not earn what the base earns (`less`: not everything); `reason` is
+text that the table must show. Then come the changes:
 
 * ``answer NAME``: the code below is the answer; ``known NAME -- TITLE``: the answer of
   that title in `tests/answers`;

@@ -291,6 +291,18 @@ def test_the_gates_are_between_zero_and_one(field):
     assert (gates > 0).all() and (gates < 1).all()
 
 
+def test_the_gain_makes_a_field_that_moves_more():
+    fields = []
+    for gain in (1.0, 3.0):
+        torch.manual_seed(0)
+        fields.append(flows.PlanarField(2, 64, gain=gain))
+    z = torch.randn(50, 2, generator=rng(0))
+    still, lively = (f(0.5, z).norm(dim=1).mean() for f in fields)
+    assert lively > 3 * still
+    still, lively = ((f(1.0, z) - f(0.0, z)).norm(dim=1).mean() for f in fields)
+    assert lively > 3 * still
+
+
 def test_a_tabulated_field_is_the_same_field(field):
     z, times = randn(5, 2), torch.linspace(1, 0, 9).double()
     table = field.tabulate(times)
@@ -632,6 +644,19 @@ def test_maximum_likelihood_learns():
     before = study.mean_log_prob(flow, test)
     study.fit_densities(flow, train, 60, energy=0.02, epochs=3)
     assert (study.mean_log_prob(flow, test) > before + 0.3).all()
+
+
+def test_the_recorded_runs_are_complete_and_make_sense():
+    results = study.recorded()
+    assert {job for job, _ in results} == set(study.JOBS)
+    for (job, quantity), values in results.items():
+        if quantity == "kl, 64 steps" or (job, quantity) == ("match-nf-32", "kl"):
+            assert min(values.values()) > -0.01, "a divergence is not negative"
+    cnf, mixture = (
+        results["likelihood-cnf", key]
+        for key in ("test log-likelihood", "mixture of 10 Gaussians")
+    )
+    assert all(cnf[name] > mixture[name] for name in ("circles", "moons"))
 
 
 def test_the_baseline_is_the_mixture_of_scikit_learn():

@@ -152,13 +152,15 @@ CLASS = {
     "import sys, warnings\nwarnings.warn('oh')\nprint('oh', file=sys.stderr)",
     "numpy": "# base: solution\n# %% answer refuse\nimport numpy as np\n"
     "def refuse(x):\n    if x < 0: raise ValueError\n    return np.sqrt(np.float64(x))",
-    "leaves": "# base: solution\n# %% answer double\ndef double(x):\n    raise SystemExit",
+    "leaves": "# base: solution\n# %% answer double\n"
+    "def double(x):\n    raise SystemExit",
     "given": "# base: solution\n# %% answer double\ndef double(x):\n"
     "    return x * (offset - 1)",
     "syntax": "# base: solution\n# %% answer double\ndef double(x) return x",
     "trial": "# base: solution\n# %% cell after test_double\n"
     "with check.exercise('double', points=2) as exercise:\n"
-    "    exercise.close('twice one half', lambda: double(1.0), 5.0)\ncheck.score(exercise)",
+    "    exercise.close('twice one half', lambda: double(1.0), 5.0)\n"
+    "check.score(exercise)",
     "shadows": "# base: solution\n# %% cell before test_double\ncheck = sum = None",
 }
 SCORES = {

@@ -1,0 +1,96 @@
+"""Submissions that try to win, to hurt others or to stop the run.
+
+`tests/attacks/NN_topic/*.txt` holds them, each with the scores that it may earn: what
+its honest cells are worth. They are handed in together with a student who did nothing
+wrong, and graded in one run.
+"""
+
+import html
+import json
+
+import notebooks
+import pytest
+from grading_tools import JOBS, REAL, ROOT, graded, needs_bubblewrap, rows
+
+from autograder import prepare, sample, sandbox
+from autograder.classroom import Classroom
+
+pytestmark = needs_bubblewrap
+
+NAME = "01_resnets_as_euler"
+LIMITS = sandbox.Limits(cell_seconds=5, notebook_seconds=45)
+ATTACKS = sample.students(ROOT / "tests" / "attacks" / NAME)
+# What only the limits bound is let run with little memory, so that the bomb is small.
+HALVES = [ATTACKS[0::2], ATTACKS[1::2]]
+
+
+def plain_score(room, student, exercise):
+    """What the answer earns where nobody defends anything, and nobody attacks."""
+    asked = next(e for e in notebooks.exercises(NAME) if e.name == exercise)
+    cells = json.loads(room.submission(student, NAME).read_text())["cells"]
+    for cell in cells:
+        if cell["metadata"].get("nbgrader", {}).get("grade_id") == exercise:
+            answer = "".join(cell["source"])
+    return notebooks.grade(asked, answer, notebooks.namespace(NAME)).score
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_no_attack_wins_hurts_or_stops_anything(half, tmp_path):
+    room = Classroom(tmp_path / "class")
+    asked = prepare.assignment(REAL, NAME)
+    honest = [sample.Handed(name, "An honest student.") for name in ("aa", "mm", "zz")]
+    handed = [*HALVES[half], *honest]
+    for one in handed:
+        sample.write(REAL, room, asked, one)
+    jobs = max(2, JOBS // 2)
+    fate = graded(REAL, room, NAME, jobs=jobs, limits=LIMITS)
+    assert sorted(fate.done) == sorted(one.student for one in handed)
+
+    table = rows(room, NAME)
+    hidden = hidden_text(asked)
+    wrong = []
+    for one in handed:
+        row = table[one.student]
+        for exercise, points in one.expected(asked).items():
+            if points is None:
+                points = plain_score(room, one.student, exercise)
+            if row.scores[exercise] != points:
+                came = f"{exercise} {row.scores[exercise]} instead of {points}"
+                wrong.append(f"{one.student}: {came} ({'; '.join(row.reasons)[:300]})")
+        if one.reason not in "\n".join(row.reasons):
+            wrong.append(f"{one.student}: no {one.reason!r} in {row.reasons}")
+        if row.total < 19 and not row.reasons:
+            wrong.append(f"{one.student}: nobody says why")
+        page = room.feedback(one.student, NAME).read_text(encoding="utf-8")
+        plain = html.unescape(page)
+        if "<script" in page or "onerror=alert" in page.replace("&lt;img src=x ", ""):
+            wrong.append(f"{one.student}: the feedback page may run something")
+        wrong += [f"{one.student}: tells {line!r}" for line in hidden if line in plain]
+    for one in honest:  # the gradebook itself
+        with room.gradebook() as book:
+            assert book.find_submission(NAME, one.student).score == 19
+    assert not wrong, "\n".join(wrong)
+
+
+def hidden_text(asked):
+    """The lines that only hidden tests hold, without their labels."""
+    found = set()
+    for test in asked.tests:
+        lines = set(test.source.splitlines()) - set(test.visible.splitlines())
+        found |= {line.strip() for line in lines if "lambda" in line}
+    return found
+
+
+def test_the_corpus_covers_what_was_promised():
+    """Attacks are not lost when files are renamed: each kind has its file."""
+    names = {one.student for one in ATTACKS}
+    promised = """
+        loop_that_ignores_interrupts exit_at_once segfault memory_bomb fork_bomb
+        output_flood huge_file huge_cell deep_recursion later_threads
+        writes_the_gradebook reads_solutions reads_hidden_tests network
+        patched_comparisons patched_check patched_builtins shadowed_package
+        always_equal lying_tensors deleted_tests doubled_tests retyped_tests
+        relabelled_cells not_a_notebook nbformat_3 link_to_passwd linked_folder
+        script_in_everything forged_records rewritten_tests escape
+    """.split()
+    assert set(promised) <= names and len(names) >= 50
