@@ -5,12 +5,15 @@
 
 Every run writes `results/<name>.pt`, a checkpoint from which it goes on when it is
 started again, and at its end `results/<name>.json` with the errors of every depth.
-`python -m odenets.studies.video table --out results` puts them into one table.
+`python -m odenets.studies.video table --out results` puts them into one table, and
+`python -m odenets.studies.video record --out results` writes `video.csv` beside this
+file, which notebook 10 shows.
 
 Notebook 10 calls the same functions with smaller numbers.
 """
 
 import argparse
+import csv
 import json
 import time
 from collections.abc import Sequence
@@ -405,7 +408,7 @@ def run(task: Task, settings: Settings, args: argparse.Namespace) -> dict[str, A
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m odenets.studies.video")
-    parser.add_argument("task", choices=[*TASKS, "table"])
+    parser.add_argument("task", choices=[*TASKS, "table", "record"])
     parser.add_argument("--out", default="results", help="folder for the results")
     parser.add_argument("--tag", default="full", help="name of this configuration")
     parser.add_argument("--data", default="mnist", choices=["mnist", "digits"])
@@ -437,6 +440,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.task == "table":
         table(Path(args.out))
         return
+    if args.task == "record":
+        write_record(Path(args.out))
+        return
     task = TASKS[args.task]
     sizes = {"rotating": (500, 542), "balls": (10_000, 500)}[args.task]
     args.n_train = sizes[0] if args.n_train is None else args.n_train
@@ -460,6 +466,79 @@ def table(out: Path) -> None:
             continue
         text = " ".join(f"{value:.4f}" for value in record["mse_by_depth"])
         print(f"{path.stem:32s} {record['seconds']:7.0f}  {text}")
+
+
+# ------------------------------------------------------------------ the record
+
+RECORD = Path(__file__).with_suffix(".csv")
+"""Results at full size, one line per run and depth: see `recorded`."""
+
+PUBLISHED = {
+    "rotating": {
+        "GPPVAE-dis": [0.0309],
+        "GPPVAE-joint": [0.0288],
+        "ODE2VAE": [0.0194],
+        "ODE2VAE-KL": [0.0184],
+        "Vialard et al.": [0.0122],
+        "InImNet, 2 layers, depths 1 to 4": [0.0156, 0.0130, 0.0126, 0.0125],
+        "InImNet, 3 layers, depths 1 to 4": [0.0176, 0.0129, 0.0125, 0.0126],
+    },
+    "balls": {
+        "ODE2VAE": [e / 1e4 for e in (32, 37, 46, 58, 70, 87, 108, 134, 163, 197)],
+        "Vialard et al. (rerun)": [
+            e / 1e4 for e in (58, 66, 78, 98, 126, 160, 197, 242, 291, 344)
+        ],
+    },
+}
+"""Published errors: at the held-out frame of rotating digits (Corbett and Kangin 2022,
+table 1), and by predicted frame 1 to 10 of the balls (Yildiz et al. 2019; the published
+notebook of Vialard et al. 2020)."""
+
+
+def write_record(out: Path, path: Path = RECORD) -> None:
+    """Gather the results in a folder into one table."""
+    rows = []
+    for file in sorted(out.glob("*.json")):
+        result = json.loads(file.read_text())
+        if "mse_by_depth" not in result:
+            continue
+        settings, (steps, _) = result["settings"], result["history"][-1]
+        for depth, frames in enumerate(result["mse_by_depth_and_frame"]):
+            row = {name: result[name] for name in ("task", "tag", "n_train", "n_test")}
+            for name in ("seed", "latent_dim", "width", "n_layers", "augment"):
+                row[name] = settings[name]
+            row |= {"steps": steps, "seconds": round(result["seconds"])}
+            row |= {"depth": depth, "mse": round(result["mse_by_depth"][depth], 5)}
+            row["mse_by_frame"] = " ".join(f"{error:.5f}" for error in frames)
+            rows.append(row)
+    with open(path, "w", newline="", encoding="utf-8") as table:
+        writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def recorded(path: Path = RECORD) -> list[dict[str, Any]]:
+    """Return what was measured at full size, one entry per run.
+
+    Returns: dicts with `task`, `tag`, `seed`, `width`, `augment`, `steps`, `seconds`,
+        `mse` (a list by depth) and `mse_by_frame` (a list of lists, by depth and frame).
+    """
+    runs: dict[tuple[str, ...], dict[str, Any]] = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            key = (row["task"], row["tag"], row["seed"])
+            new = {
+                "task": row["task"],
+                "tag": row["tag"],
+                "mse": [],
+                "mse_by_frame": [],
+            }
+            for name in ("seed", "width", "steps", "seconds"):
+                new[name] = int(row[name])
+            run = runs.setdefault(key, new | {"augment": float(row["augment"])})
+            run["mse"].append(float(row["mse"]))
+            run["mse_by_frame"].append([float(e) for e in row["mse_by_frame"].split()])
+    return list(runs.values())
 
 
 if __name__ == "__main__":
