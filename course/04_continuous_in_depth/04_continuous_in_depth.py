@@ -862,6 +862,49 @@ if scale.current() != "quick":  # a hundred images and one epoch say nothing
 #
 # They show a progress bar, write a checkpoint after every epoch, and go on where they were stopped with `--resume`.
 # `python -m odenets train --help` names all options; without `--dataset` they use the small digits, which works offline.
+#
+# **Measured.** The package keeps the results of five such runs on MNIST (60 000 images to learn from,
+# 10 000 for the test, 4 cells, seed 1, batches of 128, the learning rate 0.1 cut by ten three times or twice;
+# one H100 GPU that several runs shared). With one stage:
+#
+# ```
+# python -m odenets train --dataset mnist --scheme euler --initial-time-d 4 --stages 1 --epochs 10 --out results/euler1
+# python -m odenets evaluate results/euler1 --steps 1 2 3 4 6 8 12 16 32
+# ```
+#
+# The next cell reads the stored table. Each network takes its own scheme with more and more steps.
+
+# %%
+import csv
+from importlib.resources import files
+
+with files("odenets.studies").joinpath("continuous_mnist.csv").open() as table:
+    measured = list(csv.DictReader(table))
+trained = list(dict.fromkeys(row["trained"] for row in measured))
+shown = ("1", "2", "4", "8", "16", "32")
+print(f"{'test accuracy on MNIST with ... steps':40s}" + "".join(f"{n:>8s}" for n in shown))
+fig, ax = plt.subplots(figsize=(8, 4))
+for name in trained:
+    own = [r for r in measured if r["trained"] == name and r["scheme"] == name.split(",")[0]]
+    rates = {r["n_steps"]: float(r["accuracy"]) for r in own}
+    print(f"{name:40s}" + "".join(f"{rates[n]:8.1%}" for n in shown))
+    dash = {"one stage": "-", "three stages": "--"}.get(name.split(", ", 1)[1], ":")
+    steps = [int(n) for n in rates]
+    ax.semilogx(steps, list(rates.values()), dash, marker="o", ms=4, base=2,
+                color=plots.COLOURS[name.split(",")[0]], label=name)
+ax.axvline(4, color="0.6", lw=1)
+ax.set(xlabel="steps at test time (trained with 4, grey line)", ylabel="test accuracy")
+ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+plt.show()
+
+# %% [markdown]
+# *Figure: test accuracy on MNIST against the number of steps at test time, each network with its own scheme.*
+#
+# **Reading the picture.** With one stage, all the work is done by the ODE:
+# the Euler-trained network falls when the steps are made finer, by a quarter of all images with 32 steps,
+# and the RK4-trained one loses less than a point.
+# With three stages the stitches between them are trained layers of their own; there, on a data set as easy as MNIST,
+# both hold. More than one seed was not run, and the two RK4 networks with three stages had 6 epochs, the others 10.
 
 # %% [markdown]
 # ## Recap
