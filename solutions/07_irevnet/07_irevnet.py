@@ -86,7 +86,7 @@ plt.show()
 # It is `irevnet.Net`. Each ReLU forgets the negative half of what it sees.
 
 # %% [markdown]
-# ### Exercise 7.1 - Train and test, Q2 (3 points, ~10 min)
+# ### Exercise 7.1 - Train and test [Q2] (3 points, ~10 min)
 # Write the two routines that the whole lab uses.
 # Training minimises the cross-entropy with stochastic gradient descent, **momentum 0.9**;
 # testing counts.
@@ -223,7 +223,7 @@ check.score(exercise)
 # and with 0.05 the plain network often ends with all its ReLUs dead, so that 0.02 is used for them.
 # Try it: put 0.05 in.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 n_epoch = scale.pick(quick=2, lesson=40, full=40)
 seeds = scale.pick(quick=[0], lesson=[0, 1, 2], full=[0, 1, 2, 3, 4])
 learning_rate = 0.02 if dataset == "digits" else 0.05
@@ -289,7 +289,7 @@ plt.show()
 # $F_j: \mathbb R^{n_j} \to \mathbb R^{m_j}$, and the swap gives $n_{j+1} = m_j$, $m_{j+1} = n_j$.
 
 # %% [markdown]
-# ### Exercise 7.2 - A network out of additions only, Q3 (4 points, ~10 min)
+# ### Exercise 7.2 - A network out of additions only [Q3] (4 points, ~10 min)
 # Write equations (2) and (3) for a list of functions, the first of the list first.
 #
 # <details><summary>Hint 1 - a nudge</summary>
@@ -471,7 +471,7 @@ print(f"log |det| = {abs(torch.linalg.slogdet(jacobian)[1]):.10f}")
 # It is a swap, $B_0(x, \tilde x) = (\tilde x, x)$, and a swap undoes itself.
 
 # %% [markdown]
-# ### Exercise 7.3 - The inverse is a network, too, Q4 (2 points, ~8 min)
+# ### Exercise 7.3 - The inverse is a network, too [Q4] (2 points, ~8 min)
 # Equation (3) is not of the form (2): it reads the second half, and subtracts.
 # Find layers **of the form (2)** whose product is the inverse of `coupling_forward(fs, ...)`.
 # Both halves have the same shape here.
@@ -559,7 +559,7 @@ with check.exercise("inverse_element", points=2) as exercise:
 check.score(exercise)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_group", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
-# ### Question 7.4 - When is it a group?, Q4 (3 points, ~10 min)
+# ### Question 7.4 - When is it a group? [Q4] (3 points, ~10 min)
 # Give a necessary and sufficient condition on the widths $n_j$, $m_j$ for $\mathcal F$ to be a group
 # under composition, and say what the class of the functions $F$ must contain for your proof to work.
 # Then look at the layers of the lab, $F = \mathrm{ReLU}\circ\mathrm{conv}$, biases included:
@@ -602,7 +602,7 @@ check.score(exercise)
 # For images the two halves are halves of the channels.
 
 # %% [markdown]
-# ### Exercise 7.5 - Split along the channels, Q5 (2 points, ~5 min)
+# ### Exercise 7.5 - Split along the channels [Q5] (2 points, ~5 min)
 # A tensor of size `(batch, chan, N, N)` becomes two of size `(batch, chan // 2, N, N)`,
 # the first channels in the first one; `inverse` puts them together.
 #
@@ -679,7 +679,7 @@ with check.exercise("split_along_channels", points=2) as exercise:
 check.score(exercise)
 
 # %% [markdown]
-# ### Exercise 7.6 - The invertible layer, Q6 (3 points, ~8 min)
+# ### Exercise 7.6 - The invertible layer [Q6] (3 points, ~8 min)
 # The lab swaps the halves in the other order than (2), which is the same up to names:
 #
 # $$(a, b) \;\mapsto\; (b,\; a + \mathrm{ReLU}(W * b + \beta)). \tag{5}$$
@@ -801,7 +801,7 @@ check.score(exercise)
 # ## 5. The i-RevNet (Q7, Q8)
 
 # %% [markdown]
-# ### Exercise 7.7 - Put it together, Q7 (3 points, ~8 min)
+# ### Exercise 7.7 - Put it together [Q7] (3 points, ~8 min)
 # Split, four layers, join: these are the *features*, of the same shape as the image.
 # A linear classifier reads them. The parts are given, with the lab's names.
 #
@@ -925,7 +925,7 @@ check.score(exercise)
 # *Predict first:* the i-RevNet has about a third of the parameters, since its kernels map 8 channels
 # to 8 instead of 16 to 16, and it may not forget anything. How much accuracy does that cost?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 reversible_net = run("i-RevNet", irevnet.iRevNet)
 report("plain net", plain_net)
 report("i-RevNet", reversible_net)
@@ -960,7 +960,7 @@ plt.show()
 # %% [markdown]
 # **Exactly? (Q9)** We take a network, trained or not, and bring features back to images.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 generator = torch.Generator().manual_seed(9)
 x = torch.randn(1, 16, 7, 7, generator=generator)
 with torch.no_grad():
@@ -1059,7 +1059,7 @@ plt.show()
 # neighbours and a $7\times7$ kernel sees the whole digit at once.
 # Does the network care? Same network, same data, only the view differs:
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 squeezed_net = run("i-RevNet, squeezed", irevnet.iRevNet, squeeze4)
 report("i-RevNet", reversible_net)
 report("i-RevNet, squeezed", squeezed_net)
@@ -1085,7 +1085,7 @@ report("i-RevNet, squeezed", squeezed_net)
 # (Had one half nothing but zeros, batch normalisation would divide by the root of a variance near zero,
 # and the formula of the inverse would still be right but useless in float32.)
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 training.set_seed(0)
 bottleneck_net = irevnet.BottleneckiRevNet(n_layers=4, pad=6)
 train_loader, test_loader = loaders(lambda x: x, 0)
@@ -1120,7 +1120,7 @@ with torch.no_grad():
 # are tested on its 10 000 test images, with five seeds. It takes a few minutes on a CPU.
 # The next cell shows what we measured that way, next to your run.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 measured = {  # ODENETS_SCALE=full on a CPU, seeds 0 to 4: accuracies on the 10 000 test images
     "plain net": [0.8249, 0.7739, 0.8286, 0.8412, 0.8248],
     "i-RevNet": [0.8360, 0.8383, 0.8508, 0.8489, 0.8477],

@@ -56,7 +56,7 @@ parts = images.ImageData(
 )
 print(f"{dataset}: {len(train_images)} images to learn from, {len(test_images)} to test")
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 n_epoch = scale.pick(quick=1, lesson=40, full=40)
 seeds = scale.pick(quick=[0], lesson=[0, 1, 2], full=[0, 1, 2, 3, 4])
 learning_rate = 0.02 if dataset == "digits" else 0.05  # the lab's 0.05 is for MNIST
@@ -128,7 +128,7 @@ plt.show()
 # The condition is not *necessary*: $F(x) = 3x$ gives $x - F(x) = -2x$, which is perfectly invertible.
 
 # %% [markdown]
-# ### Exercise 8.1 - Undo a residual layer, Q11 (3 points, ~5 min)
+# ### Exercise 8.1 - Undo a residual layer [Q11] (3 points, ~5 min)
 # Write the iteration (3).
 #
 # <details><summary>Hint 1 - a nudge</summary>
@@ -209,7 +209,7 @@ with check.exercise("fixed_point_inverse", points=3) as exercise:
 check.score(exercise)
 
 # %% [markdown]
-# ### Exercise 8.2 - How many iterations?, Q11 (2 points, ~5 min)
+# ### Exercise 8.2 - How many iterations? [Q11] (2 points, ~5 min)
 # From (4): which $k$ is enough for a precision $\varepsilon$?
 #
 # <details><summary>Hint 1 - a nudge</summary>
@@ -280,7 +280,7 @@ with check.exercise("iterations_needed", points=2) as exercise:
 check.score(exercise)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_contraction", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": true}
-# ### Question 8.3 - In your own words, Q11 (no points, ~5 min)
+# ### Question 8.3 - In your own words [Q11] (no points, ~5 min)
 # Answer question 11 of the lab in a few sentences: a condition on $F$ under which $\Phi$ is invertible
 # (is it necessary?), an iteration that computes the inverse, and how the number of iterations
 # depends on the precision $\varepsilon$. Why does the iteration converge?
@@ -312,7 +312,7 @@ check.score(exercise)
 # Is the network that we have just trained invertible in this way?
 # *Predict first:* what does the iteration do, layer by layer, on the features of test images?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 def residual_of(conv):
     return lambda x: torch.relu(conv(x))
 
@@ -359,7 +359,7 @@ for n_iter, error in zip(counts, inverse_errors(res_convs, some, counts)):
 # $$\|W\| = \max_\omega |\hat x(\omega)|, \qquad \hat x(\omega) = \sum_m x_m\, e^{-2\pi i \omega m / N}. \tag{5}$$
 
 # %% [markdown]
-# ### Exercise 8.4 - One dimension, Q12 (2 points, ~4 min)
+# ### Exercise 8.4 - One dimension [Q12] (2 points, ~4 min)
 # Compute (5).
 #
 # <details><summary>Hint 1 - a nudge</summary>
@@ -442,7 +442,7 @@ check.score(exercise)
 # *Predict first:* which kernel has its largest frequency just between the points of a grid with $N = 7$?
 
 # %% [markdown]
-# ### Exercise 8.5 - Many channels, both paddings, Q12 (4 points, ~12 min)
+# ### Exercise 8.5 - Many channels, both paddings [Q12] (4 points, ~12 min)
 # Compute (6) for circular padding and (7) for zero padding.
 #
 # <details><summary>Hint 1 - a nudge</summary>
@@ -564,7 +564,7 @@ check.score(exercise)
 # * five power iterations $v \leftarrow W^\top W v$ with the true padding, as in the i-ResNet code,
 # * the norm of the kernel reshaped to a matrix $C_{out} \times C_{in}k^2$, which is what PyTorch's `spectral_norm` does.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 training.set_seed(1)
 board = torch.nn.Conv2d(1, 1, 7, padding=3)
 board.weight.data = ((-1.0) ** torch.arange(49)).view(1, 1, 7, 7)
@@ -627,7 +627,7 @@ plt.show()
 # The lab proposes $\rho = 0.9$; we train with $0.85$, for a reason that section 5 shows.
 
 # %% [markdown]
-# ### Exercise 8.6 - Scale a layer in place, Q13 (3 points, ~8 min)
+# ### Exercise 8.6 - Scale a layer in place [Q13] (3 points, ~8 min)
 # Write (8) for a `torch.nn.Conv2d`. The optimiser holds on to the *parameter*, so change the
 # numbers in it, not the object; and keep the change out of autograd's graph.
 # `iresnet.conv_norm(weight, image_size, padding)` is the norm.
@@ -754,7 +754,7 @@ check.score(exercise)
 # uses that real kernels have the same singular values at $\omega$ and $-\omega$, and leaves out frequencies
 # that cannot hold the maximum. Compared with a step without normalisation:
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 training.set_seed(2)
 trial = iresnet.iResNet()
 optimizer = torch.optim.SGD(trial.parameters(), lr=0.05, momentum=0.9)
@@ -778,7 +778,7 @@ print(f"a plain step {1e3 * plain:.1f} ms, with normalisation {1e3 * normalised:
 # ## 5. The i-ResNet (Q13, Q14)
 
 # %% [markdown]
-# ### Exercise 8.7 - Layer and network, Q13, Q14 (5 points, ~12 min)
+# ### Exercise 8.7 - Layer and network [Q13, Q14] (5 points, ~12 min)
 # Write the invertible layer and the network out of four of them, with the lab's names.
 # Use `iresnet.normalize_` and `iresnet.fixed_point_inverse`. The images have $7\times7$ pixels.
 #
@@ -963,7 +963,7 @@ check.score(exercise)
 # (and once before the first).
 # *Predict first:* what does the constraint do to the accuracy?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 rho = 0.85
 inv_net = run("i-ResNet", iresnet.iResNet, lambda *a: iresnet.train_norm(*a, rho=rho))
 rev_net = run("i-RevNet", irevnet.iRevNet, irevnet.train)
@@ -991,7 +991,7 @@ plt.show()
 # It also buys something that nobody asked for: a network whose layers cannot amplify is hard to blow up.
 # Here are both with the lab's larger learning rate of 0.05, for ten epochs:
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 for name, make, train in (
     ("ResNet", iresnet.ResNet, irevnet.train),
     ("i-ResNet", iresnet.iResNet, lambda *a: iresnet.train_norm(*a, rho=rho)),
@@ -1045,7 +1045,7 @@ with torch.no_grad():
         bound_of.append(bound.max().item())
 print("every error within its bound, for all images, layers and iterations:", safe)
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 steps = [0, 1, 2, 3, 5, 7, 10, 15, 20]
 res_errors = inverse_errors(res_convs, some, steps)
 many = test_images[: scale.pick(quick=20, lesson=1000, full=1000)]
@@ -1093,7 +1093,7 @@ plt.show()
 #
 # *Predict first:* will the images between a 3 and an 8 be digits?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 def between(net, x0, x1, times):
     """The images x_t of equation (10), as `(len(times), 28, 28)`."""
     with torch.no_grad():
@@ -1330,7 +1330,7 @@ plt.show()
 # In two dimensions the determinant itself is cheap, and we train with it, without bias.
 # Then we ask what the series would have said.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 moons = toy.two_moons(3000, noise=0.08, generator=8).X
 moons = moons[torch.randperm(3000, generator=torch.Generator().manual_seed(0))]
 centre, width = moons.mean(0), moons.std(0)
@@ -1388,7 +1388,7 @@ plt.show()
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_two_roads", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": true}
 # ## 9. Two roads (Q17)
 #
-# ### Question 8.9 - By construction or by contraction?, Q17 (2 points, ~8 min)
+# ### Question 8.9 - By construction or by contraction? [Q17] (2 points, ~8 min)
 # Explain the major differences between i-RevNets and i-ResNets, with the pros and cons of each.
 # Refer to what you have measured in notebooks 07 and 08.
 #
@@ -1435,7 +1435,7 @@ plt.show()
 # 10 000 test images, with five seeds. It takes a few minutes on a CPU.
 # The next cell shows what we measured that way, next to your run, and what $\rho$ does.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
 measured = {  # ODENETS_SCALE=full on a CPU, seeds 0 to 4: accuracies on the 10 000 test images
     "ResNet": [0.8716, 0.8524, 0.8572, 0.8621, 0.8603],
     "i-ResNet": [0.8448, 0.8489, 0.8491, 0.8251, 0.8401],
