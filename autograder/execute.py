@@ -9,6 +9,7 @@ did it, and the cells after it run in a new kernel.
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import stat
 import time
@@ -25,6 +26,10 @@ from . import provisioner, sandbox
 
 MAX_RECORDS = 12 << 20
 CAREFUL = 3  # deaths after which every test gets a kernel of its own
+LOG = logging.getLogger("autograder.execute")
+LOG.addHandler(logging.NullHandler())
+LOG.propagate = False  # kernels that die are our daily work, not news
+
 DEATH = "it ended Python"
 KEPT_OUTPUTS = {"stream", "display_data", "execute_result", "error"}
 KEPT_MESSAGES = KEPT_OUTPUTS | {"status", "execute_input", "clear_output"}
@@ -142,8 +147,7 @@ class _Run:
                 elif self.restarts < CAREFUL:
                     await self._one(index, range(index))
                 elif code.test:
-                    await self._stop()
-                    await self._one(index, self._own(index))
+                    await self._alone(index)
                 elif not code.answer:
                     ran.trouble = f"not run: {self.restarts} cells ended the kernel"
             await self._retry()
@@ -158,16 +162,17 @@ class _Run:
         """Run tests alone in whose time the kernel died: it may be another's fault."""
         for index in sorted(self.died):
             if time.monotonic() < self.deadline and self.job.codes[index].test:
-                self.skip.discard(index)
                 self.cells[index] = Ran()
-                await self._stop()
-                await self._one(index, self._own(index))
+                await self._alone(index)
 
-    def _own(self, index: int) -> list[int]:
-        """Return the set-up and the answer of the test at `index`."""
+    async def _alone(self, index: int) -> None:
+        """Run the test at `index` in a new kernel, after the set-up and its answer."""
         answer = self.job.codes[index].test.removeprefix("test_")
         others = range(1, index)
-        return [0, *(i for i in others if self.job.codes[i].answer == answer)]
+        before = [0, *(i for i in others if self.job.codes[i].answer == answer)]
+        self.skip -= {index, *before}
+        await self._stop()
+        await self._one(index, before)
 
     async def _one(self, index: int, before: Iterable[int]) -> None:
         """Run cell `index`; where it ends the kernel, say so and go on.
@@ -232,6 +237,7 @@ class _Run:
             record_timing=False,
             coalesce_streams=True,
             store_widget_state=False,
+            log=LOG,
         )
         self.seen = 0
         await manager.start_kernel()
