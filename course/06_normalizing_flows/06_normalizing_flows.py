@@ -1,0 +1,1088 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 - Moving probability
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/odenets/odenets-course/blob/main/course/06_normalizing_flows/06_normalizing_flows.ipynb)
+#
+# **The question.** If a network moves points, what does it do to the density of the points,
+# and why is that cheaper to know in continuous time?
+#
+# **Time** about 100 minutes - **points** 24 - **you need** the change of variables in an integral,
+# gradients and Jacobians in PyTorch, notebook 05 up to the augmented ODE.
+#
+# After this notebook you can
+#
+# 1. *compute* the density behind an invertible layer, and make a planar layer invertible,
+# 2. *prove* the instantaneous change of variables and *check* it numerically,
+# 3. *estimate* a trace without bias by a single backward pass,
+# 4. *evaluate* the log-density of a continuous normalizing flow,
+# 5. *train* flows by density matching and by maximum likelihood, and *tell* when one cheats.
+#
+# **Sources.** R. Chen et al., *Neural ordinary differential equations*, NeurIPS 2018,
+# [arXiv 1806.07366](https://arxiv.org/abs/1806.07366): section 4, theorem 1, figures 4 and 5.
+# D. Rezende and S. Mohamed, *Variational inference with normalizing flows*, ICML 2015,
+# [arXiv 1505.05770](https://arxiv.org/abs/1505.05770): planar flows (equations 10 to 12, appendix A)
+# and the potentials of table 1.
+# W. Grathwohl et al., *FFJORD*, ICLR 2019, [arXiv 1810.01367](https://arxiv.org/abs/1810.01367):
+# the trace estimator.
+
+# %%
+import importlib.util, math, os, time, torch, matplotlib.pyplot as plt
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
+    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
+from odenets import check, plots, scale, solvers, training; from odenets.data import toy; from odenets.nets import flows; from odenets.studies import flows as study
+scale.use("lesson"); plots.style(); training.set_seed(0)
+
+# %% [markdown]
+# ## 1. One layer moves probability
+#
+# A *normalizing flow* starts with points $z$ of a simple density $p_0$, the *base*,
+# and pushes them through an invertible map $x = T(z)$.
+# Probability is neither made nor lost: what was in a small cell around $z$ is in the image of
+# this cell. Where $T$ makes the cell larger, the density falls by the same factor,
+#
+# $$\log p(x) = \log p_0(z) - \log\left|\det \frac{\partial T}{\partial z}\right|, \qquad x = T(z). \tag{1}$$
+#
+# For a general layer in $d$ dimensions the determinant costs $O(d^3)$.
+# Rezende and Mohamed take a layer for which it costs $O(d)$, the **planar** layer
+#
+# $$T(z) = z + \hat u \tanh(w\cdot z + b), \qquad
+#   \det \frac{\partial T}{\partial z} = 1 + (w\cdot\hat u)\,\tanh'(w\cdot z + b). \tag{2}$$
+#
+# It pushes along one direction $\hat u$, by an amount that depends on one number, $w\cdot z$.
+# The determinant is that of the identity plus a matrix of rank one.
+#
+# Is it invertible? Only the coordinate $a = w\cdot z$ matters: it becomes
+# $a + (w\cdot\hat u)\tanh(a + b)$. As $0 < \tanh' \le 1$, this grows with $a$ whenever $w\cdot\hat u > -1$.
+# A free parameter $u$ is bent so that this always holds:
+#
+# $$\hat u = u + \bigl(m(w\cdot u) - w\cdot u\bigr)\frac{w}{|w|^2}, \qquad m(x) = -1 + \log(1 + e^x). \tag{3}$$
+#
+# *Predict first:* what happens to a sheet of grid paper when $w\cdot \hat u < -1$?
+
+# %%
+w, b = torch.tensor([1.4, 0.7]), torch.tensor(0.2)
+u = torch.tensor([-2.4, 0.9])
+print(f"w.u = {w @ u:.2f}, w.u-hat = {w @ flows.invertible_u(w, u):.2f}")
+
+lines = torch.linspace(-3, 3, 61)
+sheet = torch.stack(torch.meshgrid(lines, lines, indexing="ij"), dim=-1)
+folded = sheet + torch.tanh(sheet @ w + b)[..., None] * u
+bent, _ = flows.planar_flow(sheet, w.expand(61, 2), u.expand(61, 2), b.expand(61))
+
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.7), sharex=True, sharey=True)
+for ax, points, title in zip(axes, (sheet, folded, bent), ("before", "u as it is: it folds", "u-hat: it only bends")):
+    for family in (points[::3], points.transpose(0, 1)[::3]):
+        for line in family:
+            ax.plot(*line.T, color=plots.COLOURS["nf"], lw=0.7)
+    ax.set(title=title, xlabel="$x_1$", aspect="equal")
+    ax.grid(False)
+axes[0].set_ylabel("$x_2$")
+plt.show()
+
+
+# %% [markdown]
+# *Figure: a sheet of grid paper before and after one planar layer, with $u$ as it is and with $\hat u$.*
+#
+# **Reading the picture.** In the middle panel the sheet lies three times over itself around a diagonal:
+# such a point has three pre-images, and formula (1) does not hold.
+# With $\hat u$ the sheet is squeezed towards the same diagonal, but no line crosses another of its family.
+
+# %% [markdown]
+# ### Exercise 6.1 - A planar layer (4 points, ~12 min)
+# Return the moved samples (2) and the logarithm of the absolute determinant, always with $\hat u$ of (3).
+# The derivative is $\tanh' = 1 - \tanh^2$.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# Samples are rows: <code>z @ w</code> has one number per sample. Which parts of (2) depend on the sample?</details>
+# <details><summary>Hint 2 - the idea</summary>
+# Compute <code>u_hat</code> once. Let <code>h = tanh(z @ w + b)</code>, shape <code>(s,)</code>;
+# the displacement is the outer product of <code>h</code> and <code>u_hat</code>.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>dot = w @ u</code>; <code>u_hat = u + (softplus(dot) - 1 - dot) * w / (w @ w)</code>;
+# return <code>z + h[:, None] * u_hat</code> and <code>log(1 + (w @ u_hat) * (1 - h ** 2))</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "d965bcea85fd268b4a456e85812ab128", "grade": false, "grade_id": "planar_flow", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def planar_flow(z, w, u, b):
+    """Push samples through one planar layer, equations (2) and (3), with tanh.
+
+    Args:
+        z: samples, `(s, d)`, one a row; left unchanged.
+        w: direction, `(d,)`, not zero.   u: free displacement, `(d,)`; it is always
+            replaced by u-hat.   b: offset, a tensor without axes or a float.
+
+    Returns:
+        `(z_new, log_det)`: the moved samples `(s, d)` and log |det dT/dz| for each of
+        them, `(s,)`.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "08ae049c16676c1924ffbed42e5a23c1", "grade": true, "grade_id": "test_planar_flow", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+def layer(d, seed, dtype=torch.float64):  # z, w, u, b at random; u has to be bent
+    draw = torch.Generator().manual_seed(seed)
+    z, w, u, b = (torch.randn(shape, generator=draw, dtype=torch.float64) for shape in ((6, d), (d,), (d,), ()))
+    return [part.to(dtype) for part in (z, w, u - 2 * w, b)]
+
+z, w, u, b = layer(2, 61)
+steep, back = torch.tensor([2.0, 1.0], dtype=torch.float64), torch.tensor([-3.0, 1.0], dtype=torch.float64)
+line = torch.linspace(-3, 3, 121, dtype=torch.float64)[:, None] * steep / 5**0.5
+axis = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+dot, square, h = w @ u, w @ w, torch.tanh(z @ w + b)
+with check.exercise("planar_flow", points=4) as exercise:
+    exercise.close(
+        "z = w = (1, 0), u = (0, 2), b = 0: the moved sample",
+        lambda: planar_flow(axis, axis[0], 2 * axis[0].flip(0), torch.zeros((), dtype=torch.float64))[0],
+        torch.tensor([[1 + (math.log(2) - 1) * math.tanh(1), 2 * math.tanh(1)]], dtype=torch.float64),
+        mistakes={
+            "u is used as it is, not u-hat": torch.tensor([[1.0, 2 * math.tanh(1)]], dtype=torch.float64),
+            "the old sample is forgotten": torch.tensor([[(math.log(2) - 1) * math.tanh(1), 2 * math.tanh(1)]], dtype=torch.float64),
+        },
+    )
+    exercise.close(
+        "six samples: where they go",
+        lambda: planar_flow(z, w, u, b)[0],
+        flows.planar_flow(z, w, u, b)[0],
+        mistakes={
+            "u is used as it is, not u-hat": z + h[:, None] * u,
+            "the offset b is missing": flows.planar_flow(z, w, u, 0 * b)[0],
+            "w is not divided by its squared length in (3)": z + h[:, None] * (u + (torch.nn.functional.softplus(dot) - 1 - dot) * w),
+            "w is divided by its length, not by the square of it": z + h[:, None] * (u + (torch.nn.functional.softplus(dot) - 1 - dot) * w / square.sqrt()),
+        },
+    )
+    exercise.close(
+        "six samples: log |det| is that of autograd's Jacobians",
+        lambda: planar_flow(z, w, u, b)[1],
+        torch.stack(
+            [
+                torch.linalg.slogdet(torch.autograd.functional.jacobian(lambda y: flows.planar_flow(y[None], w, u, b)[0][0], row))[1]
+                for row in z
+            ]
+        ),
+        mistakes={
+            "the sign is wrong": -flows.planar_flow(z, w, u, b)[1],
+            "the logarithm is missing": flows.planar_flow(z, w, u, b)[1].exp(),
+            "1 + is missing": (flows.planar_flow(z, w, u, b)[1].exp() - 1).abs().log(),
+            "the derivative of tanh is taken to be tanh": (1 + (torch.nn.functional.softplus(dot) - 1) * h).abs().log(),
+            "the determinant is made with u, not with u-hat": (1 + dot * (1 - h**2)).abs().log(),
+        },
+    )
+    exercise.at_least(
+        "w.u = -5: along w the points keep their order, smallest step",
+        lambda: (planar_flow(line, steep, back, torch.tensor(0.3, dtype=torch.float64))[0] @ steep).diff(),
+        1e-6,
+        hint="u has to be replaced by u-hat, or the layer folds",
+    )
+check.score(exercise)
+
+
+# %% [markdown]
+# ## 2. From layers to a flow: the trace takes the place of the determinant
+#
+# Now make the layers thin: $T_\epsilon(y) = y + \epsilon f(t, y) + O(\epsilon^2)$, one step along the ODE
+#
+# $$\dot y(t) = f(t, y(t)). \tag{4}$$
+#
+# **Theorem** (instantaneous change of variables). Let $f$ be Lipschitz in $y$, continuous in $t$, and differentiable.
+# Then along every solution of (4)
+#
+# $$\frac{d}{dt} \log p(y(t)) = -\operatorname{tr}\frac{\partial f}{\partial y}(t, y(t)). \tag{5}$$
+#
+# **Proof.** By (1), $\log p(y(t + \epsilon)) - \log p(y(t)) = -\log \det \partial_y T_\epsilon$.
+# For small $\epsilon$ this determinant is near one, hence positive.
+# Divide by $\epsilon$ and let $\epsilon \to 0^+$. At $\epsilon = 0$ the map is the identity, its determinant is one and the logarithm zero,
+# so that the limit is a derivative:
+#
+# $$\frac{d}{dt}\log p = -\left.\frac{\partial}{\partial\epsilon} \log\det \partial_y T_\epsilon\right|_{\epsilon=0}
+#   = -\left.\frac{1}{\det \partial_y T_\epsilon}\,\frac{\partial}{\partial\epsilon}\det\partial_y T_\epsilon\right|_{\epsilon=0}. $$
+#
+# The factor in front is $1/1$. Jacobi's formula $\frac{d}{d\epsilon}\det A = \operatorname{tr}(\operatorname{adj}(A)\, \frac{dA}{d\epsilon})$ with
+# $A = \partial_y T_\epsilon = I + \epsilon\,\partial_y f + O(\epsilon^2)$ and $\operatorname{adj}(I) = I$ leaves
+# $-\operatorname{tr}(I \cdot \partial_y f)$. $\square$
+#
+# <details><summary>If you compare with the slides of this course's seed</summary>
+# They have the right theorem, with slips on the way: the Lipschitz condition is needed in $y$ (not in $t$);
+# the second factor of the product after l'Hôpital's rule is <i>one over</i> the determinant;
+# $-\lim \operatorname{Adj} = I$ should read $\lim \operatorname{Adj} = I$, with the minus in front of the trace;
+# the last line loses the derivative, $\operatorname{tr}(f)$ for $\operatorname{tr}(\partial f/\partial y)$;
+# $\log p(y(y))$ means $\log p(y(t))$; and the density of a normalizing flow, $q = \log p_0 - \dots$, is $\log q$.</details>
+#
+# Two things have become simpler. The trace is *linear* in the Jacobian, which Section 3 uses.
+# And $f$ need not be invertible in any way: solutions of (4) do not cross, so the flow can always be undone by solving backwards.
+
+# %% [markdown]
+# ### Exercise 6.2 - The exact divergence (3 points, ~10 min)
+# $\operatorname{tr}(\partial f/\partial z) = \sum_i \partial f_i/\partial z_i$ is called the *divergence* of the field.
+# Compute it for every sample by automatic differentiation.
+# Later it stands inside a solver that may have switched gradients off, and it is differentiated again in training.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# The value of one sample depends on that sample only: the gradient of <code>f(z)[:, i].sum()</code>
+# holds one row of the Jacobian for each sample.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# Work on a copy of <code>z</code> that requires gradients, inside <code>torch.enable_grad()</code>.
+# One call of <code>torch.autograd.grad</code> for each dimension; from its result only column <code>i</code> is needed.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>z = z if z.requires_grad else z.detach().requires_grad_()</code>, <code>value = f(z)</code>, then sum over <code>i</code> the
+# <code>torch.autograd.grad(value[:, i].sum(), z, create_graph=True)[0][:, i]</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "c601034acfd360178f3e33514c007be5", "grade": false, "grade_id": "divergence", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def divergence(f, z):
+    """Return the exact trace of the Jacobian of a field, for each sample.
+
+    Args:
+        f: field without time, `f(z)` is `(s, d)`; each row depends on the same row of z
+            only.
+        z: samples, `(s, d)`; left unchanged, also in whether it requires gradients.
+
+    Returns:
+        The divergence, `(s,)`. It carries gradients with respect to z (where z requires
+        them) and to whatever f uses; its value is right also under `torch.no_grad()`.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "df55e40fc336349fc2561a17282584a5", "grade": true, "grade_id": "test_divergence", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+draw = torch.Generator().manual_seed(64)
+z, A = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((5, 2), (4, 4)))
+wide = torch.randn(3, 4, generator=draw, dtype=torch.float64)
+
+def curved(y, c=1.0):  # f = (c y1^2 y2, sin(y1 + 2 y2) + y1)
+    return torch.stack([c * y[:, 0] ** 2 * y[:, 1], torch.sin(y[:, 0] + 2 * y[:, 1]) + y[:, 0]], dim=1)
+
+def its_divergence(y, c=1.0):
+    return 2 * c * y[:, 0] * y[:, 1] + 2 * torch.cos(y[:, 0] + 2 * y[:, 1])
+
+def without_gradients():
+    with torch.no_grad():
+        return divergence(curved, z)
+
+with check.exercise("divergence", points=3) as exercise:
+    exercise.close(
+        "a field with a full Jacobian, five samples",
+        lambda: divergence(curved, z),
+        its_divergence(z),
+        mistakes={
+            "all entries of the Jacobian are added": its_divergence(z) + z[:, 0] ** 2 + torch.cos(z[:, 0] + 2 * z[:, 1]) + 1,
+            "only the first dimension is taken": 2 * z[:, 0] * z[:, 1],
+            "the samples are added up": its_divergence(z).sum().expand(5),
+            "the mean over the dimensions is taken": its_divergence(z) / 2,
+            "the sign is wrong": -its_divergence(z),
+        },
+    )
+    exercise.close(
+        "the same while gradients are switched off",
+        without_gradients,
+        its_divergence(z),
+    )
+    exercise.close(
+        "the derivative of the divergence with respect to a parameter of f",
+        lambda: [c := torch.tensor(0.7, dtype=torch.float64, requires_grad=True),
+                 torch.autograd.grad(divergence(lambda y: curved(y, c), z).sum(), c)[0]][1],
+        (2 * z[:, 0] * z[:, 1]).sum(),
+    )
+check.score(exercise)
+
+# %% [markdown]
+# **The theorem, checked.** We follow a few samples through a planar field with random weights,
+# once with the whole Jacobian of the flow map from autograd, once with the trace along the way.
+# The field is that of Chen et al. (their equation 11): $M$ planar units with gates $\sigma_n$,
+# all weights being functions of time that a small *hypernetwork* computes,
+#
+# $$f(t, z) = \sum_{n=1}^{M} \sigma_n(t)\, u_n(t) \tanh\bigl(w_n(t)\cdot z + b_n(t)\bigr), \qquad
+#   \operatorname{tr}\frac{\partial f}{\partial z} = \sum_{n=1}^{M} \sigma_n\,(u_n\cdot w_n) \tanh'(w_n\cdot z + b_n). \tag{6}$$
+
+# %%
+training.set_seed(6)
+field = flows.PlanarField(dim=2, width=8).double()
+samples = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+with torch.no_grad():
+    for weight in field.parameters():
+        weight.mul_(2.2)  # far enough from the identity to see something
+
+
+def flow_map(y):
+    return solvers.solve(field, y[None], 0.0, 1.0, rtol=1e-9, atol=1e-9)[0]
+
+
+jacobians = torch.stack([torch.autograd.functional.jacobian(flow_map, y) for y in samples])
+_, integral, _ = flows.CNF(field, flows.Gaussian(2), rtol=1e-9, atol=1e-9).transport(samples, 0.0, 1.0)
+print("log det of the flow map:", *(f"{v:9.6f}" for v in torch.linalg.slogdet(jacobians)[1]))
+print("integral of the trace:  ", *(f"{v:9.6f}" for v in integral.detach()))
+
+
+# %% [markdown]
+# The two rows agree in all digits shown. What do they cost?
+# We time them for a network on $d$ dimensions with a hidden layer of width $d$:
+# the determinant of a layer with its Jacobian, the exact trace, and the estimate of the next section;
+# and, dashed, the determinant and the trace of a matrix that is already there.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+def seconds(call, repeats=5):
+    call()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return sorted(times)[repeats // 2]
+
+
+dims = scale.pick(quick=[2, 8], lesson=[2, 8, 32, 128, 256], full=[2, 8, 32, 128, 512, 1024])
+names = {
+    "whole determinant": ("determinant", "o-", "Jacobian and determinant"),
+    "whole trace": ("trace", "o-", "exact trace"),
+    "estimate": ("hutchinson", "o-", "estimated trace"),
+    "determinant": ("determinant", "s--", "determinant of a known matrix"),
+    "trace": ("trace", "s--", "trace of a known matrix"),
+}
+cost = {name: [] for name in names}
+draw = torch.Generator().manual_seed(5)
+for d in dims:
+    W, V = (torch.randn(d, d, generator=draw) / d**0.5 for _ in range(2))
+    z, noise = torch.randn(16, d, generator=draw), flows.rademacher((16, d), draw)
+
+    def f(y):
+        return torch.tanh(y @ W) @ V
+
+    def jacobians():
+        return torch.func.vmap(torch.func.jacrev(lambda y: y + 0.1 * f(y[None])[0]))(z)
+
+    matrices = jacobians()
+    cost["whole determinant"].append(1e3 * seconds(lambda: torch.linalg.slogdet(jacobians())))
+    cost["whole trace"].append(1e3 * seconds(lambda: flows.divergence(f, z)))
+    cost["estimate"].append(1e3 * seconds(lambda: flows.hutchinson_divergence(f, z, noise)))
+    cost["determinant"].append(1e3 * seconds(lambda: torch.linalg.slogdet(matrices)))
+    cost["trace"].append(1e3 * seconds(lambda: matrices.diagonal(dim1=1, dim2=2).sum(dim=1)))
+
+fig, ax = plt.subplots(figsize=(8.4, 3.8))
+for name, (key, marks, label) in names.items():
+    ax.loglog(dims, cost[name], marks, color=plots.COLOURS[key], label=label)
+    print(f"{label}: {cost[name][-1]:.3f} ms at d = {dims[-1]}")
+ax.set(xlabel="dimension d", ylabel="milliseconds for 16 samples")
+ax.set_xticks(dims, dims)
+ax.minorticks_off()
+ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+plt.show()
+
+
+# %% [markdown]
+# *Figure: time for the log-determinant of a layer, the exact trace and the estimated trace,
+# against the dimension, on logarithmic axes; dashed, the same for a given matrix.*
+#
+# **Reading the picture.** For a given matrix the trace is far cheaper than the determinant, as promised.
+# But the exact trace of a general network needs one backward pass per dimension, as the whole Jacobian does,
+# and grows like it. Only the estimate hardly grows.
+# The trace alone is no miracle. What it buys is that it can be *estimated*, and that for fields such as (6)
+# it is known in closed form, for any number of units $M$.
+
+# %% [markdown]
+# ## 3. Hutchinson's trace estimator
+#
+# Let $\varepsilon$ be a random vector with independent entries of mean 0 and variance 1. Then for any matrix $J$
+#
+# $$\mathbb E\,[\varepsilon^\top J\, \varepsilon] = \sum_{ij} J_{ij}\, \mathbb E[\varepsilon_i\varepsilon_j] = \operatorname{tr} J, \tag{7}$$
+#
+# and $\varepsilon^\top J$ is what a single backward pass gives: a vector-Jacobian product.
+
+# %% [markdown]
+# ### Exercise 6.3 - The estimated divergence (3 points, ~7 min)
+# Return $\varepsilon^\top \frac{\partial f}{\partial z}\varepsilon$ for each sample, with the noise that the caller gives.
+# The function draws nothing itself: within one ODE solve the same noise must be used at every step.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# <code>torch.autograd.grad(outputs, inputs, grad_outputs)</code> computes a vector-Jacobian product.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# With <code>grad_outputs=noise</code> the result holds a row of noise<sup>T</sup>J for each sample.
+# One more product with the noise, and a sum over the dimensions, gives one number per sample.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# As in 6.2 up to <code>value = f(z)</code>; then
+# <code>pulled = torch.autograd.grad(value, z, noise, create_graph=True)[0]</code> and <code>(pulled * noise).sum(dim=1)</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "061a835ac2a658e9b9a30527eaead99d", "grade": false, "grade_id": "hutchinson_divergence", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def hutchinson_divergence(f, z, noise):
+    """Return noise^T (df/dz) noise for each sample, an unbiased estimate of the trace.
+
+    Args:
+        f: field without time, `f(z)` is `(s, d)`; each row depends on the same row of z
+            only. It is evaluated once.
+        z: samples, `(s, d)`; left unchanged.   noise: `(s, d)`; used as it is given.
+
+    Returns:
+        The estimates, `(s,)`; with gradients, and right under `torch.no_grad()`, as in
+        `divergence`.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "5b83cd558d0408657fa7becba7a011ce", "grade": true, "grade_id": "test_hutchinson_divergence", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+draw = torch.Generator().manual_seed(65)
+A, z, noise = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((3, 3), (4, 3), (4, 3)))
+signs = torch.randint(2, (8192, 2), generator=draw).double() * 2 - 1
+here = torch.tensor([[0.8, -0.5]], dtype=torch.float64)
+
+def turn(y):  # its Jacobian is A
+    return y @ A.T
+
+def bent_field(y, c=1.0):
+    return torch.stack([c * y[:, 0] ** 2 * y[:, 1], torch.sin(y[:, 0] + 2 * y[:, 1]) + y[:, 0]], dim=1)
+
+def without_gradients():
+    with torch.no_grad():
+        return hutchinson_divergence(turn, z, noise)
+
+def evaluations():
+    calls = []
+    hutchinson_divergence(lambda y: [calls.append(1), turn(y)][1], z, noise)
+    return len(calls)
+
+# At `here`: trace and symmetric off-diagonal of the Jacobian of `bent_field`, by hand.
+trace = 2 * 0.8 * -0.5 + 2 * math.cos(0.8 - 1.0)
+spread = abs(0.8**2 + math.cos(0.8 - 1.0) + 1)
+with check.exercise("hutchinson_divergence", points=3) as exercise:
+    exercise.close(
+        "a linear field: the quadratic form of its matrix",
+        lambda: hutchinson_divergence(turn, z, noise),
+        torch.einsum("si,ij,sj->s", noise, A, noise),
+        mistakes={
+            "the second product with the noise is missing": (noise @ A).sum(dim=1),
+            "the mean over the dimensions is taken": torch.einsum("si,ij,sj->s", noise, A, noise) / 3,
+            "the samples are added up": torch.einsum("si,ij,sj->", noise, A, noise).expand(4),
+            "the exact trace is computed instead": A.trace().expand(4),
+            "the sign is wrong": -torch.einsum("si,ij,sj->s", noise, A, noise),
+        },
+    )
+    exercise.between(
+        "8192 draws of random signs: their mean is within four standard errors of the trace",
+        lambda: hutchinson_divergence(bent_field, here.repeat(8192, 1), signs).mean(),
+        trace - 4 * spread / 8192**0.5,
+        trace + 4 * spread / 8192**0.5,
+        hint="the estimate is biased: use the given noise on both sides of the Jacobian",
+    )
+    exercise.between(
+        "the spread of these estimates",
+        lambda: hutchinson_divergence(bent_field, here.repeat(8192, 1), signs).std(),
+        0.95 * spread,
+        1.05 * spread,
+    )
+check.score(exercise)
+
+# %% [markdown]
+# Two kinds of noise are in use: Gaussian, and *Rademacher*, which is $\pm 1$ with equal probability.
+# Both are unbiased. *Predict first:* which one spreads less?
+
+# %%
+n = scale.pick(quick=2000, lesson=20_000, full=200_000)
+draw = torch.Generator().manual_seed(9)
+B, C = (torch.randn(12, 12, generator=draw, dtype=torch.float64) for _ in range(2))
+place = 0.2 * torch.randn(1, 12, generator=draw, dtype=torch.float64)
+
+
+def network(y):
+    return torch.tanh(y @ B / 12**0.5) @ C + 2 * y
+
+
+noises = {
+    "Gaussian": torch.randn(n, 12, generator=draw, dtype=torch.float64),
+    "Rademacher": flows.rademacher((n, 12), draw, torch.float64),
+}
+exact = flows.divergence(network, place).item()
+fig, ax = plt.subplots(figsize=(6.4, 3.6))
+for (name, noise), colour in zip(noises.items(), (plots.PALETTE[3], plots.COLOURS["hutchinson"])):
+    estimates = flows.hutchinson_divergence(network, place.expand(n, 12), noise).detach()
+    score = (estimates.mean() - exact) / estimates.std() * n**0.5
+    print(f"{name}: bias {score:+.1f} standard errors, spread {estimates.std():.1f}")
+    ax.hist(estimates.numpy(), bins=70, range=(exact - 50, exact + 50), density=True, histtype="step", lw=1.6, color=colour, label=name)
+ax.axvline(exact, color=plots.COLOURS["exact"], label=f"exact trace {exact:.1f}")
+ax.set(xlabel="estimate of the trace", ylabel="density of the estimates")
+ax.legend()
+plt.show()
+
+
+# %% [markdown]
+# *Figure: distribution of Hutchinson's estimate for one Jacobian of size 12, with Gaussian and with Rademacher noise.*
+#
+# **Reading the picture.** Both are centred at the trace: no bias beyond the standard error.
+# A single estimate is far off, though. Rademacher noise spreads less, because the diagonal of the Jacobian,
+# which is multiplied by $\varepsilon_i^2 = 1$, adds nothing to its spread.
+#
+# **Why the noise must be fixed.** A solver looks at its right-hand side as a function of $t$ and $y$.
+# With new noise at every evaluation it is no function: an adaptive solver takes the jitter for error.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+def evaluations_needed(redraw):
+    draw = torch.Generator().manual_seed(1)
+    noise = flows.rademacher((4, 2), draw, torch.float64)
+
+    def augmented(t, state):
+        e = flows.rademacher((4, 2), draw, torch.float64) if redraw else noise
+        trace = flows.hutchinson_divergence(lambda y: field(t, y), state[:, :2], e)
+        return torch.cat([field(t, state[:, :2]), trace[:, None]], dim=1).detach()
+
+    stats = solvers.Stats()
+    start = torch.cat([samples, torch.zeros(4, 1, dtype=torch.float64)], dim=1)
+    try:
+        solvers.solve(augmented, start, 0.0, 1.0, rtol=1e-5, atol=1e-5, stats=stats, options={"max_steps": scale.pick(quick=50, lesson=300, full=1000)})
+    except solvers.SolverError as error:
+        return f"gave up after {stats.nfe} evaluations at t = {error.time:.4f}, step size {error.step:.1e}"
+    return f"{stats.nfe} evaluations, {stats.rejected} steps rejected"
+
+
+print("noise fixed for the solve: ", evaluations_needed(redraw=False))
+print("noise redrawn at each call:", evaluations_needed(redraw=True))
+
+
+# %% [markdown]
+# ## 4. A continuous normalizing flow
+#
+# Take the base density at time $t_0$ and the data at time $t_1$, and follow sample and density together:
+#
+# $$\frac{d}{dt}\begin{pmatrix} z \\ \log p\end{pmatrix} = \begin{pmatrix} f(t, z) \\ -\operatorname{tr}\,\partial f/\partial z \end{pmatrix}. \tag{8}$$
+#
+# This is the augmented ODE of a **continuous normalizing flow** (CNF).
+
+# %% [markdown]
+# ### Exercise 6.4 - The augmented dynamics (3 points, ~5 min)
+# Return the right-hand side of (8). Use `flows.divergence(f, z)` of the package for the trace; it wants a field without time.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# The right-hand side does not depend on the current <code>log_p</code> at all.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# Freeze the time with a small function: <code>lambda y: f(t, y)</code>.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>z, log_p = state</code>, then return the tuple of <code>f(t, z)</code> and minus <code>flows.divergence(lambda y: f(t, y), z)</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "76efbb8c9ddf21777422684580d7afdd", "grade": false, "grade_id": "cnf_dynamics", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def cnf_dynamics(f, t, state):
+    """Return the time derivatives of samples and of their log-density, equation (8).
+
+    Args:
+        f: field, `f(t, z)` is shaped like z.   t: time, a float or a tensor without axes.
+        state: `(z, log_p)` of shapes `(s, d)` and `(s,)`; left unchanged.
+
+    Returns:
+        `(dz, dlog_p)` of shapes `(s, d)` and `(s,)`, with gradients.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "273ee16503ca554fc750eee736aaf2e7", "grade": true, "grade_id": "test_cnf_dynamics", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+draw = torch.Generator().manual_seed(66)
+z, log_p = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((5, 2), (5,)))
+
+def swirl(t, y, c=1.0):  # time and place do not separate
+    return torch.stack([c * torch.sin(t * y[:, 0]) + y[:, 1], y[:, 0] * y[:, 1] - t * y[:, 1] ** 2], dim=1)
+
+def its_trace(t, y, c=1.0):
+    return c * t * torch.cos(t * y[:, 0]) + y[:, 0] - 2 * t * y[:, 1]
+
+def without_gradients():
+    with torch.no_grad():
+        return cnf_dynamics(swirl, 0.7, (z, log_p))
+
+with check.exercise("cnf_dynamics", points=3) as exercise:
+    exercise.close(
+        "the velocity of the samples at t = 0.7",
+        lambda: cnf_dynamics(swirl, 0.7, (z, log_p))[0],
+        swirl(0.7, z),
+        mistakes={
+            "the field is read at time 0": swirl(0.0, z),
+            "the field is read at time 1": swirl(1.0, z),
+            "the sign is wrong": -swirl(0.7, z),
+        },
+    )
+    exercise.close(
+        "the rate of the log-density at t = 0.7",
+        lambda: cnf_dynamics(swirl, 0.7, (z, log_p))[1],
+        -its_trace(0.7, z),
+        mistakes={
+            "the minus sign is missing": its_trace(0.7, z),
+            "the trace is read at time 0": -its_trace(0.0, z),
+            "the samples are added up": -its_trace(0.7, z).sum().expand(5),
+            "the rate of the density is given, not of its logarithm": -its_trace(0.7, z) * log_p.exp(),
+            "the old log-density is added": log_p - its_trace(0.7, z),
+        },
+    )
+check.score(exercise)
+
+
+# %% [markdown]
+# Forwards in time, (8) turns samples of the base into samples of the flow and knows their density.
+# For the density of a *given* point $x$, go the other way: start at $t_1$ with $x$ and the unknown $\log p(x)$,
+# and solve back to $t_0$, where the density is known. With $\Delta$ the change of $\log p$ on the way back, $t_1 \to t_0$,
+#
+# $$\log p(x) = \log p_0(z(t_0)) - \Delta, \qquad \Delta = -\int_{t_1}^{t_0} \operatorname{tr}\frac{\partial f}{\partial z}\, dt
+#  = \int_{t_0}^{t_1} \operatorname{tr}\frac{\partial f}{\partial z}\, dt. \tag{9}$$
+
+# %% [markdown]
+# ### Exercise 6.5 - The log-density of data (4 points, ~12 min)
+# Compute (9). The solver is a black box: `solve(f, y0, t_start, t_end)` takes *one* tensor `y0`, of any shape,
+# and returns the state at `t_end`, also when `t_end` lies before `t_start`.
+# Use `flows.cnf_dynamics` of the package for (8).
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# You do not know log p(x) at the start of the solve. Only its change is needed: start with zero.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# Put samples and log-density side by side in one tensor of <code>d + 1</code> columns.
+# Inside the field cut it apart, call <code>flows.cnf_dynamics</code>, and glue the result together again.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# <code>start = torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)</code>;
+# <code>end = solve(augmented, start, t1, t0)</code>; return <code>base.log_prob(end[:, :-1]) - end[:, -1]</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "6bef09a880ab3bc271e3ffb9737f1bf7", "grade": false, "grade_id": "cnf_log_prob", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def cnf_log_prob(f, x, base, t0, t1, solve):
+    """Return the log-density of data under a continuous normalizing flow, equation (9).
+
+    Args:
+        f: field, `f(t, z)` is shaped like z.
+        x: data at time t1, `(s, d)`; left unchanged.
+        base: density at time t0; `base.log_prob(z)` is `(s,)`, and raises a ValueError
+            where the dimension is wrong.
+        t0, t1: times of the base and of the data, floats.
+        solve: `solve(f, y0, t_start, t_end)` returns the state at `t_end` of the ODE
+            with the state `y0`, one tensor, at `t_start`.
+
+    Returns:
+        log p(x), `(s,)`.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "ae13b7117a0c4e8a31b27e6f9da99589", "grade": true, "grade_id": "test_cnf_log_prob", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+A = torch.tensor([[0.4, -1.0], [0.8, -0.9]], dtype=torch.float64)
+x = torch.randn(5, 2, generator=torch.Generator().manual_seed(67), dtype=torch.float64)
+base = flows.Gaussian(2)
+
+def solve(f, y0, t_start, t_end):  # a black box; it records no gradients
+    with torch.no_grad():
+        return solvers.solve(f, y0, t_start, t_end, method="rk4", options={"n_steps": 40})
+
+def linear(t, z):  # from time 0.5 to 1.5 the flow map is the matrix exponential of A
+    return t * z @ A.T
+
+def known(time=1.0, sign=1.0, at_x=False, inverse=True):  # log N after the linear flow
+    z = x if at_x else x @ torch.linalg.matrix_exp((-1 if inverse else 1) * time * A).T
+    return base.log_prob(z) - sign * time * A.trace()
+
+def whirl(t, z):  # not linear; time and place do not separate
+    return torch.stack([torch.sin(z[:, 1] + t), torch.cos(z[:, 0] * t) * z[:, 1]], dim=1)
+
+def cubic(t, z):  # in one dimension: from 0 to 1, z -> z / sqrt(1 + 2 z^2)
+    return -(z**3)
+
+cells, box = torch.meshgrid(*[torch.arange(60) / 60 * 14 - 7 + 7 / 60] * 2, indexing="ij"), 14.0**2
+with check.exercise("cnf_log_prob", points=4) as exercise:
+    exercise.close(
+        "a field that depends on time linearly, from t0 = 0.5 to t1 = 1.5",
+        lambda: cnf_log_prob(linear, x, base, 0.5, 1.5, solve),
+        known(),
+        atol=1e-6,
+        mistakes={
+            "the change of the density has the wrong sign": known(sign=-1.0),
+            "the change of the density is missing": known(sign=0.0),
+            "the base is evaluated at x, not at z(t0)": known(at_x=True),
+            "the solve goes from t0 to t1": base.log_prob(x @ torch.linalg.matrix_exp(A).T) + A.trace(),
+            "the times are taken to be 0 and 1": known(time=0.5),
+        },
+    )
+    exercise.close(
+        "a swirling field: the density integrates to one",
+        lambda: box * cnf_log_prob(whirl, torch.stack(cells, -1).reshape(-1, 2), base, 0.0, 1.0, solve).exp().mean(),
+        1.0,
+        atol=1e-2,
+    )
+    exercise.equal(
+        "one number per sample",
+        lambda: cnf_log_prob(whirl, x, base, 0.0, 1.0, solve).shape,
+        (5,),
+    )
+check.score(exercise)
+
+# %% [markdown]
+# The package's `flows.CNF` is this function as a module, in both directions.
+# It makes two promises, which we check on the field with random weights from above:
+# its density integrates to one, and its inverse returns the samples.
+
+# %%
+flow = flows.CNF(field, flows.Gaussian(2))
+box = (-6.0, 6.0, -6.0, 6.0)
+_, _, points = flows.grid(box, 120, torch.float64)
+with torch.no_grad():
+    mass = flows.integrate(flow.log_prob(points).exp(), box).item()
+    z = flow.base.sample((1000,), torch.Generator().manual_seed(2), torch.float64)
+    x, log_p = flow(z)
+    back = flow.inverse(x)
+print(f"integral of the density: {mass:.3f}")
+print(f"largest error of the inverse below 1e-4: {(back - z).abs().max().item() < 1e-4}")
+print(f"both directions give the same density: {(flow.log_prob(x) - log_p).abs().max().item() < 1e-4}")
+
+
+# %% [markdown]
+# ## 5. Density matching
+#
+# Suppose that a target $p(z) = e^{-U(z)}/Z$ is known as a formula, up to the constant $Z$, and samples of it are wanted.
+# We push noise through a flow, which knows the density $q$ of its own samples, and minimise
+#
+# $$\mathrm{KL}(q\,\|\,p) = \mathbb E_{x\sim q}\bigl[\log q(x) + U(x)\bigr] + \log Z. \tag{10}$$
+#
+# Gradients reach the flow through the samples, since $x = T(z)$ with fixed noise $z$.
+
+# %% [markdown]
+# ### Exercise 6.6 - The reverse KL divergence (3 points, ~5 min)
+# Estimate (10) without the constant $\log Z$, which does not matter for training.
+#
+# <details><summary>Hint 1 - a nudge</summary>
+# The samples come from q: an expectation under q is a plain mean over them.</details>
+# <details><summary>Hint 2 - the idea</summary>
+# log q - log p, and log p is minus the potential, up to a constant.</details>
+# <details><summary>Hint 3 - almost the code</summary>
+# The mean of <code>log_q + potential(samples)</code>.</details>
+
+# %% nbgrader={"cell_type": "code", "checksum": "dfd55d62d582a2e0ef8c986b33249320", "grade": false, "grade_id": "reverse_kl", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def reverse_kl(samples, log_q, potential):
+    """Estimate KL(q || p) - log Z for the target p = exp(-potential) / Z.
+
+    Args:
+        samples: drawn from q, `(s, d)`.   log_q: their log-density under q, `(s,)`.
+        potential: `(s, d)` -> `(s,)`.
+
+    Returns:
+        The mean over the samples, a tensor without axes, with gradients.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
+
+
+# %% nbgrader={"cell_type": "code", "checksum": "f8491cafd59d40a3b39c6211416fa828", "grade": true, "grade_id": "test_reverse_kl", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+draw = torch.Generator().manual_seed(68)
+x = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]], dtype=torch.float64)
+log_q = torch.tensor([-1.0, -2.5, -0.25], dtype=torch.float64)
+small = 0.5 * torch.randn(20_000, 2, generator=draw, dtype=torch.float64)
+
+def bowl(y):  # p is the standard normal density, log Z = log(2 pi)
+    return 0.5 * (y**2).sum(dim=1)
+
+with check.exercise("reverse_kl", points=3) as exercise:
+    exercise.close(
+        "three samples and the potential |x|^2 / 2",
+        lambda: reverse_kl(x, log_q, bowl),
+        (0.5 + 2.0 + 1.0 - 3.75) / 3,
+        mistakes={
+            "the potential has the wrong sign": (-3.5 - 3.75) / 3,
+            "log q has the wrong sign": (3.5 + 3.75) / 3,
+            "the sum is taken, not the mean": 3.5 - 3.75,
+            "log q is missing": 3.5 / 3,
+            "the terms are weighted with q once more": ((log_q + bowl(x)) * log_q.exp()).mean().item(),
+        },
+    )
+    exercise.between(
+        "20 000 samples of N(0, 0.25 I) against N(0, I), with log Z",
+        lambda: reverse_kl(small, flows.Gaussian(2, 0.5).log_prob(small), bowl) + math.log(2 * math.pi),
+        0.25 - 1 - 2 * math.log(0.5) - 0.02,
+        0.25 - 1 - 2 * math.log(0.5) + 0.02,
+        hint="the divergence of two normal densities is known; check the signs",
+    )
+check.score(exercise)
+
+# %% [markdown]
+# **The targets** are the four potentials of Rezende and Mohamed.
+# $U_2$, $U_3$ and $U_4$ are waves that go on along $z_1$ for ever: $e^{-U}$ has no finite integral, and (10) no lower bound.
+# We therefore build a steep wall around the square $[-4, 4]^2$, for the target and for the training alike.
+# Then $Z$ is a number that we can integrate, and the divergence below is the true one: it must not be negative.
+
+# %%
+names = list(toy.POTENTIALS)
+targets = [study.confined(U) for U in toy.POTENTIALS.values()]
+log_Z = torch.tensor([study.log_normaliser(U) for U in targets])
+for name, value in zip(names, log_Z.exp().tolist()):
+    print(f"{name}: Z = {value:.2f} with the wall, {toy.NORMALISERS[name]:.2f} on the square alone")
+
+# %% [markdown]
+# ### A flow that cheats
+#
+# A first try: a CNF with 8 units on $U_1$, solved with four steps of RK4 because that is fast.
+# The gradient is taken through the solver: what is minimised is (10) *as the four steps see it*.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+steps = scale.pick(quick=10, lesson=200, full=200)
+noise = flows.Gaussian(2).sample((1, 5000), torch.Generator().manual_seed(3))
+for n_steps, energy in ((4, 0.0), (8, 0.01)):
+    training.set_seed(0)
+    flow = study.planar_cnf(width=8, copies=(1,), n_steps=n_steps)
+    study.match_densities(flow, targets[:1], steps, learning_rate=3e-2, energy=energy, epochs=10)
+    seen = study.kl_divergences(flow, targets[:1], noise, log_Z[:1]).item()
+    flow.solver["options"] = {"n_steps": 64}
+    true = study.kl_divergences(flow, targets[:1], noise, log_Z[:1]).item()
+    print(f"price on the energy {energy:g}: KL = {seen:5.2f} with the {n_steps} steps of the training, {true:5.2f} with 64 steps")
+
+# %% [markdown]
+# A divergence below zero does not exist.
+# The first flow has learned a field so violent that four steps integrate the trace wrongly, and in its favour.
+# More steps tell the truth. Two remedies: train with enough steps, and put a small price on the *kinetic energy*
+# $\int |f|^2 dt$ of the paths, which keeps them straight and the solver accurate
+# (C. Finlay et al., *How to train your neural ODE*, ICML 2020). We do both from now on,
+# and every number below is computed with more steps than the training had.
+
+# %% [markdown]
+# ### Planar layers against planar units
+#
+# As in figure 4 of Chen et al. we compare $K$ planar layers with a CNF of $M$ planar units, $K = M = 2, 8, 32$.
+# The four targets are learned side by side, which is four times as fast as one after the other.
+# *Predict first:* a planar layer squeezes or stretches along one direction. How well can two of them do?
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+nf_steps = scale.pick(quick=6, lesson=500, full=50_000)
+cnf_steps = scale.pick(quick=4, lesson=300, full=10_000)
+epochs = scale.pick(quick=2, lesson=10, full=100)
+sizes, learned, kl, history = study.SIZES, {}, {"nf": [], "cnf": []}, {}
+noise = flows.Gaussian(2).sample((4, scale.pick(quick=1000, lesson=20_000, full=20_000)), torch.Generator().manual_seed(11))
+for size in training.progress(sizes, "density matching"):
+    training.set_seed(1)
+    nf = study.planar_nf(size, copies=(4,))
+    history["nf", size] = study.match_densities(nf, targets, nf_steps, epochs=epochs)
+    training.set_seed(1)
+    cnf = study.planar_cnf(size, copies=(4,), n_steps=scale.pick(quick=4, lesson=8, full=16))
+    history["cnf", size] = study.match_densities(
+        cnf, targets, cnf_steps, epochs=epochs, energy=scale.pick(quick=0.0, lesson=5e-3, full=2e-3),
+        learning_rate=scale.pick(quick=2e-2, lesson=2e-2, full=5e-3),
+    )
+    cnf.solver["options"] = {"n_steps": scale.pick(quick=4, lesson=24, full=64)}
+    for key, flow in (("nf", nf), ("cnf", cnf)):
+        learned[key, size] = flow
+        kl[key].append(study.kl_divergences(flow, targets, noise[:, :5000], log_Z))
+    print(
+        f"K = M = {size:2d}:  planar layers", *(f"{v:5.2f}" for v in kl["nf"][-1]),
+        "   CNF", *(f"{v:5.2f}" for v in kl["cnf"][-1]),
+    )
+
+# %%
+with torch.no_grad():
+    drawn = {key: study.push(flow, noise)[0] for key, flow in learned.items()}
+fig, axes = plt.subplots(4, 7, figsize=(11, 6.6))
+for row, (name, target) in enumerate(zip(names, targets)):
+    plots.density(axes[row, 0], lambda y: torch.exp(-target(y)), toy.DENSITY_BOX, n=80)
+    axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
+    for column, (key, size) in enumerate([("nf", s) for s in sizes] + [("cnf", s) for s in sizes], start=1):
+        plots.histogram(axes[row, column], drawn[key, size][row], toy.DENSITY_BOX, n=50)
+        axes[0, column].set_title(f"{size} layers" if key == "nf" else f"CNF, {size} units")
+axes[0, 0].set_title("target")
+for ax in axes.flat:
+    ax.set(xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
+# *Figure: the four targets (left) and 20 000 samples of each flow that was fitted to them:
+# planar layers with $K = 2, 8, 32$ and continuous flows with $M = 2, 8, 32$ units, on the square $[-4, 4]^2$.*
+#
+# **Reading the picture.** Two layers can cut a Gaussian in two or squeeze it into a streak, not more.
+# A CNF with two units, whose weights change with time, bends already.
+# On $U_1$ many layers may still choose *one* of the two modes: the reverse KL divergence punishes samples where the
+# target is small, not places where samples are missing. Such a flow loses about $\log 2 \approx 0.69$.
+
+# %%
+fig, axes = plt.subplots(2, 4, figsize=(11, 5.2), sharex="row", sharey="row")
+for i, name in enumerate(names):
+    for key, label in (("nf", "K planar layers"), ("cnf", "CNF with M units")):
+        values = [v[i].item() for v in kl[key]]
+        axes[0, i].loglog(sizes, values, "o-", color=plots.COLOURS[key], label=label)
+        steps = nf_steps if key == "nf" else cnf_steps
+        curve = history[key, 32][f"kl{i}"]
+        done = [steps * (k + 1) / len(curve) for k in range(len(curve))]
+        axes[1, i].semilogy(done, curve, color=plots.COLOURS[key], label=label.replace("K", "32").replace("M", "32"))
+    axes[0, i].set(title=name, xlabel="K or M")
+    axes[0, i].set_xticks(sizes, sizes)
+    axes[0, i].minorticks_off()
+    axes[1, i].set(xlabel="training step")
+axes[0, 0].set_ylabel("KL(q || p)")
+axes[1, 0].set_ylabel("KL(q || p)")
+axes[0, 1].legend(loc="upper right")
+axes[1, 1].legend(loc="upper right")
+plt.show()
+
+# %% [markdown]
+# *Figure: the divergence from the target after training against the number of layers or units (top),
+# and during the training of the largest flows (bottom), for the four targets.*
+#
+# **Reading the picture.** Both families gain from size, most of all from 2 to 8. Small CNFs come closer to the target
+# than equally few layers, in fewer steps of training, each of which is more expensive because it calls the field many times.
+# On the waves 32 layers catch up; on $U_1$ a flow that has lost one mode stays where it is.
+# The widest CNF has hardly begun to use its width: it would go on learning.
+# At full scale the layers train for 50 000 steps and the CNF for 10 000; Chen et al. gave theirs 500 000 and 10 000.
+
+# %% [markdown]
+# ## 6. Maximum likelihood: from noise to data
+#
+# Now only samples of the target are known. Then maximise the mean log-density (9) of the data:
+# solve from the data back to the base, and improve the field.
+# New samples come from the same flow, solved forwards.
+#
+# For the CNF both directions cost the same. A planar layer has a cheap determinant at its *input*:
+# we let 64 layers run from data to base, and invert each by bisection when samples are wanted.
+# The baseline is a mixture of 10 Gaussians from scikit-learn. All of them see the same training points.
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+n_train = scale.pick(quick=500, lesson=4000, full=20_000)
+train, test = study.circles_and_moons(n_train, seed=0), study.circles_and_moons(n_train, seed=1)
+epochs = scale.pick(quick=2, lesson=20, full=100)
+training.set_seed(2)
+cnf = study.planar_cnf(64, copies=(2,), n_steps=scale.pick(quick=4, lesson=8, full=32), gain=scale.pick(quick=1, lesson=3, full=1))
+study.fit_densities(
+    cnf, train, scale.pick(quick=4, lesson=460, full=10_000), epochs=epochs,
+    learning_rate=scale.pick(quick=1e-2, lesson=1e-2, full=5e-3),
+    energy=scale.pick(quick=0.03, lesson=0.03, full=5e-3),
+)
+cnf.solver = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-5}  # the truth, not what the training saw
+nf = study.planar_nf(64, copies=(2,))
+study.fit_densities(
+    nf, train, scale.pick(quick=4, lesson=300, full=10_000), epochs=epochs,
+    learning_rate=scale.pick(quick=1e-2, lesson=3e-2, full=1e-2),
+)
+mixture = study.mixture_log_prob(train, test)
+results = {"CNF, 64 units": study.mean_log_prob(cnf, test), "64 planar layers": study.mean_log_prob(nf, test), "mixture of 10 Gaussians": mixture}
+print("log-likelihood per test point, nats (higher is better)")
+for name, values in results.items():
+    print(f"{name:24s} circles {values[0]:.2f}   moons {values[1]:.2f}")
+
+# %%
+shown = scale.pick(quick=1000, lesson=8000, full=8000)
+noise = flows.Gaussian(2).sample((2, shown), torch.Generator().manual_seed(4))
+with torch.no_grad():
+    path = cnf.path(noise, 13)
+    layers, x = [noise], noise
+    for last in (64, 48, 32, 16):  # undo the layers, last one first
+        x = nf.inverse(x, range(last - 16, last))
+        layers.append(x)
+boxes = {"circles": (-4.5, 4.5, -4.5, 4.5), "moons": (-4.5, 4.5, -4.5, 4.5)}
+fig, axes = plt.subplots(4, 5, figsize=(9, 7.4))
+for i, (name, box) in enumerate(boxes.items()):
+    for k in range(5):
+        plots.histogram(axes[2 * i, k], path[3 * k, i], box, n=50)
+        (x_mid, y_mid), half = layers[k][i].median(dim=0).values.tolist(), 3.2 * layers[k][i].std(dim=0).max().item()
+        plots.histogram(axes[2 * i + 1, k], layers[k][i], (x_mid - half, x_mid + half, y_mid - half, y_mid + half), n=50)
+        axes[2 * i, k].set_title(f"t = {k / 4:g}")
+        axes[2 * i + 1, k].set_title(f"{16 * k} layers undone")
+    axes[2 * i, 0].set_ylabel(f"CNF\n{name}", rotation=0, ha="right", va="center")
+    axes[2 * i + 1, 0].set_ylabel(f"planar\n{name}", rotation=0, ha="right", va="center")
+for ax in axes.flat:
+    ax.set(xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
+# *Figure: noise on its way to two circles and to two moons: samples of the CNF at five times,
+# on the square $[-4.5, 4.5]^2$, and of the 64 planar layers after every 16 layers, each panel as large as its samples.*
+#
+# **Reading the picture.** The CNF opens the blob smoothly and smoothly forms the sets.
+# The planar layers cut, squeeze and shear; nothing in between resembles the data,
+# and what they reach is a rougher copy.
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(4.2, 2.3))
+
+
+def draw(k):
+    for ax, i, name in zip(axes, range(2), boxes):
+        ax.clear()
+        plots.histogram(ax, path[k, i], boxes[name], n=40)
+        ax.set(xticks=[], yticks=[], title=f"{name}, t = {k / 12:.2f}")
+
+
+plots.animate(fig, draw, 13, interval=200, alt="samples of the CNF move from one round blob to two circles and to two moons")
+
+# %% [markdown]
+# *Animation: 8000 samples of the CNF from $t = 0$ to $t = 1$.*
+
+# %% tags=["NBVAL_IGNORE_OUTPUT"]
+n = scale.pick(quick=40, lesson=120, full=200)
+box = (-5.0, 5.0, -5.0, 5.0)
+_, _, points = flows.grid(box, n)
+with torch.no_grad():
+    log_p = cnf.log_prob(points.expand(2, -1, 2))
+mass = flows.integrate(log_p.exp(), box)
+fig, axes = plt.subplots(1, 4, figsize=(12, 3.3))
+for i, name in enumerate(boxes):
+    ax = axes[2 * i]
+    picture = ax.imshow(log_p[i].reshape(n, n).numpy(), origin="lower", extent=box, vmin=-12, vmax=-1)
+    ax.set(title=f"{name}: learned log-density", xlabel="$x_1$", ylabel="$x_2$")
+    ax.grid(False)
+    fig.colorbar(picture, ax=ax, shrink=0.75, label="nats")
+    ax = axes[2 * i + 1]
+    plots.scatter(ax, path[-1, i, :1500], s=2)
+    ax.set(title="samples of the flow", xlabel="$x_1$", aspect="equal", xlim=box[:2], ylim=box[2:])
+plt.show()
+print(f"integrals of the densities: {mass[0]:.2f} and {mass[1]:.2f}")
+
+# %% [markdown]
+# *Figure: the learned log-density of both sets, on a scale from -12 to -1 nats, beside samples of the same flow.*
+#
+# **Reading the picture.** The density integrates to one, and the samples lie where it is high.
+# On the logarithmic scale the price of continuity shows: the outer circle, the inner circle and the gap between them
+# are one connected piece of the base, stretched. A bridge or a veil of low density is always left between the parts.
+
+# %% [markdown] nbgrader={"cell_type": "markdown", "checksum": "c3bd7bd739f02e0324e71ad96cd22d0c", "grade": false, "grade_id": "question_trace_topology", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": true}
+# ### Question 6.7 - What the trace buys, and what a flow cannot do (4 points, ~15 min)
+# (a) Compare a normalizing flow made of general layers with a continuous one in $d$ dimensions.
+# What does the trace in (5) buy, and what does it not buy? Name costs, restrictions on the layers, and what can be estimated without bias.
+#
+# (b) The base is a Gaussian in the plane, the data are uniform on two separate discs, or on a ring.
+# Can a flow (1) or (9) produce exactly this density? Give the reason, say what a trained flow does instead, and name one way out.
+#
+
+# %% [markdown]
+# *Your answer to question 6.7: double-click here and write.*
+
+# %% [markdown]
+# ## 7. Turn the knob
+#
+# **Full size.** Put `scale.use("full")` into the set-up cell, or set the environment variable `ODENETS_SCALE=full`, and run the notebook again.
+# The flows then train 10 000 steps (planar layers 50 000 for density matching) with finer solvers and 20 000 training points.
+# The same runs are available from the command line, where they can be interrupted and resumed; the nets are so small that a CPU is as good as a GPU:
+#
+#     python -m odenets.studies.flows all --out results/flows
+#     python -m odenets.studies.flows table --out results/flows
+#
+# Expect five to ten minutes on one idle core for each of the eight jobs. The package holds what they gave when this course was made.
+
+# %%
+for (job, quantity), values in study.recorded().items():
+    print(f"{job:15s} {quantity:24s}", *(f"{case} {value:6.3f}  " for case, value in values.items()))
+
+# %% [markdown]
+# For the continuous flows believe the rows `kl, 64 steps`: there the solver is finer than in training.
+# The row above each of them shows the 16 steps of the training. After so many training steps the CNF with two units
+# has cheated on $U_3$ once more, in spite of the price on the energy: its divergence seems to be negative.
+#
+# With so much training, and with a target that warms up slowly, the layers find both modes of $U_1$,
+# and 32 layers end as close to the targets as 32 units: the advantage of the CNF was one of speed and of small sizes.
+# In maximum likelihood the CNF stays ahead, and is better than the mixture of 10 Gaussians on both sets of points.
+#
+# **Try.** Replace the exact trace by `flows.CNF(..., trace="hutchinson")`: training still works, as the estimate is unbiased.
+# Draw the number of solver steps anew for every training step, so that no fixed grid of times can be exploited: does the CNF with two units still cheat?
+# Give `study.planar_cnf` more units, take the price on the energy away, and look at the step counts of `dopri5`.
+
+# %% [markdown]
+# ## Recap
+#
+# * A density divides by what a map does to volumes (1). A planar layer makes this cheap and is invertible once $u$ is bent to $\hat u$.
+# * In continuous time the log-determinant becomes an integral of traces (5), which the proof and the numbers agree on.
+# * The trace can be estimated without bias by one backward pass (7), with noise that is fixed within a solve.
+# * One augmented solve backwards gives the log-density of any point (9); the same solve forwards gives samples.
+# * Density matching needs a formula, maximum likelihood needs data. A solver that is too coarse lets a flow cheat: check with more steps.
+#
+# **Left out:** coupling and autoregressive flows, flow matching (training without solving the ODE), images.
+#
+# **Read on:** G. Papamakarios et al., *Normalizing flows for probabilistic modeling and inference*, JMLR 22 (2021), [arXiv 1912.02762](https://arxiv.org/abs/1912.02762);
+# E. Dupont et al., *Augmented neural ODEs*, NeurIPS 2019, [arXiv 1904.01681](https://arxiv.org/abs/1904.01681), for the topology.
+#
+# **Next:** [07 - Invertible by construction](../07_irevnet/07_irevnet.ipynb)
