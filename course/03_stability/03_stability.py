@@ -391,8 +391,8 @@ check.score(exercise)
 
 # %% [markdown]
 # How much damping does Euler's method need? For $\lambda = -\gamma/2 \pm i\omega$ the bound of exercise 3.2 reads
-# $h \le \gamma / (\gamma^2/4 + \omega^2)$. The cell compares both for one random matrix.
-# It also lets a network of 200 layers carry a small difference, with $\gamma = 0$ and with the damping that $h$ asks for.
+# $h \le \gamma / (\gamma^2/4 + \omega^2)$. The cell compares both for one random matrix,
+# and checks how the row form of the layer belongs to the column form.
 
 # %%
 generator = torch.Generator().manual_seed(4)
