@@ -346,8 +346,9 @@ class BottleneckiRevNet(nn.Module):
     Squeeze, split, injective padding of both halves with zeros, couplings whose first
     one squeezes again, and a head BN - ReLU - mean over the pixels - linear map.
 
-    Both halves hold a part of the image. Were one of them all zeros, batch
-    normalisation would divide by the root of a variance near zero, and ruin the inverse.
+    Both halves hold a part of the image. Were one of them all zeros,
+    batch normalisation would divide by the root of a variance near zero, and ruin
+    the inverse.
     """
 
     def __init__(self, n_layers: int = 4, pad: int = 6, n_classes: int = 10) -> None:
