@@ -13,21 +13,22 @@ Notebook 10 calls the same functions with smaller numbers.
 """
 
 import argparse
+import copy
 import csv
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from odenets import training
 from odenets.data import images, video
-from odenets.nets.inimnet import VideoInImNet
+from odenets.nets.inimnet import LatentInImNet, VideoInImNet
 
 # ------------------------------------------------------------------ the tasks
 
@@ -96,6 +97,62 @@ def balls_videos(
     generator = torch.Generator().manual_seed(seed)
     videos = video.bouncing_balls(n_train + n_test, generator=generator)
     return videos[:n_train], videos[n_train:]
+
+
+class PrincipalVideo(nn.Module):
+    """Predict videos with an encoder and a decoder that need no training.
+
+    The code of a frame holds its first principal components among the training frames,
+    a held-out frame left aside; the code of a video holds those of the context, the
+    latest frame first, and the decoder draws the first ones. Only the imbedding learns.
+    At depth 0 the latest frame comes out: nothing moves.
+
+    Args:
+        videos: training videos.   n_components: of each frame.
+    """
+
+    def __init__(
+        self, task: Task, videos: Tensor, n_components: int, settings: "Settings"
+    ):
+        super().__init__()
+        self.size = task.size
+        seen = [k for k in range(task.n_frames) if k != task.held_out]
+        frames = videos[:, seen].flatten(0, 1).flatten(1)
+        frames = frames[:: max(1, len(frames) // 3000)]  # enough to find them
+        mean = frames.mean(dim=0)
+        components = torch.linalg.svd(frames - mean, full_matrices=False)[2]
+        components = components[:n_components]
+        self.register_buffer("mean", mean)
+        self.register_buffer("components", components)
+        scale = ((frames - mean) @ components.T).std(dim=0).mean()
+        self.register_buffer("scale", scale)
+        self.imbedding = LatentInImNet(
+            n_components * task.n_context,
+            settings.width,
+            settings.depth,
+            settings.coupled,
+            settings.n_layers,
+            settings.variant,
+            task.period if settings.clock else 0.0,
+        )
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Return codes `(..., n_components)` of frames `(..., size, size)`."""
+        return (frames.flatten(-2) - self.mean) @ self.components.T / self.scale
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return frames of codes; in eval mode no darker than black."""
+        pixels = self.scale * codes @ self.components + self.mean
+        frames = pixels.unflatten(-1, (self.size, self.size))
+        return frames if self.training else frames.clamp(0, 1)
+
+    def forward(self, context: Tensor, t: Tensor, depth: int | None = None) -> Tensor:
+        """Return frames for all depths, as `VideoInImNet` does."""
+        code = self.encode(context.flip(1)).flatten(1)
+        code = code.repeat_interleave(t.shape[1], dim=0)
+        codes = self.imbedding(code, t.flatten(), depth)
+        frames = self.decode(codes[..., : len(self.components)])
+        return frames.unflatten(1, tuple(t.shape))
 
 
 # ------------------------------------------------------------------ training
@@ -230,7 +287,7 @@ AUGMENT = {"rotating": deform_digits, "balls": turn_boxes}
 
 
 def training_loss(
-    model: VideoInImNet, task: Task, videos: Tensor, frames: Tensor
+    model: nn.Module, task: Task, videos: Tensor, frames: Tensor
 ) -> Tensor:
     """Return the mean squared error per pixel over all depths and the given frames.
 
@@ -248,7 +305,7 @@ def training_loss(
 
 @torch.no_grad()
 def errors(
-    model: VideoInImNet,
+    model: nn.Module,
     task: Task,
     videos: Tensor,
     frames: Sequence[int] | None = None,
@@ -271,7 +328,7 @@ def errors(
 class Result:
     """A trained model (its running mean of the weights) and how it came about."""
 
-    model: VideoInImNet
+    model: nn.Module
     history: list[tuple[int, float]]
     seconds: float
 
@@ -285,6 +342,7 @@ def train(
     test: Tensor | None = None,
     desc: str = "training",
     save_every: float = 60.0,
+    make: Callable[[], nn.Module] | None = None,
 ) -> Result:
     """Train with AdamW, a cosine schedule and a running mean of the weights.
 
@@ -292,14 +350,15 @@ def train(
         videos: training videos, on any device.
         checkpoint: gone on from when it exists, bit for bit.
         save_every: seconds between two checkpoints.
+        make: returns the untrained model, by default `build(task, settings)`.
         test: scored now and then, only to print; nothing is chosen by it.
     """
     training.set_seed(settings.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     generator = torch.Generator().manual_seed(settings.seed)
-    model = build(task, settings).to(device)
-    mean = build(task, settings).to(device)
-    mean.load_state_dict(model.state_dict())
+    make = make or (lambda: build(task, settings))
+    model = make().to(device).train()
+    mean = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
     )
@@ -521,7 +580,7 @@ def recorded(path: Path = RECORD) -> list[dict[str, Any]]:
     """Return what was measured at full size, one entry per run.
 
     Returns: dicts with `task`, `tag`, `seed`, `width`, `augment`, `steps`, `seconds`,
-        `mse` (a list by depth) and `mse_by_frame` (a list of lists, by depth and frame).
+        `mse` (a list by depth), `mse_by_frame` (a list of lists, by depth and frame).
     """
     runs: dict[tuple[str, ...], dict[str, Any]] = {}
     with open(path, newline="", encoding="utf-8") as file:
