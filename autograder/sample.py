@@ -14,7 +14,7 @@ exercises that do not earn what the base earns (`less`: not everything); `reason
 text that the table must show. Then come the changes:
 
 * ``answer NAME``: the code below is the answer; ``known NAME -- TITLE``: the answer of
-  that title in `tests/answers`;
+  that title in `tests/answers` (without a title: the first wrong one);
 * ``cell before|after NAME``: a further cell with the code below;
 * ``source NAME``: the code below stands in a locked cell;
 * ``delete NAME ...``, ``double NAME``, ``retype NAME``, ``label NAME OTHER``;
@@ -126,7 +126,7 @@ def write(course: Course, room: Classroom, asked: Assignment, one: Handed) -> No
         if verb == "file":
             after.append(_FILES[words[0]])
         elif verb == "known":
-            title = order.split(" -- ", 1)[1].strip()
+            title = order.partition(" -- ")[2].strip()
             code = _known(course, asked.name, words[0], title)
             _cell(notebook, words[0]).source = code
         else:
@@ -147,11 +147,11 @@ def solved(asked: Assignment) -> NotebookNode:
 
 def _known(course: Course, name: str, exercise: str, title: str) -> str:
     path = course.root / "tests" / "answers" / f"{name}.py"
-    parts = re.split(
-        r"^# %% (?:wrong|right): (\w+) -- (.+)$", path.read_text(), flags=re.M
-    )
-    for found, found_title, code in zip(parts[1::3], parts[2::3], parts[3::3]):
-        if (found, found_title.strip()) == (exercise, title):
+    text = path.read_text(encoding="utf-8")
+    parts = re.split(r"^# %% (wrong|right): (\w+) -- (.+)$", text, flags=re.M)
+    for kind, found, this, code in zip(*(parts[i::4] for i in range(1, 5))):
+        wanted = this.strip() == title if title else kind == "wrong"
+        if found == exercise and wanted:
             return code.strip("\n")
     raise CourseError(f"{path} has no answer {title!r} of {exercise}")
 
