@@ -7,6 +7,7 @@ wrong, and graded in one run.
 
 import html
 import json
+import re
 
 import notebooks
 import pytest
@@ -63,7 +64,7 @@ def test_no_attack_wins_hurts_or_stops_anything(half, tmp_path):
             wrong.append(f"{one.student}: nobody says why")
         page = room.feedback(one.student, NAME).read_text(encoding="utf-8")
         plain = html.unescape(page)
-        if "<script" in page or "onerror=alert" in page.replace("&lt;img src=x ", ""):
+        if re.search(r"<(script|img|svg|iframe|object)|<[^>]* on\w+=", page):
             wrong.append(f"{one.student}: the feedback page may run something")
         wrong += [f"{one.student}: tells {line!r}" for line in hidden if line in plain]
     for one in honest:  # the gradebook itself
