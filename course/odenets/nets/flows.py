@@ -527,9 +527,8 @@ class CNF(nn.Module):
 
     def path(self, z: Tensor, n_times: int) -> Tensor:
         """Return samples of the base on their way, `(n_times, *z.shape)`."""
-        field = self.field if callable(self.field) else self.field.forward
         times = torch.linspace(self.t0, self.t1, n_times, dtype=torch.float64)
-        return solvers.odeint(field, z, times, **self.solver)
+        return solvers.odeint(self.field, z, times, **self.solver)
 
     def transport(
         self, z: Tensor, start: float, end: float, noise: Tensor | None = None
