@@ -599,7 +599,7 @@ def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
     """
     ### BEGIN SOLUTION
     nodes, states = [t0, *times], [y0]
-    for before, after in zip(nodes, nodes[1:]):
+    for before, after in zip(nodes, times):
         states.append(states[-1] if after == before else solve(f, states[-1], before, after))
     a, total = torch.zeros_like(y0), [torch.zeros_like(p) for p in params]
     for i in range(len(times), 0, -1):
@@ -622,7 +622,7 @@ W, b, unused = (random(*shape).requires_grad_() for shape in ((3, 3), (3,), (2,)
 start, y0, grad_ys = torch.tensor([2.0]).double(), random(4, 3), random(3, 4, 3)
 weights = [torch.tensor([w]).double() for w in (3.0, 10.0, -1.0)]
 
-def growth(t, y):
+def rising(t, y):
     return theta * y
 
 def mixed(t, y):
@@ -646,7 +646,7 @@ def backpropagation(times, grad_ys):
 with check.exercise("adjoint_at_observations", points=4) as exercise:
     exercise.close(
         "y' = theta y from 2, L = 3 y(1) + 10 y(2)",
-        lambda: adjoint_at_observations(growth, (theta,), start, 0.0, [1.0, 2.0], weights[:2], solve),
+        lambda: adjoint_at_observations(rising, (theta,), start, 0.0, [1.0, 2.0], weights[:2], solve),
         closed_form([1.0, 2.0], weights[:2]),
         rtol=1e-6,
         mistakes={
@@ -656,7 +656,7 @@ with check.exercise("adjoint_at_observations", points=4) as exercise:
     )
     exercise.close(
         "the same with an observation at time 0: L = 3 y(0) + 10 y(1) - y(2)",
-        lambda: adjoint_at_observations(growth, (theta,), start, 0.0, [0.0, 1.0, 2.0], weights, solve),
+        lambda: adjoint_at_observations(rising, (theta,), start, 0.0, [0.0, 1.0, 2.0], weights, solve),
         closed_form([0.0, 1.0, 2.0], weights),
         rtol=1e-6,
         mistakes={"the observation at t0 is left out": closed_form([1.0, 2.0], weights[1:])},
@@ -678,7 +678,7 @@ with check.exercise("adjoint_at_observations", points=4) as exercise:
     )
     exercise.close(
         "a single observation, at t0",
-        lambda: adjoint_at_observations(growth, (theta,), start, 0.0, [0.0], weights[:1], solve),
+        lambda: adjoint_at_observations(rising, (theta,), start, 0.0, [0.0], weights[:1], solve),
         (weights[0], (torch.tensor(0.0).double(),)),
     )
     exercise.close(
@@ -1110,16 +1110,15 @@ check.score(exercise)
 #
 # We train two models on the same series: the latent ODE, and a plain RNN of equal size
 # that gets the time until the next observation as an input and predicts the next value.
-# Here one latent ODE and one RNN learn from all three kinds of series together;
-# at full scale each kind gets its own.
+# One latent ODE and one RNN learn from series with 30, 50 and 100 observations in turns.
 
 # %%
 n_series = scale.pick(quick=40, lesson=1000, full=1000)
-iterations = scale.pick(quick=6, lesson=900, full=6000)
+iterations, batch_size = scale.pick(quick=(6, 20), lesson=(1200, 50), full=(6000, 100))
 kinds = (30, 50, 100)
 training_sets = [spirals.observe(n_series, k, seed=1000) for k in kinds]
 test_sets = {k: spirals.observe(scale.pick(quick=20, lesson=300, full=1000), k, seed=0, ahead=True) for k in kinds}
-models = {name: spirals.train(name, training_sets, iterations)[0] for name in ("latent_ode", "rnn")}
+models = {name: spirals.train(name, training_sets, iterations, batch_size)[0] for name in ("latent_ode", "rnn")}
 for name, model in models.items():
     print(f"{name}: {sum(p.numel() for p in model.parameters())} parameters")
 
@@ -1137,7 +1136,8 @@ for ax, i in zip(axes, chosen):
     ax.plot(*fit[:100].T, color=plots.COLOURS["latent_ode"], lw=2, label="latent ODE")
     ax.plot(*fit[99:].T, "--", color=plots.COLOURS["latent_ode"], lw=2, label="latent ODE, ahead")
     ax.plot(*rnn_path[i].T, ":", color=plots.COLOURS["rnn"], lw=2, label="RNN, ahead")
-    middle, reach = (truth.amax(0) + truth.amin(0)) / 2, 0.75 * (truth.amax(0) - truth.amin(0)).max() + 0.4
+    middle = ((truth.amax(0) + truth.amin(0)) / 2).tolist()
+    reach = 0.75 * (truth.amax(0) - truth.amin(0)).max().item() + 0.4
     ax.set(
         xlabel="$x_1$", ylabel="$x_2$", aspect="equal", title=("clockwise", "counter-clockwise")[shown.kinds[i]],
         xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach),
@@ -1159,7 +1159,7 @@ plt.show()
 # %%
 with torch.no_grad():
     mean, _ = models["latent_ode"].encoder(shown.times, shown.x / models["latent_ode"].unit)
-    paths = models["latent_ode"].latent_path(mean, shown.grid)[:, :, :]
+    paths = models["latent_ode"].latent_path(mean, shown.grid)
 flat = paths.reshape(-1, paths.shape[-1])
 flat = flat - flat.mean(0)
 axis = torch.linalg.svd(flat, full_matrices=False)[2][:2]
@@ -1169,7 +1169,7 @@ for kind, label in enumerate(("clockwise", "counter-clockwise")):
     for number, i in enumerate((shown.kinds == kind).nonzero().squeeze(1)[:15].tolist()):
         colour = plots.CLASSES[kind]
         ax.plot(*plane[i].T, color=colour, lw=1, alpha=0.7, label=label if number == 0 else None)
-        ax.plot(*plane[i, 0], plots.MARKERS[kind], color=colour, ms=5)
+        ax.plot(*plane[i, 0].tolist(), plots.MARKERS[kind], color=colour, ms=5)
 ax.set(xlabel="first principal component", ylabel="second principal component")
 ax.legend(title="paths from time 0 (mark) on")
 plt.show()

@@ -87,9 +87,13 @@ def take(values: Tensor, index: Tensor) -> Tensor:
 
 
 def latent_loss(model: LatentODE, data: Observed, noise: torch.Generator) -> Tensor:
-    """Return minus the mean ELBO of the observed values."""
+    """Return minus the mean ELBO per observation.
+
+    Series with more observations then do not outweigh the others in a mixture.
+    """
     x_hat, mean, log_var = model(data.times, data.x, data.grid[:N_TIMES], noise)
-    return -elbo(data.x, take(x_hat, data.index), mean, log_var, SIGMA).mean()
+    bound = elbo(data.x, take(x_hat, data.index), mean, log_var, SIGMA)
+    return -bound.mean() / data.index.shape[1]
 
 
 def rnn_loss(model: Forecaster, data: Observed, noise: torch.Generator) -> Tensor:
@@ -153,7 +157,7 @@ def train(
         loss = recipe.loss(model, batch, rng)
         loss.backward()
         # A single gradient that explodes would spoil Adam's memory for long.
-        nn.utils.clip_grad_norm_(model.parameters(), 1000.0)
+        nn.utils.clip_grad_norm_(model.parameters(), 30.0)
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
