@@ -129,6 +129,17 @@ def test_iteration_study_is_the_accuracy_at_each_depth():
     assert model.training
 
 
+def test_one_pass_gives_the_accuracies_of_all_depths():
+    data = study.load("any")
+    net, _ = study.train(study.Job(iterations=2), data, RECIPE)
+    batches = study.in_order(data.test, 7)
+    depths = (0, 1, 3, 9)
+    assert study.deployed(net.train(), batches, depths) == pytest.approx(
+        study.iteration_study(net, batches, depths)
+    )
+    assert net.training
+
+
 def test_results_are_resumed_and_a_line_cut_off_is_trained_again(tmp_path):
     jobs = study.with_seeds([study.Job("mlp"), study.Job(iterations=1)], (0, 1))
     rows = study.run(jobs, "any", RECIPE, tmp_path, "cpu")

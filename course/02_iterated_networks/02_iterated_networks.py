@@ -585,7 +585,7 @@ plt.show()
 # iterations, each row with a colour scale of its own; the network was trained with ten
 # iterations.*
 #
-# **Reading the picture.** $a_0$ holds five copies of the digit, more or less bright.
+# **Reading the picture.** $a_0$ holds five copies of the digit, more or less bright or switched off.
 # Each iteration lets a pixel see further by the reach of the kernel, so that after a few
 # of them it knows the whole digit.
 # The first iterations change everything, the later ones less and less:
@@ -949,7 +949,7 @@ compare(plain, diverse, by_iterations)
 # on plain images (left) and on turned, scaled and shifted ones (middle);
 # the fully connected version beside the convolutional one, against the number of iterations (right).*
 #
-# **Reading the picture.** On the small digits the bars overlap on the left:
+# **Reading the picture.** On the small digits the bars on the left overlap or touch:
 # 355 test images cannot tell these networks apart, and an MLP does as well as anything.
 # Moving the images costs everybody much, the CNN least, though its bar still touches others.
 # The fully connected version gains nothing from more iterations.

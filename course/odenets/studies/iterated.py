@@ -77,7 +77,7 @@ class Recipe:
 
 RECIPES = {
     "digits": Recipe(
-        epochs=6, batch_size=64, lr=1e-2, kernel_size=3, hidden=128, filters=8
+        epochs=5, batch_size=64, lr=1e-2, kernel_size=3, hidden=128, filters=8
     ),
     "mnist": Recipe(epochs=4, batch_size=256, lr=2e-3),
 }
@@ -332,6 +332,20 @@ def iteration_study(
     return {k: training.accuracy(AtDepth(model, k), loader) for k in iterations}
 
 
+def deployed(
+    net: nn.Module, batches: Iterable, depths: Sequence[int] = DEPLOYED
+) -> dict[int, float]:
+    """Return what `iteration_study` does, in one pass through the deepest network."""
+    hits, count = dict.fromkeys(depths, 0), 0
+    with training.evaluating(net):
+        for x, labels in batches:
+            count += len(labels)
+            for k, a in enumerate(net.features(x, max(depths))):
+                if k in hits:
+                    hits[k] += (net.head(a).argmax(dim=1) == labels).sum().item()
+    return {k: n / count for k, n in hits.items()}
+
+
 def decay(net: nn.Module, x: Tensor, iterations: int = 40) -> list[float]:
     """Return the residuals `|a_{k+1} - a_k| / |a_k|` of a tied net."""
     with training.evaluating(net):
@@ -357,10 +371,8 @@ def examine(job: Job, net: nn.Module, data: ImageData) -> Row:
         size = data.test.images.shape[-1]
         row["norm"] = iterated.operator_norm(net.recurrent, size)
     if hasattr(net, "recurrent"):
-        row["deployed"] = {
-            str(k): accuracy
-            for k, accuracy in iteration_study(net, batches, DEPLOYED).items()
-        }
+        accuracies = deployed(net, batches)
+        row["deployed"] = {str(k): accuracy for k, accuracy in accuracies.items()}
         row["residuals"] = decay(net, data.test.images[:200])
     return row
 
