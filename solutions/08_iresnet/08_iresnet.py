@@ -541,6 +541,12 @@ with check.exercise("conv_norm", points=4) as exercise:
         matrix_norm(wide, 5, "zeros") * (1 - 1e-9),
         1.001 * iresnet.conv_norm(wide, 300, "circular").item(),
     )
+    exercise.between(
+        "a chessboard of 3 x 3 on 5 x 5 pixels with zero padding",
+        lambda: conv_norm(chessboard[..., :3, :3], 5, "zeros"),
+        matrix_norm(chessboard[..., :3, :3], 5, "zeros") * (1 - 1e-9),
+        9 * (1 + 1e-9),
+    )
     exercise.close(
         "kernels of one pixel are a matrix between channels, whatever the padding",
         lambda: [conv_norm(point, 3, "zeros"), conv_norm(point, 3, "circular")],
