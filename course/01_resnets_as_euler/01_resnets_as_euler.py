@@ -27,7 +27,8 @@
 #
 # **Sources.** E. Haber and L. Ruthotto, *Stable architectures for deep neural networks*,
 # Inverse Problems 34 (2017) 014004, [arXiv 1705.03341](https://arxiv.org/abs/1705.03341):
-# the network, its classifier, the learning problem, the ODE, and the ellipses.
+# the network, its classifier, the learning problem, the ODE, and the ellipses
+# (*the slides* are those of a talk about this article, which notebook 03 follows).
 # R. Chen et al., *Neural ordinary differential equations*, NeurIPS 2018,
 # [arXiv 1806.07366](https://arxiv.org/abs/1806.07366): from layers to an ODE.
 
@@ -290,7 +291,7 @@ print("numbers of layers for which int(t * N) reads a wrong cell:", *wrong)
 # If they differ by less than about <code>1e-6 * N</code> use <code>nearest</code>, else
 # <code>math.floor(position)</code>; at last clamp to 0 ... N - 1.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "9097eea4ec79efef3237bf75e01605d6", "grade": false, "grade_id": "resnet_vector_field", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "56ac7abeb1dc8a6e315d8262778b33a3", "grade": false, "grade_id": "resnet_vector_field", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def resnet_vector_field(K, b, T, activation=torch.tanh):
     """Return the vector field whose Euler discretisation is the residual network.
 
@@ -303,12 +304,14 @@ def resnet_vector_field(K, b, T, activation=torch.tanh):
         half-open cell `[j h, (j + 1) h)` holds `t`. The time is a Python float, a sum
         `t += h` of them, or an entry of a float32 `linspace`: rounding must not pick a
         neighbouring cell, for any N up to 1000. At `t = T` the last cell is read.
+        Computed in this order, Euler's N steps repeat the network bit for bit; another
+        order may differ from it by rounding.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "dcd5c54ce18a8c39b1ac1de2bbd6eeef", "grade": true, "grade_id": "test_resnet_vector_field", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "21d133b43fafdc1dff875765e03b1bc8", "grade": true, "grade_id": "test_resnet_vector_field", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 def cells_read(N, T, times):  # bias j in layer j and no weights: the field tells the cell
     f = resnet_vector_field(torch.zeros(N, 1, 1), torch.arange(N) + 0.0, T, lambda y: y)
     return [int(f(t, torch.zeros(1, 1)).item()) for t in times]
@@ -345,12 +348,14 @@ with check.exercise("resnet_vector_field", points=4) as exercise:
             ],
         },
     )
-    exercise.equal(
-        "Euler with 7 steps gives the network back bit for bit",
+    exercise.close(
+        "Euler with 7 steps gives the network back",
         lambda: solvers.odeint(
             resnet_vector_field(K, b, 1.75), Y0, torch.arange(8) * 0.25, method="euler"
         ),
         resnet.propagate(Y0, K, b, 0.25),
+        rtol=1e-5,
+        atol=1e-6,
     )
 check.score(exercise)
 

@@ -17,7 +17,8 @@
 #
 # **Sources.** E. Haber and L. Ruthotto, *Stable architectures for deep neural networks*,
 # Inverse Problems 34 (2017) 014004, [arXiv 1705.03341](https://arxiv.org/abs/1705.03341):
-# the network, its classifier, the learning problem, the ODE, and the ellipses.
+# the network, its classifier, the learning problem, the ODE, and the ellipses
+# (*the slides* are those of a talk about this article, which notebook 03 follows).
 # R. Chen et al., *Neural ordinary differential equations*, NeurIPS 2018,
 # [arXiv 1806.07366](https://arxiv.org/abs/1806.07366): from layers to an ODE.
 
@@ -334,6 +335,8 @@ def resnet_vector_field(K, b, T, activation=torch.tanh):
         half-open cell `[j h, (j + 1) h)` holds `t`. The time is a Python float, a sum
         `t += h` of them, or an entry of a float32 `linspace`: rounding must not pick a
         neighbouring cell, for any N up to 1000. At `t = T` the last cell is read.
+        Computed in this order, Euler's N steps repeat the network bit for bit; another
+        order may differ from it by rounding.
     """
     ### BEGIN SOLUTION
     N = len(K)
@@ -386,12 +389,14 @@ with check.exercise("resnet_vector_field", points=4) as exercise:
             ],
         },
     )
-    exercise.equal(
-        "Euler with 7 steps gives the network back bit for bit",
+    exercise.close(
+        "Euler with 7 steps gives the network back",
         lambda: solvers.odeint(
             resnet_vector_field(K, b, 1.75), Y0, torch.arange(8) * 0.25, method="euler"
         ),
         resnet.propagate(Y0, K, b, 0.25),
+        rtol=1e-5,
+        atol=1e-6,
     )
     ### BEGIN HIDDEN TESTS
     exercise.equal(
