@@ -515,7 +515,7 @@ plt.show()
 # *Predict first:* which of these will be visible above the spread of the seeds:
 # none against one iteration, ten against twenty, one against five channels?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 by_iterations = measure(study.iteration_jobs(depths))
 by_channels = measure(study.channel_jobs(channels))
 
@@ -745,7 +745,7 @@ print("trained freely, all operator norms are above 1:", all(row["norm"] > 1 for
 # *spectral radius* of $J$, the largest modulus of its eigenvalues,
 # and this number may be far below the norm of $W$. We look at it for one image.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 *_, rest = net.features(image, 200)
 print(f"operator norm of W                     {iterated.operator_norm(net.recurrent, image.shape[-1]):.2f}")
 print(f"share of the pixels that ReLU lets on  {(net.recurrent(rest) > 0).double().mean():.2f}")
@@ -907,7 +907,7 @@ plt.show()
 #
 # *Predict first:* which of the five will lose least when the images move?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 depth = scale.pick(quick=2, lesson=10, full=10)
 dense_depths = scale.pick(quick=(0, 2), lesson=(0, 1, 5, 10), full=study.ITERATIONS)
 untied_depths = scale.pick(quick=(2,), lesson=(10,), full=(2, 5, 10, 20))
