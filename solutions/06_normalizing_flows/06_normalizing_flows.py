@@ -226,8 +226,8 @@ check.score(exercise)
 # $A = \partial_y T_\epsilon = I + \epsilon\,\partial_y f + O(\epsilon^2)$ and $\operatorname{adj}(I) = I$ leaves
 # $-\operatorname{tr}(I \cdot \partial_y f)$. $\square$
 #
-# <details><summary>If you compare with the slides of this course's seed</summary>
-# They have the right theorem, with slips on the way: the Lipschitz condition is needed in $y$ (not in $t$);
+# <details><summary>If you compare with lecture slides that prove this theorem</summary>
+# Some in use have the right theorem, with slips on the way: the Lipschitz condition is needed in $y$ (not in $t$);
 # the second factor of the product after l'Hôpital's rule is <i>one over</i> the determinant;
 # $-\lim \operatorname{Adj} = I$ should read $\lim \operatorname{Adj} = I$, with the minus in front of the trace;
 # the last line loses the derivative, $\operatorname{tr}(f)$ for $\operatorname{tr}(\partial f/\partial y)$;
@@ -347,7 +347,7 @@ check.score(exercise)
 # %% [markdown]
 # **The theorem, checked.** We follow a few samples through a planar field with random weights,
 # once with the whole Jacobian of the flow map from autograd, once with the trace along the way.
-# The field is that of Chen et al. (their equation 11): $M$ planar units with gates $\sigma_n$,
+# The field is that of Chen et al. (section 4, their equation 10 with gates): $M$ planar units with gates $\sigma_n$,
 # all weights being functions of time that a small *hypernetwork* computes,
 #
 # $$f(t, z) = \sum_{n=1}^{M} \sigma_n(t)\, u_n(t) \tanh\bigl(w_n(t)\cdot z + b_n(t)\bigr), \qquad
@@ -377,7 +377,7 @@ print("integral of the trace:  ", *(f"{v:9.6f}" for v in integral.detach()))
 # the determinant of a layer with its Jacobian, the exact trace, and the estimate of the next section;
 # and, dashed, the determinant and the trace of a matrix that is already there.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 def seconds(call, repeats=5):
     call()
     times = []
@@ -596,7 +596,7 @@ plt.show()
 # **Why the noise must be fixed.** A solver looks at its right-hand side as a function of $t$ and $y$.
 # With new noise at every evaluation it is no function: an adaptive solver takes the jitter for error.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 def evaluations_needed(redraw):
     draw = torch.Generator().manual_seed(1)
     noise = flows.rademacher((4, 2), draw, torch.float64)
@@ -975,7 +975,7 @@ for name, value in zip(names, log_Z.exp().tolist()):
 # A first try: a CNF with 8 units on $U_1$, solved with four steps of RK4 because that is fast.
 # The gradient is taken through the solver: what is minimised is (10) *as the four steps see it*.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 steps = scale.pick(quick=10, lesson=200, full=200)
 noise = flows.Gaussian(2).sample((1, 5000), torch.Generator().manual_seed(3))
 for n_steps, energy in ((4, 0.0), (8, 0.01)):
@@ -1002,7 +1002,7 @@ for n_steps, energy in ((4, 0.0), (8, 0.01)):
 # The four targets are learned side by side, which is four times as fast as one after the other.
 # *Predict first:* a planar layer squeezes or stretches along one direction. How well can two of them do?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 nf_steps = scale.pick(quick=6, lesson=500, full=50_000)
 cnf_steps = scale.pick(quick=4, lesson=300, full=10_000)
 epochs = scale.pick(quick=2, lesson=10, full=100)
@@ -1067,7 +1067,7 @@ for i, name in enumerate(names):
     axes[1, i].set(xlabel="training step")
 axes[0, 0].set_ylabel("KL(q || p)")
 axes[1, 0].set_ylabel("KL(q || p)")
-axes[0, 1].legend(loc="upper right")
+axes[0, 0].legend(loc="center right", fontsize=8)
 axes[1, 1].legend(loc="upper right")
 plt.show()
 
@@ -1092,7 +1092,7 @@ plt.show()
 # we let 64 layers run from data to base, and invert each by bisection when samples are wanted.
 # The baseline is a mixture of 10 Gaussians from scikit-learn. All of them see the same training points.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 n_train = scale.pick(quick=500, lesson=4000, full=20_000)
 train, test = study.circles_and_moons(n_train, seed=0), study.circles_and_moons(n_train, seed=1)
 epochs = scale.pick(quick=2, lesson=20, full=100)
@@ -1163,7 +1163,7 @@ plots.animate(fig, draw, 13, interval=200, alt="samples of the CNF move from one
 # %% [markdown]
 # *Animation: 8000 samples of the CNF from $t = 0$ to $t = 1$.*
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 n = scale.pick(quick=40, lesson=120, full=200)
 box = (-5.0, 5.0, -5.0, 5.0)
 _, _, points = flows.grid(box, n)
@@ -1245,7 +1245,7 @@ for (job, quantity), values in study.recorded().items():
 #
 # With so much training, and with a target that warms up slowly, the layers find both modes of $U_1$,
 # and 32 layers end as close to the targets as 32 units: the advantage of the CNF was one of speed and of small sizes.
-# In maximum likelihood the CNF stays ahead, and is better than the mixture of 10 Gaussians on both sets of points.
+# In maximum likelihood the CNF stays ahead, and is better than the mixture of 10 Gaussians, clearly on the circles and by a hair on the moons.
 #
 # **Try.** Replace the exact trace by `flows.CNF(..., trace="hutchinson")`: training still works, as the estimate is unbiased.
 # Draw the number of solver steps anew for every training step, so that no fixed grid of times can be exploited: does the CNF with two units still cheat?
