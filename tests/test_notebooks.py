@@ -115,7 +115,7 @@ def test_every_code_cell_was_executed_and_most_text_is_compared(name):
     ignored = [
         cell
         for cell in spoken
-        if "NBVAL_IGNORE_OUTPUT" in cell["metadata"].get("tags", [])
+        if "nbval-ignore-output" in cell["metadata"].get("tags", [])
     ]
     assert len(ignored) <= len(spoken) / 2, "nbval would compare too little"
 
@@ -124,7 +124,7 @@ def test_every_code_cell_was_executed_and_most_text_is_compared(name):
 def test_graded_cells_are_compared(name):
     for cell in executed(name):
         if cell["metadata"].get("nbgrader", {}).get("grade"):
-            assert "NBVAL_IGNORE_OUTPUT" not in cell["metadata"].get("tags", [])
+            assert "nbval-ignore-output" not in cell["metadata"].get("tags", [])
             assert any(o["output_type"] == "execute_result" for o in cell["outputs"])
 
 

@@ -902,7 +902,7 @@ check.score(exercise)
 #
 # The swiss roll starts with 16 layers, as the authors' code does, the others with 4.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)  # tensors this small gain nothing from more, and results stay the same
 last = scale.pick(quick=8, lesson=64, full=1024)
 iterations = scale.pick(
@@ -922,7 +922,7 @@ for (data, net), trained in levels.items():
     found = {t.level.layers: f"{100 * t.level.val_accuracy[-1]:6.1f}" for t in trained}
     print(f"{data + ', ' + net:26s}", *[found.get(n, "     -") for n in (4, 8, 16, 32, 64)])
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 reached = {key: [100 * t.level.val_accuracy[-1] for t in trained] for key, trained in levels.items()}
 if scale.current() != "quick":
     print("ellipses, Hamiltonian, deepest level: at least 98.5 %:", reached["ellipses", "Hamiltonian"][-1] >= 98.5)
@@ -1036,7 +1036,7 @@ plt.show()
 # With $T = 20$ even 32 layers take steps of length 0.6. Is it really the step? The next cell compares the jumps
 # with those for the peaks, where $T = 5$.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 for data in ("ellipses", "peaks"):
     print(f"{data}, antisymmetric: objective before and after each prolongation")
     for coarse, fine in zip(levels[data, "antisymmetric"], levels[data, "antisymmetric"][1:]):
@@ -1056,7 +1056,7 @@ for data in ("ellipses", "peaks"):
 # stable layers of $3\times3$ convolutions with $T = 6$ and $\alpha = 0.005$, and a linear classifier.
 # Here we take the 8 x 8 digits of scikit-learn, $n = 384$, and all weights learn together by Adam, because Newton's method does not reach that far.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
 epochs = scale.pick(quick=1, lesson=6, full=12)
 train_part, val_part = stability.split_images(dataset, size=8)[:2]

@@ -66,7 +66,7 @@ parts = images.ImageData(
 )
 print(f"{dataset}: {len(train_images)} images to learn from, {len(test_images)} to test")
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 n_epoch = scale.pick(quick=1, lesson=40, full=40)
 seeds = scale.pick(quick=[0], lesson=[0, 1, 2], full=[0, 1, 2, 3, 4])
 learning_rate = 0.02 if dataset == "digits" else 0.05  # the lab's 0.05 is for MNIST
@@ -268,7 +268,7 @@ check.score(exercise)
 # Is the network that we have just trained invertible in this way?
 # *Predict first:* what does the iteration do, layer by layer, on the features of test images?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 def residual_of(conv):
     return lambda x: torch.relu(conv(x))
 
@@ -483,7 +483,7 @@ check.score(exercise)
 # * five power iterations $v \leftarrow W^\top W v$ with the true padding, as in the i-ResNet code,
 # * the norm of the kernel reshaped to a matrix $C_{out} \times C_{in}k^2$, which is what PyTorch's `spectral_norm` does.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 training.set_seed(1)
 board = torch.nn.Conv2d(1, 1, 7, padding=3)
 board.weight.data = ((-1.0) ** torch.arange(49)).view(1, 1, 7, 7)
@@ -639,7 +639,7 @@ check.score(exercise)
 # uses that real kernels have the same singular values at $\omega$ and $-\omega$, and leaves out frequencies
 # that cannot hold the maximum. Compared with a step without normalisation:
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 training.set_seed(2)
 trial = iresnet.iResNet()
 optimizer = torch.optim.SGD(trial.parameters(), lr=0.05, momentum=0.9)
@@ -796,7 +796,7 @@ check.score(exercise)
 # (and once before the first).
 # *Predict first:* what does the constraint do to the accuracy?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 rho = 0.85
 inv_net = run("i-ResNet", iresnet.iResNet, lambda *a: iresnet.train_norm(*a, rho=rho))
 rev_net = run("i-RevNet", irevnet.iRevNet, irevnet.train)
@@ -824,7 +824,7 @@ plt.show()
 # It also buys something that nobody asked for: a network whose layers cannot amplify is hard to blow up.
 # Here are both with the lab's larger learning rate of 0.05, for ten epochs:
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 for name, make, train in (
     ("ResNet", iresnet.ResNet, irevnet.train),
     ("i-ResNet", iresnet.iResNet, lambda *a: iresnet.train_norm(*a, rho=rho)),
@@ -878,7 +878,7 @@ with torch.no_grad():
         bound_of.append(bound.max().item())
 print("every error within its bound, for all images, layers and iterations:", safe)
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 steps = [0, 1, 2, 3, 5, 7, 10, 15, 20]
 res_errors = inverse_errors(res_convs, some, steps)
 many = test_images[: scale.pick(quick=20, lesson=1000, full=1000)]
@@ -927,7 +927,7 @@ plt.show()
 #
 # *Predict first:* will the images between a 3 and an 8 be digits?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 def between(net, x0, x1, times):
     """The images x_t of equation (10), as `(len(times), 28, 28)`."""
     with torch.no_grad():
@@ -1132,7 +1132,7 @@ plt.show()
 # In two dimensions the determinant itself is cheap, and we train with it, without bias.
 # Then we ask what the series would have said.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 moons = toy.two_moons(3000, noise=0.08, generator=8).X
 moons = moons[torch.randperm(3000, generator=torch.Generator().manual_seed(0))]
 centre, width = moons.mean(0), moons.std(0)
@@ -1206,7 +1206,7 @@ plt.show()
 # 10 000 test images, with five seeds. It takes a few minutes on a CPU.
 # The next cell shows what we measured that way, next to your run, and what $\rho$ does.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 measured = {  # ODENETS_SCALE=full on a CPU, seeds 0 to 4: accuracies on the 10 000 test images
     "ResNet": [0.8716, 0.8524, 0.8572, 0.8621, 0.8603],
     "i-ResNet": [0.8448, 0.8489, 0.8491, 0.8251, 0.8401],

@@ -786,7 +786,7 @@ print(f"gradient of the loss of the output: the difference goes with the power {
 #   which drops the terms in which two layers meet. First derivatives are enough then;
 # * **residual networks**: all depths by equation (5).
 
-# %% tags=["NBVAL_IGNORE_OUTPUT"]
+# %% tags=["nbval-ignore-output"]
 contestants = {
     "nested products": (inimnet.inimnet_forward, scale.pick(quick=3, lesson=6, full=8), plots.COLOURS["inimnet"], "--"),
     "in parts": (inimnet.inimnet_forward_parts, scale.pick(quick=3, lesson=8, full=10), plots.COLOURS["inimnet"], "-"),

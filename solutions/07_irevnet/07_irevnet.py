@@ -223,7 +223,7 @@ check.score(exercise)
 # and with 0.05 the plain network often ends with all its ReLUs dead, so that 0.02 is used for them.
 # Try it: put 0.05 in.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 n_epoch = scale.pick(quick=2, lesson=40, full=40)
 seeds = scale.pick(quick=[0], lesson=[0, 1, 2], full=[0, 1, 2, 3, 4])
 learning_rate = 0.02 if dataset == "digits" else 0.05
@@ -925,7 +925,7 @@ check.score(exercise)
 # *Predict first:* the i-RevNet has about a third of the parameters, since its kernels map 8 channels
 # to 8 instead of 16 to 16, and it may not forget anything. How much accuracy does that cost?
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 reversible_net = run("i-RevNet", irevnet.iRevNet)
 report("plain net", plain_net)
 report("i-RevNet", reversible_net)
@@ -960,7 +960,7 @@ plt.show()
 # %% [markdown]
 # **Exactly? (Q9)** We take a network, trained or not, and bring features back to images.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 generator = torch.Generator().manual_seed(9)
 x = torch.randn(1, 16, 7, 7, generator=generator)
 with torch.no_grad():
@@ -1059,7 +1059,7 @@ plt.show()
 # neighbours and a $7\times7$ kernel sees the whole digit at once.
 # Does the network care? Same network, same data, only the view differs:
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 squeezed_net = run("i-RevNet, squeezed", irevnet.iRevNet, squeeze4)
 report("i-RevNet", reversible_net)
 report("i-RevNet, squeezed", squeezed_net)
@@ -1085,7 +1085,7 @@ report("i-RevNet, squeezed", squeezed_net)
 # (Had one half nothing but zeros, batch normalisation would divide by the root of a variance near zero,
 # and the formula of the inverse would still be right but useless in float32.)
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 training.set_seed(0)
 bottleneck_net = irevnet.BottleneckiRevNet(n_layers=4, pad=6)
 train_loader, test_loader = loaders(lambda x: x, 0)
@@ -1120,7 +1120,7 @@ with torch.no_grad():
 # are tested on its 10 000 test images, with five seeds. It takes a few minutes on a CPU.
 # The next cell shows what we measured that way, next to your run.
 
-# %% tags=["NBVAL_IGNORE_OUTPUT", "nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 measured = {  # ODENETS_SCALE=full on a CPU, seeds 0 to 4: accuracies on the 10 000 test images
     "plain net": [0.8249, 0.7739, 0.8286, 0.8412, 0.8248],
     "i-RevNet": [0.8360, 0.8383, 0.8508, 0.8489, 0.8477],
