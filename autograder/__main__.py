@@ -4,6 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from .layout import Course, CourseError, find_course
@@ -52,23 +55,31 @@ def _command(
 
 
 def _each(
-    names: Sequence[str], work: Callable[[str], str | list[str]], verb: str
+    names: Sequence[str],
+    work: Callable[[str], str | list[str]],
+    verb: str,
+    jobs: int = 1,
 ) -> int:
     """Do `work` for every notebook, report each, and fail if one of them fails."""
     failed = 0
-    for name in names:
-        try:
-            result = work(name)
-        except CourseError as error:
-            result = [str(error)]
-        if isinstance(result, list) and result:
-            failed += 1
-            print(f"{verb} {name}: not in order")
-            for problem in result:
-                print(f"  {problem}")
-        else:
-            print(f"{verb} {name}: {result or 'in order'}", flush=True)
+    with ProcessPoolExecutor(jobs) if jobs > 1 else nullcontext() as pool:
+        tried = partial(_try, work)
+        results = (pool.map if pool else map)(tried, names)
+        for name, result in zip(names, results):
+            if isinstance(result, list) and result:
+                failed += 1
+                print(f"{verb} {name}: not in order")
+                print("\n".join(f"  {problem}" for problem in result), flush=True)
+            else:
+                print(f"{verb} {name}: {result or 'in order'}", flush=True)
     return 1 if failed else 0
+
+
+def _try(work: Callable[[str], str | list[str]], name: str) -> str | list[str]:
+    try:
+        return work(name)
+    except CourseError as error:
+        return str(error).splitlines()
 
 
 # ------------------------------------------------------------------------ authors
@@ -106,11 +117,9 @@ def _add_release(
         if not options.check:
             return _each(names, lambda name: release.release(course, name), "release")
 
-        def check(name: str) -> list[str]:
-            found = release.differences(course, name)
-            return found or ([] if options.fast else release.scores(course, name))
-
-        return _each(names, check, "gate")
+        jobs = min(len(names), os.cpu_count() or 1)
+        gate = partial(release.gate, course, fast=options.fast)
+        return _each(names, gate, "gate", jobs)
 
     parser = _command(
         commands, "release", run, "build course/NN from solutions/NN through nbgrader"

@@ -191,6 +191,17 @@ class Classroom:
                 found[submission.student.id] = _decisions(submission)
         return found
 
+    def entered(self, name: str) -> set[str]:
+        """Return the students whose submission of `name` is in the gradebook."""
+        if not (self.root / "gradebook.db").exists():
+            return set()
+        with self.gradebook() as book:
+            try:
+                submissions = book.assignment_submissions(name)
+            except MissingEntry:
+                return set()
+            return {submission.student.id for submission in submissions}
+
     def enrolled(self) -> list[str]:
         """Return the students that the gradebook knows."""
         if not (self.root / "gradebook.db").exists():

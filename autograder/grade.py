@@ -81,10 +81,12 @@ def grade(course: Course, room: Classroom, name: str, options: Options) -> Grade
     fate = Graded()
     students = _chosen(room, name, options)
     todo = []
+    entered = room.entered(name)
     for student in students:
         key = _key(room, student, asked, options)
         old = room.read_result(student, name)
-        if old is not None and old["key"] == key and not options.force:
+        known = old is not None and old["key"] == key and student in entered
+        if known and not options.force:
             fate.unchanged.append(student)
         else:
             todo.append((student, key))

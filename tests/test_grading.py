@@ -243,6 +243,8 @@ def test_only_what_changed_is_graded_again(tiny, room, tmp_path):
     fate = graded(tiny, copy, TINY)
     assert fate.done == ["squares"] and len(fate.unchanged) == len(CLASS) - 1
     assert scores(copy) == SCORES | {"squares": [2, 3, None]}
+    (copy.root / "gradebook.db").unlink()
+    assert len(graded(tiny, copy, TINY).done) == len(CLASS), "nothing is lost with it"
     path.write_text("{")
     graded(tiny, copy, TINY, students=("squares",))
     assert scores(copy) == SCORES | {"squares": [0, 0, 0]}
