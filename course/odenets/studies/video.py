@@ -76,26 +76,33 @@ def rotating_videos(
 ) -> tuple[Tensor, Tensor]:
     """Return rotating digits of one class: the first `n_train`, the next `n_test`.
 
+    The digits of scikit-learn get a margin of 4 pixels, as those of MNIST have one, so
+    that a turn does not cut them off.
+
     Args:
         source: "digits" or "mnist", training images first, then test images.
     Raises:
         ValueError: if there are fewer images of that class.
     """
-    data = images.load(source)
+    data = images.digits(20) if source == "digits" else images.load(source)
     labels = torch.cat([data.train.labels, data.test.labels])
     chosen = torch.cat([data.train.images, data.test.images])[labels == digit, 0]
     if len(chosen) < n_train + n_test:
         raise ValueError(f"{source} has only {len(chosen)} images of a {digit}")
+    if source == "digits":
+        chosen = F.pad(chosen, (4, 4, 4, 4))
     videos = video.rotating_digits(chosen[: n_train + n_test])
     return videos[:n_train], videos[n_train:]
 
 
 def balls_videos(
-    n_train: int = 10_000, n_test: int = 500, seed: int = 0
+    n_train: int = 10_000, n_test: int = 500, seed: int = 0, n_balls: int = 3
 ) -> tuple[Tensor, Tensor]:
     """Return videos of bouncing balls for training and, other ones, for testing."""
     generator = torch.Generator().manual_seed(seed)
-    videos = video.bouncing_balls(n_train + n_test, generator=generator)
+    videos = video.bouncing_balls(
+        n_train + n_test, n_balls=n_balls, generator=generator
+    )
     return videos[:n_train], videos[n_train:]
 
 
@@ -163,7 +170,8 @@ class Settings:
     """How a model is built and trained.
 
     Attributes:
-        latent_dim, width, depth, coupled, n_layers, channels, variant: of the model.
+        latent_dim, width, depth, coupled, n_layers, channels, variant, dense_decoder:
+            of the model.
         batch: videos per step.   steps: optimiser steps.   lr: highest learning rate.
         weight_decay: of AdamW.   decay: of the running mean of the weights.
         augment, tilt: deform training videos; see `deform_digits`, `turn_boxes`.
@@ -178,6 +186,7 @@ class Settings:
     n_layers: int = 2
     channels: int = 16
     variant: str = "exact"
+    dense_decoder: int = 0
     batch: int = 25
     steps: int = 10_000
     lr: float = 1e-3
@@ -219,6 +228,7 @@ def build(task: Task, settings: Settings) -> VideoInImNet:
         settings.channels,
         settings.variant,
         task.period if settings.clock else 0.0,
+        settings.dense_decoder,
     )
 
 
