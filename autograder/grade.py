@@ -81,9 +81,9 @@ def grade(course: Course, room: Classroom, name: str, options: Options) -> Grade
     fate = Graded()
     students = _chosen(room, name, options)
     todo = []
-    entered = room.entered(name)
+    entered, base = room.entered(name), judge.fingerprint(asked)
     for student in students:
-        key = _key(room, student, asked, options)
+        key = _key(room, student, name, base, options)
         old = room.read_result(student, name)
         known = old is not None and old["key"] == key and student in entered
         if known and not options.force:
@@ -250,21 +250,19 @@ def _chosen(room: Classroom, name: str, options: Options) -> list[str]:
     return [s for s in found if not options.students or s in options.students]
 
 
-def _key(
-    room: Classroom, student: str, asked: prepare.Assignment, options: Options
-) -> str:
+def _key(room: Classroom, student: str, name: str, base: str, options: Options) -> str:
     """Return a hash of all that a result depends on."""
-    digest = hashlib.sha256(judge.fingerprint(asked).encode())
+    digest = hashlib.sha256(base.encode())
     limits = sorted(asdict(options.limits).items())
     digest.update(
         f"{VERSION} {limits} {options.contained} {options.all_cells}".encode()
     )
-    folder = room.submitted / student / asked.name
+    folder = room.submitted / student / name
     if folder.is_symlink() or not folder.is_dir():
         return digest.hexdigest()
     for path in sorted(folder.iterdir()):
         digest.update(f"\0{path.name}\0{path.is_symlink()}".encode(errors="replace"))
-        notebook = path.name == f"{asked.name}.ipynb"
+        notebook = path.name == f"{name}.ipynb"
         if (notebook or path.name == "timestamp.txt") and not path.is_symlink():
             if path.is_file():
                 with open(path, "rb") as file:
