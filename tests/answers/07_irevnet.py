@@ -131,6 +131,41 @@ def test(net, loader):
     return correct / total
 
 
+# %% wrong: train_and_test -- testing gives the net's mode to all of its modules
+train = irevnet.train
+
+
+def test(net, loader):
+    was_training = net.training
+    net.eval()
+    correct = total = 0
+    try:
+        with torch.no_grad():
+            for inputs, labels in loader:
+                correct += (net(inputs).argmax(1) == labels).sum().item()
+                total += len(labels)
+    finally:
+        net.train(was_training)
+    return correct / total
+
+
+# %% wrong: train_and_test -- after an error the net stays in eval mode
+train = irevnet.train
+
+
+def test(net, loader):
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    correct = total = 0
+    with torch.no_grad():
+        for inputs, labels in loader:
+            correct += (net(inputs).argmax(1) == labels).sum().item()
+            total += len(labels)
+    for module, mode in modes:
+        module.training = mode
+    return correct / total
+
+
 # %% wrong: train_and_test -- testing records gradients and stays in training mode
 train = irevnet.train
 
@@ -162,14 +197,15 @@ def train(net, loader, n_epoch=40, learning_rate=0.05):
 
 
 def test(net, loader):
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
+    from contextlib import ExitStack
+
     hits = []
-    with torch.inference_mode():
+    with ExitStack() as stack, torch.inference_mode():
+        for module in net.modules():
+            stack.callback(setattr, module, "training", module.training)
+        net.eval()
         for inputs, labels in loader:
             hits += (net(inputs).topk(1).indices[:, 0] == labels).tolist()
-    for module, mode in modes.items():
-        module.training = mode
     return sum(hits) / len(hits)
 
 
