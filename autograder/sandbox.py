@@ -103,7 +103,7 @@ class Sandbox:
 
     def __init__(self, *, contained: bool = True, scratch_mb: int = 64) -> None:
         self.contained = contained
-        self._info: int | None = None
+        self.cpu_seconds = 0.0  # of all processes in it, until the last `clean`
         self._folder = None
         if contained:
             self.scratch = "/scratch"
@@ -203,6 +203,7 @@ class Sandbox:
     def clean(self) -> None:
         """Kill what the last kernel left behind, and empty the scratch folder."""
         left = self.ask("clean")
+        self.cpu_seconds = left.pop("cpu")
         if left["left"] or left["alive"]:
             raise SandboxError(f"the sandbox cannot be cleaned: {left}")
 
@@ -300,6 +301,8 @@ def _python_folders() -> list[str]:
 
 _mine = threading.local()
 _all: set[Sandbox] = set()
+closed_cpu_seconds = 0.0
+"""Processor time of all sandboxes that were closed; for benchmarks."""
 
 
 def current(*, contained: bool = True, scratch_mb: int = 64) -> Sandbox:
@@ -322,13 +325,19 @@ def discard() -> None:
     _mine.sandbox = None
     if sandbox is not None:
         _all.discard(sandbox)
-        sandbox.close()
+        _close(sandbox)
 
 
 def close_all() -> None:
     """Close the sandboxes of all threads; only when none of them is at work."""
     while _all:
-        _all.pop().close()
+        _close(_all.pop())
+
+
+def _close(sandbox: Sandbox) -> None:
+    global closed_cpu_seconds
+    closed_cpu_seconds += sandbox.cpu_seconds
+    sandbox.close()
 
 
 def as_dict(limits: Limits) -> dict[str, int]:
