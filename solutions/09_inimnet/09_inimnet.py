@@ -26,7 +26,7 @@
 import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
     get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
-from odenets import check, plots, scale, training; from odenets.nets import inimnet; from odenets.studies import imbedding_cost
+from odenets import check, plots, scale, solvers, training; from odenets.nets import inimnet; from odenets.studies import imbedding_cost
 scale.use("lesson"); plots.style(); training.set_seed(0)
 
 # %% [markdown]
@@ -470,8 +470,6 @@ def pendulum(p, x):  # angle and angular velocity, driven by a force that grows 
     return torch.stack([x[:, 1], -torch.sin(x[:, 0]) + 0.3 * p], dim=1)
 
 
-from odenets import solvers
-
 start = torch.tensor([[1.0, 0.0], [2.0, 0.5]], dtype=torch.float64)
 times = torch.tensor([0.0, 1.0], dtype=torch.float64)
 truth = solvers.odeint(pendulum, start, times, method="dopri5", rtol=1e-11, atol=1e-12)[-1]
@@ -494,8 +492,9 @@ plt.show()
 # *Figure: the error of a driven pendulum, solved in its depth p by three methods.*
 #
 # **Reading the picture.** The transport equation is an ODE in $p$, so the methods of notebook 04 apply,
-# with their orders. Its state is a whole function of $x$, however, and each stage is one more derivative of it:
-# the cost doubles with every stage. More than a dozen stages are out of reach.
+# and the higher the order of a method, the steeper its line. Its state is a whole function of $x$, however, and each stage
+# is one more derivative of it: $n$ stages cost $(3^n - 1)/2$ multiplications by the field's weights, three times as much
+# with each further stage (section 6 says why). More than a dozen stages are out of reach.
 
 # %% [markdown]
 # ## 4. Is it a residual network?
@@ -1050,8 +1049,10 @@ plt.show()
 # **Reading the picture.** The learned dots are on the parabolas, better than the Euler steps of section 3 were:
 # $\varphi$ has learned a step that is right for its length.
 # With coupled weights the recursion can go on beyond the trained depth, and here it follows the parabolas,
-# at least for a while. The reason is simple: with one $\varphi$, $z_l$ is a *polynomial* in the depth $l$,
-# and so is a parabola. Notebook 10 asks videos the same question.
+# at least for a while. Why? With one $\varphi$ the recursion is $z_{l+1} = (1 + D)\, z_l$ with $D g = (\nabla g)\, \varphi$,
+# so that $z_l = \sum_k \binom{l}{k} D^k x$: Newton's series, with the differences $D^k x$.
+# The law of free fall needs only the first two of them, and where the trained $\varphi$ keeps the further ones small,
+# the series goes on along the parabola. Notebook 10 asks videos the same question.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_all_depths", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
 # ### Question 9.7 - What is learned at every depth at once? (3 points, ~10 min)
@@ -1067,7 +1068,7 @@ plt.show()
 #   Training $z_4$ alone therefore also changes $z_2$ (through $\varphi_1, \varphi_2$), but nothing makes it a good
 #   network of its own; the sum of the losses does. Four separate residual networks share nothing.
 # * **Coupled weights.** One $\varphi$ has to serve all depths: the outputs of the depths are then samples of one
-#   function of the depth (a polynomial in $l$), there are fewer parameters, and the recursion can be read beyond the
+#   function of the depth (Newton's series in $l$), there are fewer parameters, and the recursion can be read beyond the
 #   trained depth; without coupling there is nothing beyond it.
 # * **The price.** The layers next to the output ($\varphi_1$ above all) have to satisfy all losses at once, so the deepest
 #   output can be worse than when trained alone; the time of exact products is exponential in the depth
