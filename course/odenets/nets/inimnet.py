@@ -334,8 +334,9 @@ def imbed(
     nested = (len(depths) - 1) * n_steps * len(b)
     if nested > MOST_STAGES:
         raise ValueError(
-            f"{nested} stages in all would cost (3 ** {nested} - 1) / 2 evaluations of the"
-            f" field; take at most {MOST_STAGES}: fewer depths, fewer steps or another method"
+            f"{nested} stages in all would cost (3 ** {nested} - 1) / 2 evaluations of "
+            f"the field; take at most {MOST_STAGES}: fewer depths, fewer steps or "
+            "another method"
         )
     walls = [depths[0]]
     for start, end in pairwise(depths):
