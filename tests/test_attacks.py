@@ -19,7 +19,7 @@ from autograder.classroom import Classroom
 pytestmark = needs_bubblewrap
 
 NAME = "01_resnets_as_euler"
-LIMITS = sandbox.Limits(cell_seconds=5, notebook_seconds=45)
+LIMITS = sandbox.Limits(cell_seconds=8, notebook_seconds=75)
 ATTACKS = sample.students(ROOT / "tests" / "attacks" / NAME)
 # What only the limits bound is let run with little memory, so that the bomb is small.
 HALVES = [ATTACKS[0::2], ATTACKS[1::2]]
