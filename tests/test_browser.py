@@ -16,7 +16,7 @@ from pathlib import Path
 
 import notebooks
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 SHOTS = notebooks.ROOT / "build" / "screenshots"
 TOKEN = "test"
@@ -92,14 +92,17 @@ def test_all_cells_run_and_the_page_shows_checks_and_figures(lab, page, tmp_path
     page.goto(f"{lab}/lab/tree/{name}.ipynb?token={TOKEN}")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
     assert page.locator(".jp-OutputArea-output").count() == 0
+    # Cells that are run before the kernel is there are dropped.
+    page.wait_for_selector("text=| Idle", timeout=120_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     last = page.locator(".jp-CodeCell .jp-InputArea-prompt").last
-    page.wait_for_function(
-        r"prompt => /\[\d+\]/.test(prompt.textContent)",
-        arg=last.element_handle(),
-        timeout=300_000,
-    )
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    try:
+        expect(last).to_have_text(re.compile(r"\[\d+\]"), timeout=300_000)
+    except AssertionError:
+        page.screenshot(path=SHOTS / f"{name}-stuck.png")
+        raise
 
     shown = page.locator(".jp-Notebook").inner_text()
     for exercise in notebooks.exercises(name):
@@ -111,7 +114,6 @@ def test_all_cells_run_and_the_page_shows_checks_and_figures(lab, page, tmp_path
     assert page.locator(".jp-RenderedMarkdown mjx-container").count() > 10
     assert not re.search(r"\$\$", shown)
 
-    SHOTS.mkdir(parents=True, exist_ok=True)
     page.locator(".jp-OutputArea-output img").last.scroll_into_view_if_needed()
     page.screenshot(path=SHOTS / f"{name}.png")
     assert (SHOTS / f"{name}.png").stat().st_size > 50_000
