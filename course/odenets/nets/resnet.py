@@ -99,7 +99,7 @@ def misfit(Y: Tensor, W: Tensor, mu: Tensor, C: Tensor) -> Tensor:
 
 
 def smoothness(K: Tensor, b: Tensor, h: float) -> Tensor:
-    """Roughness of the weights in depth-time (Haber and Ruthotto 2017, section 4.1).
+    """Roughness of the weights in depth-time (Haber and Ruthotto 2017).
 
     `R = 1/(2h) sum_j |K_j - K_{j-1}|_F^2 + 1/(2h) sum_j (b_j - b_{j-1})^2`.
     """
