@@ -202,8 +202,8 @@ for method in errors:
     print(f"{method:9} observed order {slope:.1f}")
 
 # %% [markdown]
-# *Figure: error against step size for four methods, with a triangle that shows the slope
-# of the order on logarithmic axes.*
+# *Figure: error against step size for four methods on logarithmic axes, with triangles that have
+# the slopes 1 to 4.*
 #
 # **Reading the picture.** The slope of a line is the order $p$ of its method:
 # the error behaves like $C h^p$. Ten times as many steps give Euler one more digit, and rk4 four.
@@ -504,7 +504,7 @@ half_open = errors_of(aligned, continuous.cell_index)
 broken = errors_of(aligned, nudged_float32)
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
 left.loglog(aligned, half_open, "o-", color=plots.COLOURS["rk4"], label="rk4, half-open cells")
-left.loglog(aligned, broken, "s--", color=plots.RED, label="rk4, nudge lost in float32")
+left.loglog(aligned, broken, "s--", color=plots.COLOURS["rk4"], mfc="white", label="rk4, nudge lost in float32")
 plots.slope_triangle(left, 16, half_open[2] * 2.5, -4, width=2)
 plots.slope_triangle(left, 16, broken[2] * 1.6, -1, width=2)
 left.set(xlabel="number of steps n", ylabel="error at t = 1")
@@ -677,7 +677,7 @@ print(f"test accuracy in the end: refined {grown['accuracy'][-1]:.3f}, direct {d
 #
 # **Reading the picture.** The loss goes on falling where the cells are cut:
 # the refined network goes on from the same function, and it ends where the deep one ends.
-# Its first epochs cost a quarter of the deep network's, as one step is a quarter of four.
+# In its first epochs the equation costs a quarter of the deep network's, as one step is a quarter of four.
 # Early in training a test accuracy may be far off while the loss is fine:
 # the statistics of the batch norms are still catching up with the weights.
 
@@ -904,9 +904,9 @@ plt.show()
 #
 # **Reading the picture.** With one stage, all the work is done by the ODE:
 # the Euler-trained network falls when the steps are made finer, by nearly a quarter of all images with 32 steps,
-# and the RK4-trained one loses less than a point.
+# and the rk4-trained one loses less than a point.
 # With three stages the stitches between them are trained layers of their own; there, on a data set as easy as MNIST,
-# both hold. More than one seed was not run, and the two RK4 networks with three stages had 6 epochs, the others 10.
+# both hold. More than one seed was not run, and the two rk4 networks with three stages had 6 epochs, the others 10.
 
 # %% [markdown]
 # ## Recap

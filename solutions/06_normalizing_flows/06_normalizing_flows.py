@@ -592,6 +592,7 @@ plt.show()
 # **Reading the picture.** Both are centred at the trace: no bias beyond the standard error.
 # A single estimate is far off, though. Rademacher noise spreads less, because the diagonal of the Jacobian,
 # which is multiplied by $\varepsilon_i^2 = 1$, adds nothing to its spread.
+# (Its outline is ragged because twelve signs give only $2^{11}$ different estimates: $\varepsilon$ and $-\varepsilon$ give the same.)
 #
 # **Why the noise must be fixed.** A solver looks at its right-hand side as a function of $t$ and $y$.
 # With new noise at every evaluation it is no function: an adaptive solver takes the jitter for error.
@@ -993,7 +994,7 @@ for n_steps, energy in ((4, 0.0), (8, 0.01)):
 # More steps tell the truth. Two remedies: train with enough steps, and put a small price on the *kinetic energy*
 # $\int |f|^2 dt$ of the paths, which keeps them straight and the solver accurate
 # (C. Finlay et al., *How to train your neural ODE*, ICML 2020). We do both from now on,
-# and every number below is computed with more steps than the training had.
+# and every divergence in the rest of this section is computed with more steps than the training had.
 
 # %% [markdown]
 # ### Planar layers against planar units
@@ -1144,7 +1145,7 @@ plt.show()
 # on the square $[-4.5, 4.5]^2$, and of the 64 planar layers after every 16 layers, each panel as large as its samples.*
 #
 # **Reading the picture.** The CNF opens the blob smoothly and smoothly forms the sets.
-# The planar layers cut, squeeze and shear; nothing in between resembles the data,
+# The planar layers cut, squeeze and shear; halfway their samples look like neither the noise nor the data,
 # and what they reach is a rougher copy.
 
 # %%
@@ -1244,7 +1245,8 @@ for (job, quantity), values in study.recorded().items():
 # has cheated on $U_3$ once more, in spite of the price on the energy: its divergence seems to be negative.
 #
 # With so much training, and with a target that warms up slowly, the layers find both modes of $U_1$,
-# and 32 layers end as close to the targets as 32 units: the advantage of the CNF was one of speed and of small sizes.
+# and 32 layers end about as close to the targets as 32 units, a little less so on $U_3$:
+# the advantage of the CNF was one of speed and of small sizes.
 # In maximum likelihood the CNF stays ahead, and is better than the mixture of 10 Gaussians, clearly on the circles and by a hair on the moons.
 #
 # **Try.** Replace the exact trace by `flows.CNF(..., trace="hutchinson")`: training still works, as the estimate is unbiased.
