@@ -35,19 +35,6 @@ def _few_images(monkeypatch, request):
     study._data.cache_clear()
 
 
-def test_batches_hold_every_image_once_and_in_a_new_order():
-    part = Labelled(torch.arange(7.0), torch.arange(7))
-    batches = study.Batches(part, 3, torch.Generator().manual_seed(0))
-    passes = [list(batches), list(batches)]
-    for batch_list in passes:
-        assert [len(x) for x, _ in batch_list] == [3, 3, 1]
-        assert sorted(torch.cat([x for x, _ in batch_list]).tolist()) == list(range(7))
-        assert all(torch.equal(x.long(), y) for x, y in batch_list)
-    assert len(batches) == 3
-    first, second = (torch.cat([x for x, _ in b]) for b in passes)
-    assert not torch.equal(first, second)
-
-
 def test_moved_images_are_those_of_a_seed_and_keep_their_labels():
     part = study.load("any").train
     one, two = (study.moved(part, torch.Generator().manual_seed(3)) for _ in range(2))

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from odenets.nets.stable import ImageNet, StableNet, smoothness
+from odenets.data.images import Batches, Labelled
+from odenets.nets.resnet import cross_entropy, smoothness
+from odenets.nets.stable import ImageNet, StableNet
 
 # ----------------------------------------------------------- the classifier
 
@@ -40,14 +42,6 @@ class Classifier:
         if logits.shape[1] == 1:
             return (logits[:, 0] > 0).long()
         return logits.argmax(dim=1)
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross-entropy; one column of logits means two classes."""
-    if logits.shape[1] == 1:
-        targets = labels.to(logits.dtype)
-        return F.binary_cross_entropy_with_logits(logits[:, 0], targets)
-    return F.cross_entropy(logits, labels)
 
 
 def solve_classifier(
@@ -328,14 +322,14 @@ def train_images(
         lr: the largest learning rate.
         seed: of the order of the images.
     """
-    batches = Batches(images, labels, batch_size, seed)
+    batches = Batches(Labelled(images, labels), batch_size, seed)
     optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     steps = epochs * len(batches)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         penalty = alpha_W / 2 * net.head.weight.square().sum()
-        return F.cross_entropy(logits, labels) + alpha * net.body.regularity() + penalty
+        return cross_entropy(logits, labels) + alpha * net.body.regularity() + penalty
 
     losses = []
     for _ in range(epochs):
@@ -349,22 +343,6 @@ def train_images(
             total += value.detach()  # stays on the device: no waiting in the loop
         losses.append(float(total) / len(batches))
     return losses
-
-
-class Batches:
-    """Batches of tensors that stay on their device, in a new order in each epoch."""
-
-    def __init__(self, images: Tensor, labels: Tensor, size: int, seed: int) -> None:
-        self.images, self.labels, self.size = images, labels, size
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return -(-len(self.images) // self.size)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self.images), generator=self.generator)
-        for batch in order.to(self.images.device).split(self.size):
-            yield self.images[batch], self.labels[batch]
 
 
 def error_rate(net: ImageNet, images: Tensor, labels: Tensor) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn import functional as F
 
 Activation = Callable[[Tensor], Tensor]
 Field = Callable[[float, Tensor], Tensor]
@@ -85,6 +85,20 @@ def predict_proba(Y: Tensor, W: Tensor, mu: Tensor) -> Tensor:
     return torch.sigmoid(scores) if W.shape[1] == 1 else torch.softmax(scores, dim=1)
 
 
+def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean cross-entropy, in nats; one column of scores is logistic.
+
+    Args:
+        scores: `(s, m)`, before the logistic function (m = 1, two classes) or softmax.
+        targets: labels `(s,)`, or `(s, m)`: rows of probabilities, for one column the
+            probability of class one.
+    """
+    if scores.shape[1] == 1:
+        ones = targets.flatten().to(scores.dtype)
+        return F.binary_cross_entropy_with_logits(scores[:, 0], ones)
+    return F.cross_entropy(scores, targets)
+
+
 def misfit(Y: Tensor, W: Tensor, mu: Tensor, C: Tensor) -> Tensor:
     """Mean cross-entropy, in nats, of the classifier's probabilities against `C`.
 
@@ -92,16 +106,18 @@ def misfit(Y: Tensor, W: Tensor, mu: Tensor, C: Tensor) -> Tensor:
         Y, W, mu: see `predict_proba`.   C: labels, `(s, m)`, rows of probabilities
             (for one column the probability of class one).
     """
-    scores = Y @ W + mu
-    if W.shape[1] == 1:
-        return binary_cross_entropy_with_logits(scores, C)
-    return cross_entropy(scores, C)
+    return cross_entropy(Y @ W + mu, C)
 
 
 def smoothness(K: Tensor, b: Tensor, h: float) -> Tensor:
-    """Roughness of the weights in depth-time (Haber and Ruthotto 2017).
+    """Return R = sum_j (|K_j - K_{j-1}|_F^2 + |b_j - b_{j-1}|^2) / (2 h).
 
-    `R = 1/(2h) sum_j |K_j - K_{j-1}|_F^2 + 1/(2h) sum_j (b_j - b_{j-1})^2`.
+    The roughness of the weights in depth-time (Haber and Ruthotto 2017): the integral
+    of (|dK/dt|^2 + |db/dt|^2) / 2, which a finer network shares.
+
+    Args:
+        K: `(N, ...)`.   b: `(N,)`.   h: step size.
+    Returns: a tensor without axes; zero for one layer.
     """
     return (K.diff(dim=0).square().sum() + b.diff(dim=0).square().sum()) / (2 * h)
 

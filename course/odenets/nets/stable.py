@@ -21,13 +21,13 @@ channels swapped and the kernel turned by 180 degrees, so that one set of formul
 serves both.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Activation = Callable[[Tensor], Tensor]
+from odenets.nets.resnet import Activation, smoothness
 
 # ----------------------------------------------------------- eigenvalues and steps
 
@@ -198,19 +198,6 @@ def _leapfrog(
 
 
 # ----------------------------------------------------------- weights as functions of t
-
-
-def smoothness(K: Tensor, b: Tensor, h: float) -> Tensor:
-    """Return R = sum_j (|K_j - K_{j-1}|_F^2 + |b_j - b_{j-1}|^2) / (2 h).
-
-    It is the integral of (|dK/dt|^2 + |db/dt|^2) / 2, which a finer network shares.
-
-    Args:
-        K: `(N, ...)`.   b: `(N,)`.   h: step size.
-    Returns: a tensor without axes; zero for one layer.
-    """
-    change_of_K, change_of_b = K[1:] - K[:-1], b[1:] - b[:-1]
-    return (change_of_K.square().sum() + change_of_b.square().sum()) / (2 * h)
 
 
 def prolong(theta: Tensor) -> Tensor:

@@ -9,8 +9,6 @@ the command goes on with the trainings that are missing.
 """
 
 import argparse
-import contextlib
-import csv
 import functools
 import itertools
 import json
@@ -19,7 +17,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,8 +30,8 @@ from odenets import training
 from odenets.data import images
 from odenets.data.images import ImageData, Labelled
 from odenets.nets import iterated
-
-Row = dict
+from odenets.studies import files
+from odenets.studies.files import Row
 
 ITERATIONS = (0, 1, 2, 5, 10, 20)
 CHANNELS = (1, 2, 5, 10, 20)
@@ -198,27 +196,6 @@ def to(data: ImageData, device: torch.device | str) -> ImageData:
     )
 
 
-class Batches:
-    """Shuffled batches of tensors that lie on the device already: no copies, no wait.
-
-    Args:
-        part: images and labels.
-        batch_size: images per batch; the last batch may be smaller.
-        generator: draws the order, anew at every pass.
-    """
-
-    def __init__(self, part: Labelled, batch_size: int, generator: torch.Generator):
-        self.part, self.batch_size, self.generator = part, batch_size, generator
-
-    def __len__(self) -> int:
-        return -(-len(self.part.images) // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self.part.images), generator=self.generator)
-        for rows in order.to(self.part.images.device).split(self.batch_size):
-            yield self.part.images[rows], self.part.labels[rows]
-
-
 # --------------------------------------------------------------------- one training
 
 
@@ -301,8 +278,7 @@ def train(
     net = build(job, recipe, size).to(device)
     if torch.device(device).type == "cpu":  # a third faster with few channels
         net = net.to(memory_format=torch.channels_last)
-    order = torch.Generator().manual_seed(job.seed)
-    batches = Batches(data.train, recipe.batch_size, order)
+    batches = images.Batches(data.train, recipe.batch_size, job.seed)
     optimizer = torch.optim.Adam(net.parameters(), recipe.lr)
     steps = recipe.epochs * len(batches)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
@@ -395,21 +371,7 @@ def key(row: Row) -> str:
 
 def read_rows(path: Path) -> list[Row]:
     """Return the finished trainings of a results file; a line cut off is left out."""
-    rows: dict[str, Row] = {}
-    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            row = json.loads(line)
-            rows[key(row)] = row
-    return list(rows.values())
-
-
-def _append(path: Path, row: Row) -> None:
-    """Append a line in one write; it begins with a line break, so that one that a
-    crash cut off stays alone.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write("\n" + json.dumps(row))
+    return list({key(row): row for row in files.read(path)}.values())
 
 
 @functools.lru_cache(maxsize=2)
@@ -446,7 +408,7 @@ def run_job(
         **examine(job, net, data),
     }
     if path is not None:
-        _append(path, row)
+        files.append(path, row)
     return row
 
 
@@ -577,20 +539,13 @@ def _means(parts: list) -> dict | list:
     return [statistics.mean(values) for values in zip(*parts)]
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> Path:
+def write_csv(rows: Iterable[Row], path: Path) -> Path:
     """Write the rows as a table; accuracies by depth get a column each."""
     flat = []
     for row in rows:
-        line = {k: v for k, v in row.items() if not isinstance(v, (dict, list))}
-        for k, accuracy in row.get("deployed", {}).items():
-            line[f"accuracy_at_{k}"] = accuracy
-        flat.append(line)
-    columns = list(dict.fromkeys(name for line in flat for name in line))
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(flat)
-    return path
+        deployed = row.get("deployed", {}).items()
+        flat.append(row | {f"accuracy_at_{k}": accuracy for k, accuracy in deployed})
+    return files.write_csv(flat, path)
 
 
 RECORDED = Path(__file__).with_name("iterated_mnist.csv")
@@ -603,25 +558,13 @@ def recorded(path: Path = RECORDED) -> list[Row]:
     The file is `write_csv(summary(rows), RECORDED)`; numbers and truth values are
     numbers and truth values again, empty fields are left out.
     """
-    rows = []
-    with open(path, newline="", encoding="utf-8") as file:
-        for line in csv.DictReader(file):
-            row = {name: _value(text) for name, text in line.items() if text != ""}
-            depths = [name for name in row if name.startswith("accuracy_at_")]
-            if depths:
-                deployed = {n.removeprefix("accuracy_at_"): row.pop(n) for n in depths}
-                row["deployed"] = deployed
-            rows.append(row)
+    rows = files.read_csv(path)
+    for row in rows:
+        depths = [name for name in row if name.startswith("accuracy_at_")]
+        if depths:
+            deployed = {n.removeprefix("accuracy_at_"): row.pop(n) for n in depths}
+            row["deployed"] = deployed
     return rows
-
-
-def _value(text: str) -> bool | int | float | str:
-    if text in ("True", "False"):
-        return text == "True"
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
 
 
 # ---------------------------------------------------------------------- the command

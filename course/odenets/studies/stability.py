@@ -9,9 +9,6 @@ last level in a checkpoint. Started again with the same `--out` they go on from 
 """
 
 import argparse
-import contextlib
-import csv
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -27,6 +24,7 @@ from odenets.data import images as image_data
 from odenets.data import toy
 from odenets.multilevel import Classifier, Data, Trained
 from odenets.nets.stable import NETS, ImageNet, StableNet
+from odenets.studies import files
 
 # ----------------------------------------------------------- the problems
 
@@ -139,41 +137,21 @@ IMAGE_ALPHA = 0.005
 # ----------------------------------------------------------- files
 
 
-def _append(path: Path, row: dict) -> None:
-    """Append one line in one write, so that processes can share the file.
-
-    The line begins with a line break: one that a crash cut off stays alone.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write("\n" + json.dumps(row))
-
-
 def read_rows(path: Path) -> list[dict]:
     """Return the results: one row per level, the latest where there are several.
 
     A line that was cut off is left out.
     """
-    rows = {}
-    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            row = json.loads(line)
-            rows[row["data"], row["net"], row["seed"], row["layers"]] = row
+    rows = {
+        (row["data"], row["net"], row["seed"], row["layers"]): row
+        for row in files.read(path)
+    }
     return [rows[key] for key in sorted(rows)]
 
 
 def write_csv(path: Path) -> Path:
     """Write the lines of a results file, without long lists, as a table next to it."""
-    rows = [
-        {key: value for key, value in row.items() if not isinstance(value, list)}
-        for row in read_rows(path)
-    ]
-    table = path.with_suffix(".csv")
-    with open(table, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
-        writer.writeheader()
-        writer.writerows(rows)
-    return table
+    return files.write_csv(read_rows(path), path.with_suffix(".csv"))
 
 
 RESULTS = Path(__file__).parent
@@ -186,18 +164,7 @@ def published(study: str) -> list[dict]:
     Args:
         study: "toy" or "images".
     """
-    text = (RESULTS / f"stability_{study}.csv").read_text(encoding="utf-8")
-    return [
-        {key: _number(value) for key, value in row.items()}
-        for row in csv.DictReader(text.splitlines())
-    ]
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
+    return files.read_csv(RESULTS / f"stability_{study}.csv")
 
 
 # ----------------------------------------------------------- toy data
@@ -241,7 +208,7 @@ def toy_study(
         }
         state = {"K": net.K.detach(), "b": net.b.detach()}
         state |= {"W": classifier.W, "mu": classifier.mu}
-        _append(out / "toy.jsonl", row)
+        files.append(out / "toy.jsonl", row)
         training.save_checkpoint(state_file, state)
         print(_told(row), flush=True)
 
@@ -325,7 +292,7 @@ def image_study(
             "seconds": round(time.perf_counter() - start, 1),
             "losses": losses,
         }
-        _append(out / "images.jsonl", row)
+        files.append(out / "images.jsonl", row)
         training.save_checkpoint(state_file, {"model": net.state_dict()})
         print(_told(row), flush=True)
 
