@@ -36,7 +36,7 @@
 import importlib.util, os, torch, matplotlib.pyplot as plt
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
     get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
-from odenets import check, plots, scale, training; from odenets.data import images; from odenets.nets import irevnet
+from odenets import check, plots, scale, training; from odenets.data import images; from odenets.nets import irevnet; from odenets.studies import invertible
 scale.use("lesson"); plots.style(); training.set_seed(0)
 
 # %% [markdown]
@@ -48,23 +48,13 @@ scale.use("lesson"); plots.style(); training.set_seed(0)
 
 # %%
 dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
-data = images.load(dataset)
-if dataset == "digits":  # a small set: everything that is not learnt from is tested on
-    pool, labels = (torch.cat(parts) for parts in zip(data.train, data.test))
-    train_images, train_labels = pool[:500], labels[:500]
-    test_images, test_labels = pool[500:], labels[500:]
-else:
-    train_images, train_labels = data.train.first(500)
-    test_images, test_labels = data.test
+data = invertible.load(dataset)  # a small set: what is not learnt from is tested on
+(train_images, train_labels), (test_images, test_labels) = data
 
 
 def loaders(view, seed):
     """The 500 images in shuffled batches of 64, and the others, seen through `view`."""
-    parts = images.ImageData(
-        images.Labelled(view(train_images), train_labels),
-        images.Labelled(view(test_images), test_labels),
-    )
-    return images.loaders(parts, batch_size=64, generator=seed)
+    return images.loaders(invertible.seen(data, view), batch_size=64, generator=seed)
 
 
 print(f"{dataset}: {len(train_images)} images to learn from, {len(test_images)} to test")
@@ -946,17 +936,13 @@ with torch.no_grad():
 # **Full size.** Put `scale.use("full")` into the set-up cell, or set the environment variable
 # `ODENETS_SCALE=full`: the same cells then learn from the first 500 training images of MNIST and
 # are tested on its 10 000 test images, with five seeds. It takes a few minutes on a CPU.
-# The next cell reads the stored table of what we measured that way, and shows it next to your run.
+# The next cell reads the stored table of what we measured in the same way, and shows it next to your run.
+# The command `python -m odenets.studies.invertible` makes that table, on one thread.
 
 # %% tags=["nbval-ignore-output"]
-import csv
-from importlib.resources import files
-
-# ODENETS_SCALE=full on a CPU: one row per network and seed, accuracies on the 10 000 test images
-with files("odenets.studies").joinpath("invertible_mnist.csv").open() as table:
-    measured = list(csv.DictReader(table))
+measured = invertible.recorded()  # one row per network and seed
 for name in ("plain net", "i-RevNet", "i-RevNet, squeezed"):
-    values = torch.tensor([float(row["accuracy"]) for row in measured if row["net"] == name])
+    values = torch.tensor([row["accuracy"] for row in measured if row["net"] == name])
     yours = torch.tensor(accuracies[name])
     print(
         f"{name:19} MNIST {values.mean():.1%} ({values.min():.1%} to {values.max():.1%}), "
