@@ -7,6 +7,8 @@ import subprocess
 import sys
 import textwrap
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,28 @@ def test_progress_shows_on_a_terminal(monkeypatch, capsys):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert not training.shows_progress()
+
+
+def test_progress_leaves_nothing_in_a_stored_notebook(monkeypatch):
+    for name in ("ODENETS_PROGRESS", "ODENETS_SCALE", "NBGRADER_EXECUTION"):
+        monkeypatch.delenv(name, raising=False)
+    source = """
+from odenets import training
+for _ in training.progress(range(3), "to the end"):
+    pass
+for _ in zip("ab", training.progress(range(3), "left early")):
+    pass
+with training.progress(None, "counted", total=2) as bar:
+    bar.update()
+print(type(bar).__mro__[1].__module__)
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    outputs = notebook.cells[0].outputs
+    bars = [output for output in outputs if output.output_type == "display_data"]
+    assert [bar.data for bar in bars] == [{"text/plain": ""}] * 3
+    (printed,) = [output for output in outputs if output not in bars]
+    assert printed.name == "stdout" and printed.text == "tqdm.auto\n"
 
 
 def test_accuracy_weights_unequal_batches_and_restores_modes():

@@ -101,9 +101,32 @@ def progress(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "IProgress not found": text will do
         from tqdm.auto import tqdm
-    return tqdm(
-        iterable, desc=desc, total=total, leave=False, disable=not shows_progress()
-    )
+        from tqdm.notebook import tqdm as notebook_tqdm
+    options = {"desc": desc, "total": total, "leave": False}
+    if not shows_progress():
+        return tqdm(iterable, disable=True, **options)
+    if issubclass(tqdm, notebook_tqdm):
+        return _widget(tqdm, iterable, options)
+    return tqdm(iterable, **options)
+
+
+def _widget(tqdm: type, iterable: Iterable | None, options: dict[str, Any]) -> Any:
+    """Return a bar in a notebook that leaves nothing in the stored output.
+
+    By itself tqdm only hides its widget. A saved notebook that is opened again then
+    says "model not found" in its place, and a loop left early keeps a red bar.
+    """
+    from IPython.display import display
+
+    class Bar(tqdm):
+        def close(self) -> None:
+            if not self.disable:
+                super().close()
+                place.update({"text/plain": ""}, raw=True)
+
+    bar = Bar(iterable, display=False, **options)
+    place = display(bar.container, display_id=True)
+    return bar
 
 
 # -------------------------------------------------------------------- evaluation
