@@ -661,7 +661,7 @@ check.score(exercise)
 # $$E_0 = L, \qquad E_{l+1}(x) = E_l(x) + \nabla E_l(x) \cdot \varphi_{l+1}(x), \qquad \Lambda_l = \nabla E_l, \tag{8}$$
 #
 # and not of $L(z_l(x))$: a curved loss of the output is not the same as the transported loss.
-# The two agree up to the second order of $\varphi$.
+# The two agree to the first order of $\varphi$ and differ in the second.
 #
 # For training we want the gradient for the weights $\theta_L$ of the deepest layer.
 # They occur in $\varphi_L$ only, and $E_{L-1}$ does not depend on them, so equation (8) gives
@@ -762,7 +762,7 @@ print(f"gradient of the loss of the output: the difference goes with the power {
 
 # %% [markdown]
 # **Reading the numbers.** $\Lambda$ gives the gradient of the transported loss to the last digit.
-# The ordinary gradient is another quantity; they approach each other with the second power of the layers' size.
+# The ordinary gradient is another quantity; for small layers the difference shrinks with about the second power of their size.
 
 # %% [markdown]
 # ## 6. What does it cost?
@@ -811,7 +811,7 @@ for name, values in costs.items():
     axes[2].semilogy(depths, [cost.megabytes for cost in values], style, marker="o", color=colour)
 for ax, title in zip(axes, ("multiplications, in evaluations of $\\varphi$", "time of a step (ms)", "held for the backward pass (MB)")):
     ax.set(xlabel="depth L", title=title)
-axes[0].legend(fontsize=8)
+axes[0].legend(fontsize=8, handlelength=3.2)
 plt.show()
 
 # %% [markdown]

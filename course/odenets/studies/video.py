@@ -589,8 +589,9 @@ def write_record(out: Path, path: Path = RECORD) -> None:
 def recorded(path: Path = RECORD) -> list[dict[str, Any]]:
     """Return what was measured at full size, one entry per run.
 
-    Returns: dicts with `task`, `tag`, `seed`, `width`, `augment`, `steps`, `seconds`,
-        `mse` (a list by depth), `mse_by_frame` (a list of lists, by depth and frame).
+    Returns: dicts with `task`, `tag`, `seed`, `latent_dim`, `width`, `n_layers`,
+        `augment`, `steps`, `seconds`, `mse` (a list by depth), `mse_by_frame` (a list
+        of lists, by depth and frame).
     """
     runs: dict[tuple[str, ...], dict[str, Any]] = {}
     with open(path, newline="", encoding="utf-8") as file:
@@ -602,7 +603,7 @@ def recorded(path: Path = RECORD) -> list[dict[str, Any]]:
                 "mse": [],
                 "mse_by_frame": [],
             }
-            for name in ("seed", "width", "steps", "seconds"):
+            for name in ("seed", "latent_dim", "width", "n_layers", "steps", "seconds"):
                 new[name] = int(row[name])
             run = runs.setdefault(key, new | {"augment": float(row["augment"])})
             run["mse"].append(float(row["mse"]))
