@@ -1,4 +1,4 @@
-"""A person's way: JupyterLab in a real browser opens a notebook and runs all cells.
+"""A person's way: JupyterLab in a real browser opens a notebook and runs its cells.
 
 Headless Chromium shows the page; a screenshot is kept in `build/screenshots/`.
 """
@@ -20,6 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 SHOTS = notebooks.ROOT / "build" / "screenshots"
 TOKEN = "test"
+PROGRESS = "ODENETS_PROGRESS"
 QUIET = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -49,8 +50,10 @@ def lab(tmp_path: Path) -> Iterator[str]:
     command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.port_retries=0"]
     command += [f"--ServerApp.root_dir={tmp_path / 'root'}"]
     command += [f"--LabApp.user_settings_dir={tmp_path / 'settings'}"]
+    # Progress bars are shown here, as they are to a person.
+    seen = {key: value for key, value in os.environ.items() if key != PROGRESS}
     log = (tmp_path / "lab.log").open("w")
-    server = subprocess.Popen(command, stdout=log, stderr=log)
+    server = subprocess.Popen(command, stdout=log, stderr=log, env=seen)
     try:
         for _ in range(240):
             try:
@@ -78,6 +81,29 @@ def page(program) -> Iterator[Page]:
         browser.close()
 
 
+def opened(page: Page, lab: str, path: Path) -> None:
+    """Show a notebook of the lab's folder, and wait until its kernel is there."""
+    page.goto(f"{lab}/lab/tree/{path.name}?token={TOKEN}")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
+    # Cells that are run before the kernel is there are dropped.
+    page.wait_for_selector("text=| Idle", timeout=120_000)
+
+
+def run_cell(page: Page, number: int, text: str | None = None) -> str:
+    """Type `text` into a cell, run the cell, and return what it says."""
+    cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
+    cell.locator(".cm-content").click(position={"x": 5, "y": 5})
+    if text is not None:
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.insert_text(text)
+    prompt = cell.locator(".jp-InputArea-prompt")
+    before = prompt.inner_text()
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(prompt).not_to_have_text(before, timeout=60_000)
+    expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=60_000)
+    return "\n".join(cell.locator(".jp-OutputArea-output").all_inner_texts())
+
+
 @pytest.mark.parametrize("name", ["01_resnets_as_euler"])
 def test_all_cells_run_and_the_page_shows_checks_and_figures(lab, page, tmp_path, name):
     path = notebooks.SOLUTIONS / name / f"{name}.ipynb"
@@ -89,11 +115,8 @@ def test_all_cells_run_and_the_page_shows_checks_and_figures(lab, page, tmp_path
             cell.update(outputs=[], execution_count=None)
     (tmp_path / "root" / f"{name}.ipynb").write_text(json.dumps(notebook))
 
-    page.goto(f"{lab}/lab/tree/{name}.ipynb?token={TOKEN}")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
+    opened(page, lab, path)
     assert page.locator(".jp-OutputArea-output").count() == 0
-    # Cells that are run before the kernel is there are dropped.
-    page.wait_for_selector("text=| Idle", timeout=120_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     last = page.locator(".jp-CodeCell .jp-InputArea-prompt").last
@@ -110,6 +133,8 @@ def test_all_cells_run_and_the_page_shows_checks_and_figures(lab, page, tmp_path
     assert "✗" not in shown
     assert page.locator(".jp-RenderedText[data-mime-type$=stderr]").count() == 0
     assert page.locator(".jp-OutputArea-output img").count() == figures > 0
+    # Progress bars are gone, and no trace of them will be saved.
+    assert page.locator(".jupyter-widgets").count() == 0
     # Formulas are typeset, not shown as source.
     assert page.locator(".jp-RenderedMarkdown mjx-container").count() > 10
     assert not re.search(r"\$\$", shown)
@@ -117,3 +142,33 @@ def test_all_cells_run_and_the_page_shows_checks_and_figures(lab, page, tmp_path
     page.locator(".jp-OutputArea-output img").last.scroll_into_view_if_needed()
     page.screenshot(path=SHOTS / f"{name}.png")
     assert (SHOTS / f"{name}.png").stat().st_size > 50_000
+
+
+def test_a_student_types_an_answer_and_reads_what_the_check_says(lab, page, tmp_path):
+    name = "01_resnets_as_euler"
+    path = notebooks.ROOT / "course" / name / f"{name}.ipynb"
+    released = json.loads(path.read_text(encoding="utf-8"))
+    (tmp_path / "root" / path.name).write_text(json.dumps(released))
+    places = {
+        cell["metadata"].get("nbgrader", {}).get("grade_id"): number
+        for number, cell in enumerate(released["cells"])
+    }
+    answer, test = places["euler_step"], places["test_euler_step"]
+    opened(page, lab, path)
+    run_cell(page, 1)  # the set-up
+    run_cell(page, answer)
+    said = run_cell(page, test)
+    assert "not written yet" in said and "0 of 2 points" in said
+
+    hint = page.locator("details").first
+    assert not hint.evaluate("hint => hint.open")
+    hint.locator("summary").click()
+    assert hint.evaluate("hint => hint.open")
+
+    run_cell(page, answer, "def euler_step(f, t, y, h):\n    return y + f(t, y)")
+    said = run_cell(page, test)
+    assert "this is what comes out when the step size h is missing" in said
+    run_cell(page, answer, "def euler_step(f, t, y, h):\n    return y + h * f(t, y)")
+    said = run_cell(page, test)
+    assert "2 of 2 points" in said and "✗" not in said
+    assert page.locator(".jp-RenderedText[data-mime-type$=stderr]").count() == 0
