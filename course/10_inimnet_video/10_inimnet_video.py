@@ -629,8 +629,8 @@ plots.animate(fig, draw, n_frames=10, interval=200, alt="two boxes with balls, a
 # **Reading the pictures.** Depth 0 draws one smear for all times, which covers the place where the ball will be.
 # The deeper ones draw a ball that moves with the true one, blurred where they are not sure:
 # a mean squared error prefers a blur to a sharp ball at a wrong place.
-# At full scale, in section 8, the errors grow from frame to frame,
-# since a small error of the velocity becomes a large error of the place.
+# At full scale, in section 8, the errors grow from the second frame on:
+# with time a small error of the velocity becomes a large error of the place.
 
 # %% [markdown]
 # ## 6. Beyond the trained depth
@@ -1018,8 +1018,8 @@ plt.show()
 # * *The seeds.* In *base* and in *wide* the seeds lie further apart than the depths 2 to 4 of any one run:
 #   with one run each, a table of depths would be a table of chance.
 #   The ranges of the two settings do not meet; the wider network also took more steps in its minutes.
-# * *The balls.* The three seeds are nearly one line. Errors grow from frame to frame, as for everybody;
-#   the line starts below that of ODE2VAE and ends above it, with nearly the same mean over ten frames.
+# * *The balls.* The three seeds are nearly one line. From the second frame on the errors grow.
+#   The line is below that of ODE2VAE in the frames 2 to 7 and ends above it, with nearly the same mean over ten frames.
 # * *What stands out* is the gap between depth 0 and all others, in every run.
 #   Depth 0 of the balls is best in the middle of the ten frames: its one picture for all times is right there, if anywhere.
 
