@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from .layout import Course, CourseError, find_course
+from .layout import Course, CourseError, find_course, printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,16 +164,25 @@ def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--students", nargs="+", default=[], metavar="NAME", help="only these"
     )
     parser.add_argument(
-        "--jobs", type=int, default=defaults["jobs"], help="sandboxes at a time"
+        "--jobs",
+        type=_at_least(1),
+        default=defaults["jobs"],
+        help="sandboxes at a time",
     )
     parser.add_argument(
         "--scheduler", default="", metavar="ADDRESS", help="run on a Dask cluster"
     )
     parser.add_argument(
-        "--timeout", type=int, default=defaults["timeout"], help="seconds for a cell"
+        "--timeout",
+        type=_at_least(1),
+        default=defaults["timeout"],
+        help="seconds for a cell",
     )
     parser.add_argument(
-        "--memory", type=int, default=defaults["memory"], help="MB for a submission"
+        "--memory",
+        type=_at_least(500),
+        default=defaults["memory"],
+        help="MB for a submission",
     )
     parser.add_argument(
         "--resume",
@@ -194,6 +203,15 @@ def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="run student code without a sandbox, with resource limits only",
     )
     _add_folder(parser)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+
+    return number
 
 
 def grade_defaults() -> dict[str, int]:
@@ -262,7 +280,7 @@ def _add_collect(
         ):
             if lines:
                 print(f"{title}: {len(lines)}")
-                print("\n".join(f"  {line}" for line in lines))
+                print("\n".join(f"  {printable(line)}" for line in lines))
         return 0 if came.new or came.replaced or came.unchanged else 1
 
     text = "sort the zip of an LMS (Moodle, Canvas) into submitted/"
@@ -297,7 +315,8 @@ def _add_export(
         print(f"{len(made)} students: {out}")
         for one in made:
             if one.score is None:
-                print(f"  left empty: {one.student}, an answer has to be read first")
+                student = printable(one.student)
+                print(f"  left empty: {student}, an answer has to be read first")
 
     text = "write the grades as Moodle or Canvas import them"
     parser = commands.add_parser("export", help=text, description=text)

@@ -4,8 +4,13 @@ It is written from our own verdicts, never from what the notebook printed, all t
 escaped, and the browser is told to run nothing. Hidden tests appear by name.
 """
 
+import re
 from html import escape
 from typing import Any
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from .classroom import Classroom
 from .layout import write_atomically
@@ -109,6 +114,29 @@ def _answer(source: str) -> list[str]:
 def _comment(decided: dict[str, Any]) -> list[str]:
     text = decided.get("comment", "")
     return [f"<p class='note'>{escape(text)}</p>"] if text else []
+
+
+class _Renderer(IPythonRenderer):
+    """nbconvert's, but a picture that is not there stops nobody."""
+
+    def _embed_image_or_attachment(self, url: str) -> str:
+        missing = url.startswith("attachment:") and url[11:] not in self.attachments
+        return "" if missing else super()._embed_image_or_attachment(url)
+
+
+@pass_context
+def markdown(context: Context, source: str) -> str:
+    """Return the HTML of a student's Markdown, where HTML of their own is only text.
+
+    nbgrader's formgrader and `generate_feedback` use it (see `nbgrader_config.py`).
+    The tags of our hints do nothing, and stay; so do pasted pictures.
+    """
+    attachments = context.get("cell", {}).get("attachments", {})
+    renderer = _Renderer(
+        escape=True, allow_harmful_protocols=False, attachments=attachments
+    )
+    page = MarkdownWithMath(renderer=renderer).render(source)
+    return re.sub(r"&lt;(/?(?:details|summary))&gt;", r"<\1>", page)
 
 
 def rewrite(room: Classroom, name: str) -> int:

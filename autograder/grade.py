@@ -29,7 +29,7 @@ from nbformat import NotebookNode
 
 from . import execute, feedback, judge, prepare, report, sandbox
 from .classroom import Classroom
-from .layout import Course, CourseError, write_atomically
+from .layout import Course, CourseError, printable, write_atomically
 
 VERSION = 1  # of the result files
 
@@ -193,6 +193,7 @@ class _Grading:
             notebook = _with_outputs(self.asked, task, ran, verdicts)
             self.room.enter(self.course, student, name, notebook)
             answers = _answers(self.asked, task.submission.notebook)
+        notes = task.notes + _notes_on_run(ran, task)
         result = {
             "key": task.key,
             "version": VERSION,
@@ -203,7 +204,7 @@ class _Grading:
                 {"name": cell.name, "points": cell.points} for cell in self.asked.manual
             ],
             "answers": answers,
-            "notes": [self.redact(n) for n in task.notes + _notes_on_run(ran, task)],
+            "notes": [self.redact(printable(n)) for n in notes],
             "readable": task.submission is not None,
             "sandboxed": self.options.contained,
             "seconds": ran["seconds"] if ran else 0.0,
@@ -424,7 +425,8 @@ def session(
             print("Graded without a sandbox, with resource limits only.")
         for student, why in fate.failed.items():
             failed = True
-            print(f"NOT graded: {student}, the machine failed ({why}). Grade again.")
+            said = f"{printable(student)}, the machine failed ({printable(why)})"
+            print(f"NOT graded: {said}. Grade again.")
         print(f"Feedback: {room.root}/feedback/STUDENT/{name}/{name}.html")
         print(f"As CSV:   {room.table(name)}\n")
     if not failed:

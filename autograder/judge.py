@@ -8,7 +8,7 @@ student patches in their own process changes what they observed, not how it is j
 import builtins
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,11 +147,11 @@ def _criteria(test: Graded, ran: dict[str, Ran]) -> list[Criterion]:
     whole = ran[test.name]
     if whole.trouble or whole.error:
         raise CourseError(f"{test.name} fails: {whole.trouble or whole.error}")
-    records = [r for r in whole.records if "criterion" in r]
+    records = [r for r in _records(whole) if "criterion" in r]
     labels = [record["label"] for record in records]
     if len(set(labels)) != len(labels) or not labels:
         raise CourseError(f"{test.name}: every check needs a label of its own")
-    visible = {record["label"] for record in ran[VISIBLE + test.name].records}
+    visible = {record["label"] for record in _records(ran[VISIBLE + test.name])}
     criteria = []
     for record in records:
         if record["exercise"] != test.exercise or record["points"] != test.points:
@@ -174,7 +174,7 @@ def judge(
     name, points = test.exercise, test.points
     came: dict[tuple[str, str], list[dict[str, Any]]] = {}
     stopped = ""
-    for record in ran.records:
+    for record in _records(ran):
         if record.get("kind") == "stopped":
             stopped = "the checks did not run to their end"
         key = (str(record.get("kind")), str(record.get("label")))
@@ -195,6 +195,17 @@ def judge(
     elif score < points:
         reason = _reason(checks)
     return Verdict(name, points, score, checks, reason)
+
+
+def _records(ran: Ran) -> Iterator[dict[str, Any]]:
+    """Yield the lines that are records; the others were not written by `check`."""
+    for line in ran.records:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            yield record
 
 
 def _came_through(

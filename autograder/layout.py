@@ -106,6 +106,11 @@ def tools_on_path() -> None:
         os.environ["PATH"] = os.pathsep.join([tools, path])
 
 
+def printable(text: str) -> str:
+    """Return a text from a stranger as a terminal may show it: no control codes."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def write_atomically(path: Path, content: str | bytes) -> bool:
     """Write `content` to `path` in one step; return whether anything changed."""
     data = content.encode("utf-8") if isinstance(content, str) else content

@@ -247,7 +247,7 @@ def moodle(made: Iterable[Grade], worksheet: str = "") -> str:
         return _csv(list(rows[0]), ([row[k] or "" for k in rows[0]] for row in rows))
     head = ["Identifier", "Full name", "Grade", "Maximum Grade"]
     lines = (
-        [identifier, safe(one.full_name), _shown(one.score), f"{one.maximum:.2f}"]
+        [safe(identifier), safe(one.full_name), _shown(one.score), f"{one.maximum:.2f}"]
         for identifier, one in by_id.items()
     )
     return _csv(head, lines)
@@ -275,7 +275,7 @@ def canvas(made: Iterable[Grade], name: str, worksheet: str = "") -> str:
     maximum = made[0].maximum if made else 0.0
     rows = [["    Points Possible", "", "", "", "", f"{maximum:.2f}"]]
     for one in made:
-        row = [safe(one.full_name), one.lms_id, "", "", "", _shown(one.score)]
+        row = [safe(one.full_name), safe(one.lms_id), "", "", "", _shown(one.score)]
         rows.append(row)
     return _csv(head, rows)
 

@@ -44,6 +44,10 @@ c.Execute.startup_timeout = 120
 c.Execute.interrupt_on_timeout = True
 c.ExecutePreprocessor.timeout = 60
 
+# What students write is shown in the browser of whoever grades: it must run nothing.
+c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown"}
+
 # A page of output is feedback, a thousand lines are not.
 c.LimitOutput.max_lines = 200
 c.LimitOutput.max_traceback = 40

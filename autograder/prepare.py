@@ -30,6 +30,7 @@ MAX_CELLS = 2000
 MAX_SOURCE = 2 << 20
 CHECKS = {"close", "equal", "at_most", "at_least", "between", "raises"}
 OBSERVED = {"label", "observed", "call"}
+BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 WORDS = ["again", "another time", "once more", "at last", "as before", "by itself"]
 
 
@@ -177,7 +178,7 @@ def read(path: Path) -> NotebookNode:
 
 
 def _clean(cell: Any) -> NotebookNode:
-    """Keep the type, the text and nbgrader's label of a cell, and nothing else."""
+    """Keep the type, the text, nbgrader's label and pasted pictures of a cell."""
     source = cell.get("source", "")
     if isinstance(source, list):
         source = "".join(source)
@@ -192,7 +193,21 @@ def _clean(cell: Any) -> NotebookNode:
         "markdown": nbformat.v4.new_markdown_cell,
     }
     maker = makers.get(cell.get("cell_type"), nbformat.v4.new_raw_cell)
-    return maker(source, metadata=kept)
+    made = maker(source, metadata=kept)
+    if made.cell_type == "markdown" and (pictures := _pictures(cell)):
+        made["attachments"] = pictures
+    return made
+
+
+def _pictures(cell: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Return what was pasted into a text, where it is a picture."""
+    pictures = {}
+    for name, bundle in dict(cell.get("attachments") or {}).items():
+        for mime in ("image/png", "image/jpeg"):
+            data = dict(bundle).get(mime)
+            if isinstance(data, str) and BASE64.fullmatch(data):
+                pictures[name] = {mime: data}
+    return pictures
 
 
 def restore(asked: Assignment, came: NotebookNode) -> Submission:
@@ -277,7 +292,10 @@ def _as_asked(target: Graded, old: NotebookNode) -> NotebookNode:
         "code": nbformat.v4.new_code_cell,
         "markdown": nbformat.v4.new_markdown_cell,
     }[target.cell_type]
-    return maker(source, metadata=nbformat.from_dict(dict(target.metadata)))
+    made = maker(source, metadata=nbformat.from_dict(dict(target.metadata)))
+    if target.is_manual and target.cell_type == old.cell_type and "attachments" in old:
+        made["attachments"] = old["attachments"]
+    return made
 
 
 # --------------------------------------------------------------- what is executed

@@ -38,8 +38,8 @@ class WarmProvisioner(KernelProvisionerBase):
         """Return how the kernel ended, `exit` is None while it lives, and why."""
         try:
             return self.sandbox.ask("poll")
-        except sandbox.SandboxError as error:
-            return {"exit": -int(signal.SIGKILL), "why": str(error)}
+        except sandbox.SandboxError:  # with all that was in it
+            return {"exit": -int(signal.SIGKILL), "why": ""}
 
     async def poll(self) -> int | None:
         return self.state()["exit"] if self.running else 0

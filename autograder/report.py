@@ -11,7 +11,7 @@ from typing import Any
 
 from . import judge
 from .classroom import Classroom
-from .layout import write_atomically
+from .layout import printable, write_atomically
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def table(name: str, made: Iterable[Row], width: int | None = None) -> str:
     lines += textwrap.wrap(legend, width)
     if any(one.waits for one in made):
         lines.append("?  a person has to read this answer (nbgrader's formgrader)")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _shown(score: float | None) -> str:
@@ -170,8 +170,9 @@ def to_csv(made: Iterable[Row]) -> str:
 
 
 def safe(text: str) -> str:
-    """Return a text that a spreadsheet does not take for a formula."""
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """Return a text that a spreadsheet does not take for a formula, on one line."""
+    text = printable(text)
+    return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@") else text
 
 
 def write(room: Classroom, name: str) -> list[Row]:

@@ -14,6 +14,7 @@ forked cannot kill it.
 
 import contextlib
 import ctypes
+import errno
 import importlib
 import json
 import os
@@ -21,6 +22,7 @@ import resource
 import select
 import shutil
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
@@ -46,13 +48,52 @@ PRELOAD = [
 ]
 WATCH_SECONDS = 0.1
 START_SECONDS = 30.0
-PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 4, 38, 22
+MAX_FILES = 20_000  # an empty file takes memory of the system, too
+
+# Ways to memory that is counted for no process: segments and queues of System V,
+# memfd, io_uring. By machine: what the kernel calls it, and its numbers of the calls.
+HIDDEN_MEMORY = {
+    "x86_64": (0xC000003E, {29: "shmget", 68: "msgget", 319: "memfd_create"}),
+    "aarch64": (0xC00000B7, {194: "shmget", 186: "msgget", 279: "memfd_create"}),
+}
+HIDDEN_MEMORY_ANYWHERE = {425: "io_uring_setup", 447: "memfd_secret"}
 
 
 def set_dumpable(allowed: bool) -> None:
     """Allow or forbid others of the same user to read this process's memory."""
     with contextlib.suppress(OSError, AttributeError):  # only Linux knows it
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, int(allowed), 0, 0, 0)
+
+
+def forbid_hidden_memory() -> None:
+    """Let system calls fail whose memory no limit would find (only on Linux)."""
+    machine = os.uname().machine
+    if sys.platform != "linux" or machine not in HIDDEN_MEMORY:
+        return
+    architecture, calls = HIDDEN_MEMORY[machine]
+    numbers = sorted({**calls, **HIDDEN_MEMORY_ANYWHERE})
+    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06  # of the packet filter
+    allow, fail, kill = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
+    last = len(numbers) + 1
+    program = [
+        (load, 0, 0, 4),
+        (equal, 1, 0, architecture),
+        (give, 0, 0, kill),  # the numbers of another machine mean other calls
+        (load, 0, 0, 0),
+        (at_least, last, 0, 0x40000000),  # the x32 calls
+        *((equal, last - i, 0, number) for i, number in enumerate(numbers, start=1)),
+        (give, 0, 0, allow),
+        (give, 0, 0, fail),
+    ]
+    code = ctypes.create_string_buffer(
+        b"".join(struct.pack("=HBBI", *step) for step in program)
+    )
+    head = struct.pack("@HP", len(program), ctypes.addressof(code))
+    control = ctypes.CDLL(None, use_errno=True).prctl
+    control(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if control(PR_SET_SECCOMP, 2, head, 0, 0):
+        raise OSError(ctypes.get_errno(), "the filter of system calls was refused")
 
 
 def warm_up() -> None:
@@ -80,7 +121,7 @@ class Zygote:
         self.exit: int | None = None
         self.why = ""
         self.limits: dict[str, int] = {}
-        self.base_memory = self._private_bytes("self")
+        self.base_memory = self._bytes_of("self")
 
     def serve(self) -> None:
         """Answer orders until standard input closes."""
@@ -164,13 +205,17 @@ class Zygote:
                     self.exit = os.waitstatus_to_exitcode(status)
 
     def _watch(self) -> None:
-        """Kill a kernel that has too many processes, or too much memory in them all."""
+        """Kill a kernel with too many processes or files, or too much memory in all."""
         others = self._others()
         if len(others) > self.limits.get("processes", 64):
             self._kill_all(f"more than {self.limits['processes']} processes")
             return
+        disk = os.statvfs(self.scratch)
+        if self.contained and disk.f_files - disk.f_ffree > MAX_FILES:
+            self._kill_all(f"more than {MAX_FILES} files")
+            return
         most = self.limits.get("memory", 0)
-        used = sum(self._private_bytes(str(pid)) - self.base_memory for pid in others)
+        used = sum(self._bytes_of(str(pid)) - self.base_memory for pid in others)
         if most and used > most:
             self._kill_all(f"more than {most >> 20} MB of memory")
 
@@ -195,13 +240,15 @@ class Zygote:
         self.why = self.why or why
 
     @staticmethod
-    def _private_bytes(pid: str) -> int:
+    def _bytes_of(pid: str) -> int:
+        """Return what a process holds besides files: shared mappings count, too."""
         try:
-            with open(f"/proc/{pid}/statm") as file:
-                _, resident, shared, *_ = (int(n) for n in file.read().split())
-        except (OSError, ValueError):
+            with open(f"/proc/{pid}/status") as file:
+                fields = dict(line.split(":", 1) for line in file)
+            own = (fields[key].split()[0] for key in ("RssAnon", "RssShmem"))
+            return sum(map(int, own)) << 10
+        except (OSError, ValueError, KeyError, IndexError):
             return 0
-        return (resident - shared) * resource.getpagesize()
 
 
 def _alive(pid: int) -> bool:
@@ -233,6 +280,7 @@ def become_kernel(
     """Turn this fork into an IPython kernel; it returns when the kernel ends."""
     try:
         os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):  # the orders are not for the student
             os.dup2(null, descriptor)
@@ -242,6 +290,7 @@ def become_kernel(
         os.chdir(work)
         os.environ.update(environment)
         limit_resources(limits)
+        forbid_hidden_memory()
         for stream in ("stdin", "stdout", "stderr"):
             setattr(sys, stream, open(os.devnull, "r" if stream == "stdin" else "w"))
         app = kernel_app(connection)
@@ -304,6 +353,9 @@ def main() -> None:
     sys.path[:] = [entry for entry in sys.path if entry not in ("", "/odenets")]
     sys.argv[:] = ["kernel"]
     set_dumpable(False)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # as process 1, no other one reaches it
     missing = []
     for name in PRELOAD:
         try:

@@ -25,8 +25,9 @@ from grading_tools import (
     rows,
     run_autograder,
 )
+from nbconvert.exporters import HTMLExporter
 
-from autograder import demo, feedback, judge, prepare, release, report, sample
+from autograder import demo, feedback, judge, lms, prepare, release, report, sample
 from autograder.classroom import Classroom
 from autograder.layout import CourseError
 
@@ -328,6 +329,10 @@ def test_the_command_line(tiny, tmp_path):
         failed = run_autograder(tiny, *wrong, *folder)
         said = failed.communicate(timeout=120)[0]
         assert failed.returncode == 1 and "Traceback" not in said, said
+    for wrong in (["--jobs", "0"], ["--timeout", "-1"], ["--memory", "1"]):
+        failed = run_autograder(tiny, "grade", *wrong, *folder)
+        said = failed.communicate(timeout=120)[0]
+        assert failed.returncode == 2 and "is less than" in said, said
 
 
 # ------------------------------------------------------------------ interrupted
@@ -418,7 +423,8 @@ def test_a_check_counts_once_and_only_under_its_own_name():
     record = {"exercise": "f", "kind": "equal", "label": "three", "observed": 3}
 
     def score(*records, **more):
-        ran = judge.Ran(records=list(records), **more)
+        lines = [r if isinstance(r, str) else json.dumps(r) for r in records]
+        ran = judge.Ran(records=lines, **more)
         return judge.judge(test, ran, [criterion]).score
 
     assert score(record) == 2
@@ -436,6 +442,8 @@ def test_a_check_counts_once_and_only_under_its_own_name():
         == 0
     )
     assert score(record | {"observed": [[[[]]]]}) == 0
+    assert score(json.dumps(record)[:-2] + "[" * 900 + "]" * 900 + "}") == 0
+    assert score("[" * 100_000, "7", '"record"', json.dumps(record)) == 2
     assert score({k: record[k] for k in record if k != "observed"} | {"error": 7}) == 0
     assert score(record, {"exercise": "f", "kind": "stopped", "label": ""}) == 0
     assert score(record, trouble="it ended Python") == 0
@@ -454,9 +462,10 @@ def test_a_replaced_decoy_spoils_the_test():
     test = prepare.Graded("test_f", "code", {"nbgrader": cell}, "", "")
     true = [{"kind": d.kind, "label": d.label, "observed": d.observed} for d in decoys]
     own = {"exercise": "f", "kind": "equal", "label": "three", "observed": 3}
-    ran = judge.Ran(records=[own, *true])
+    ran = judge.Ran(records=[json.dumps(one) for one in (own, *true)])
     assert judge.judge(test, ran, [criterion], decoys).score == 2
     true[0]["observed"] = 0.0
+    ran = judge.Ran(records=[json.dumps(one) for one in (own, *true)])
     assert judge.judge(test, ran, [criterion], decoys).score == 0
 
 
@@ -524,3 +533,54 @@ def test_a_feedback_page_runs_nothing():
     tags.feed(page)
     assert not tags.found & {"script", "img", "iframe", "svg", "object", "link", "a"}
     assert "default-src 'none'" in page
+
+
+def test_what_a_terminal_or_a_spreadsheet_shows_runs_nothing():
+    reasons = ("\x1b]0;owned\x07\x1b[2J", "\u202etxt", "a\nb")
+    row = report.Row("=cmd()\x1b[31m", {"f": 1.0}, {"f": 1.0}, reasons)
+    shown = report.table("01_tiny", [row])
+    assert all(line.isprintable() for line in shown.split("\n"))
+    cells = list(csv.reader(report.to_csv([row]).splitlines()))[1]
+    assert all(cell.isprintable() and cell[0] not in "=+-@" for cell in cells)
+    grade = lms.Grade("s", "@full", "=lms", 1.0, 2.0)
+    for made in (lms.canvas([grade], "01_tiny"), lms.moodle([grade])):
+        for line in csv.reader(made.splitlines()):
+            assert all(cell[:1] not in tuple("=+-@") for cell in line)
+
+
+def test_markdown_of_students_runs_nothing_in_nbgraders_pages():
+    text = """<script>alert(1)</script> <img src=x onerror=alert(2)> $x<y$
+
+[link](javascript:alert(3)) <svg onload=alert(4)> ![gone](attachment:gone.png)
+
+<details><summary>Hint</summary>
+
+![here](attachment:here.png)
+</details>"""
+    cell = nbformat.v4.new_markdown_cell(text)
+    cell["attachments"] = {"here.png": {"image/png": "aGk="}}
+    scripts = nbformat.v4.new_output("display_data", {"text/html": "<script>a"})
+    code = nbformat.v4.new_code_cell("1", outputs=[scripts])
+    notebook = nbformat.v4.new_notebook(cells=[cell, code])
+    config = release.load_config(REAL)
+    page, _ = HTMLExporter(config=config).from_notebook_node(notebook)
+    body = page[page.index("<main") :]
+    assert "alert(1)" in body and "$x&lt;y$" in body
+    for bad in ("<script>a", "<img src=x", '<img src="x', "<svg onload", "javascript:"):
+        assert bad not in body
+    shown = feedback.markdown({"cell": cell}, text)
+    assert "<summary>Hint</summary>" in shown and "data:image/png;base64,aGk=" in shown
+
+
+def test_pasted_pictures_reach_the_person_who_reads(tiny, tmp_path):
+    asked = prepare.assignment(tiny, TINY)
+    answer = {"why": {"image/png": "aGk=", "text/html": "<script>"}, "x": {"a/b": "c"}}
+    came = [dict(cell) for cell in asked.released.cells]
+    for cell in came:
+        if cell["metadata"].get("nbgrader", {}).get("grade_id") == "why":
+            cell["attachments"] = answer
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({"nbformat": 4, "cells": came, "metadata": {}}))
+    restored = prepare.restore(asked, prepare.read(path)).notebook
+    kept = [c.attachments for c in restored.cells if "attachments" in c]
+    assert kept == [{"why": {"image/png": "aGk="}}]

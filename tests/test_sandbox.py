@@ -1,6 +1,7 @@
 """The world in which student code runs: warm, small, and closed."""
 
 import asyncio
+import json
 import statistics
 import time
 
@@ -164,7 +165,7 @@ def test_records_are_those_of_the_test_that_ran():
         "    exercise.close('one', lambda: 1.0)\ncheck.score(exercise)"
     )
     ran = run("from odenets import check", cell, (cell, "test_f"), "1")
-    assert [r["label"] for r in ran.cells[2].records] == ["one"]
+    assert [json.loads(r)["label"] for r in ran.cells[2].records] == ["one"]
     assert ran.cells[1].records == [] == ran.cells[3].records
 
 
