@@ -558,7 +558,7 @@ check.score(exercise)
 # %%
 task = study.TASKS["rotating"]
 settings = scale.pick(
-    quick=study.Settings(latent_dim=8, width=16, channels=8, batch=4, steps=3, coupled=True),
+    quick=study.Settings(latent_dim=8, width=16, channels=8, dense_decoder=16, batch=4, steps=2, coupled=True),
     lesson=study.Settings(latent_dim=16, width=32, channels=8, dense_decoder=256, batch=8, steps=1200, lr=3e-3, augment=0.1, decay=0.98, coupled=True),
     full=replace(study.FULL["rotating"], coupled=True),
 )
@@ -658,7 +658,7 @@ scenes = video.bouncing_balls(n_scenes + n_test, n_balls=n_balls, resolution=siz
 bouncing, bouncing_test = scenes[:n_scenes], scenes[n_scenes:]
 balls = replace(study.TASKS["balls"], size=size, n_draw=scale.pick(quick=1, lesson=3, full=6), period=scale.pick(quick=1.0, lesson=1.0, full=0.0))
 settings = scale.pick(
-    quick=study.Settings(latent_dim=8, width=16, depth=3, channels=8, batch=4, steps=3),
+    quick=study.Settings(latent_dim=8, width=16, depth=3, channels=8, dense_decoder=16, batch=4, steps=2),
     lesson=study.Settings(latent_dim=16, width=64, depth=3, channels=8, dense_decoder=128, batch=32, steps=2700, lr=3e-3, augment=1.0, decay=0.98, coupled=True),
     full=study.FULL["balls"],
 )
