@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_release,
         _add_collect,
         _add_grade,
+        _add_formgrader,
         _add_report,
         _add_feedback,
         _add_export,
@@ -225,6 +226,29 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the class: a folder with submitted/ (default: autograder/)",
     )
+
+
+def _add_formgrader(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        import subprocess
+
+        from .layout import tools_on_path
+
+        tools_on_path()
+        server = [sys.executable, "-m", "jupyter_server", f"--port={options.port}"]
+        server += ["--ServerApp.root_dir=.", "--ServerApp.default_url=/formgrader"]
+        if not options.no_browser:
+            server += ["--ServerApp.open_browser=True"]
+        # nbgrader reads its configuration from the folder where the server starts.
+        return subprocess.run(server, cwd=course.autograder).returncode
+
+    text = "open nbgrader's formgrader, to read and grade what people wrote"
+    parser = commands.add_parser("formgrader", help=text, description=text)
+    parser.set_defaults(run=run)
+    parser.add_argument("--port", type=int, default=8888, help="of the server")
+    parser.add_argument("--no-browser", action="store_true", help="only say where")
 
 
 def _add_report(

@@ -79,7 +79,9 @@ def grade(course: Course, room: Classroom, name: str, options: Options) -> Grade
         asked, room.root / "results" / name / ".reference.json", options.contained
     )
     fate = Graded()
-    students = _chosen(room, name, options)
+    students = room.students(name)
+    if options.students:
+        students = [one for one in students if one in options.students]
     todo = []
     entered, base = room.entered(name), judge.fingerprint(asked)
     for student in students:
@@ -243,14 +245,6 @@ class _Grading:
         return made
 
 
-def _chosen(room: Classroom, name: str, options: Options) -> list[str]:
-    found = room.students(name)
-    missing = set(options.students) - set(found)
-    if missing:
-        raise CourseError(f"{name}: nothing handed in by {', '.join(sorted(missing))}")
-    return [s for s in found if not options.students or s in options.students]
-
-
 def _key(room: Classroom, student: str, name: str, base: str, options: Options) -> str:
     """Return a hash of all that a result depends on."""
     digest = hashlib.sha256(base.encode())
@@ -408,12 +402,17 @@ def session(
     if resume:
         names, options = _interrupted(note)
     else:
-        names = [name for name in names if room.students(name)]
+        came = {name: set(room.students(name)) for name in names}
+        wanted = set(options.students) or set().union(*came.values())
+        names = [name for name in names if came[name] & wanted]
         if not names:
             print(
                 f"Nothing handed in: {room.submitted}/STUDENT/NOTEBOOK/NOTEBOOK.ipynb"
             )
             return 1
+        missing = wanted.difference(*came.values())
+        if missing:
+            raise CourseError(f"nothing handed in by {', '.join(sorted(missing))}")
     plain = asdict(options) | {"names": names}
     write_atomically(note, json.dumps(plain, indent=1) + "\n")
     failed = False
