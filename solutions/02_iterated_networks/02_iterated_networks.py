@@ -600,7 +600,7 @@ check.score(exercise)
 # Now the studies. Every training below is one `study.Job`, made with several seeds;
 # a job says which network, how many channels and iterations.
 # The small digits are taken as they are, 8 x 8 pixels, with a kernel and a head to match,
-# and a training takes a second or two.
+# and a training takes about a second.
 # At full scale the same lines train on MNIST with the original's sizes,
 # and go on from a results file when they are interrupted.
 
@@ -609,7 +609,7 @@ dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
 recipe = scale.pick(quick=study.Recipe(1, 256, 1e-2, 3, 16, 4), lesson=study.RECIPES["digits"], full=study.RECIPES["mnist"])
 seeds = scale.pick(quick=(0,), lesson=(0, 1, 2), full=(0, 1, 2))
 depths = scale.pick(quick=(0, 1, 5), lesson=study.ITERATIONS, full=study.ITERATIONS)
-channels = scale.pick(quick=(1, 5), lesson=study.CHANNELS, full=study.CHANNELS)
+channels = scale.pick(quick=(1, 5), lesson=(1, 2, 5, 10), full=study.CHANNELS)
 
 
 scratch = tempfile.TemporaryDirectory()  # at full scale the results stay, in a folder "results"
@@ -671,8 +671,9 @@ plt.show()
 # number of channels with five iterations on the right.*
 #
 # **Reading the picture.** Compare every difference with the bars. On these small digits one
-# channel is clearly too few; most other steps are no longer than a bar, and a table with one
-# run per line would not have shown that. The time grows in proportion to the iterations:
+# channel is clearly too few; from one number of iterations to the next most steps are no
+# longer than a bar, and a table with one
+# run per line would not have shown that. The time grows with the iterations:
 # depth without parameters is not depth for free. The digits are easy and the test set is
 # small, so that one image more or less moves a bar visibly; section 9 shows the same study on
 # MNIST, beside the numbers of the original.
@@ -1136,8 +1137,8 @@ compare(plain, diverse, by_iterations)
 # on plain images (left) and on turned, scaled and shifted ones (middle);
 # the fully connected version beside the convolutional one, against the number of iterations (right).*
 #
-# **Reading the picture.** On the small digits the bars on the left overlap or touch:
-# 355 test images cannot tell these networks apart, and an MLP does as well as anything.
+# **Reading the picture.** On the small digits most bars on the left overlap or touch:
+# 355 test images hardly tell these networks apart, and the MLP keeps up with the iterated network.
 # Moving the images costs everybody much, the CNN least, though its bar still touches others.
 # The fully connected version gains nothing from more iterations.
 # For firmer answers we need more images.

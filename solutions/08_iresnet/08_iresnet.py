@@ -1122,8 +1122,8 @@ plt.show()
 # *Figure: images on the way from a 3 to an 8: the mixture of the pixels, and the inverse images of mixtures of
 # features, for the two invertible networks. Grey values are cut off at black and white.*
 #
-# **Reading the picture.** Both end points are exact. In between, the i-ResNet shows nearly the cross-fade:
-# its layers are the identity minus something small, and the inverse of a nearly linear map is nearly linear.
+# **Reading the picture.** Both end points are exact up to rounding. In between, the i-ResNet shows nearly the cross-fade:
+# its layers are the identity minus something smaller, and the inverse of a nearly linear map is nearly linear.
 # The i-RevNet leaves the range of images: strokes of both digits, and noise around them.
 # Neither path consists of digits. There is no reason why it should: nobody has told these features that a
 # mixture of features should look like something. They were trained to separate classes.

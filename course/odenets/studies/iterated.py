@@ -75,7 +75,7 @@ class Recipe:
 
 RECIPES = {
     "digits": Recipe(
-        epochs=5, batch_size=64, lr=1e-2, kernel_size=3, hidden=128, filters=8
+        epochs=4, batch_size=64, lr=1e-2, kernel_size=3, hidden=128, filters=8
     ),
     "mnist": Recipe(epochs=4, batch_size=256, lr=2e-3),
 }
@@ -276,10 +276,12 @@ def train(
     size = data.train.images.shape[-1]
     start = time.perf_counter()
     net = build(job, recipe, size).to(device)
-    if torch.device(device).type == "cpu":  # a third faster with few channels
+    on_cpu = torch.device(device).type == "cpu"
+    if on_cpu:  # a third faster with few channels
         net = net.to(memory_format=torch.channels_last)
     batches = images.Batches(data.train, recipe.batch_size, job.seed)
-    optimizer = torch.optim.Adam(net.parameters(), recipe.lr)
+    # Small tensors: one kernel for all of them saves a tenth of the step.
+    optimizer = torch.optim.Adam(net.parameters(), recipe.lr, fused=on_cpu or None)
     steps = recipe.epochs * len(batches)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.lr, total_steps=max(steps, 2), pct_start=0.2
@@ -332,14 +334,13 @@ def decay(net: nn.Module, x: Tensor, iterations: int = 40) -> list[float]:
 def examine(job: Job, net: nn.Module, data: ImageData) -> Row:
     """Return what the notebook asks of a trained net."""
     batches = in_order(data.test)
-    model = AtDepth(net, job.iterations)
-
-    def loss(scores: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(scores, labels, reduction="none").cpu()
-
+    with training.evaluating(net):
+        model = AtDepth(net, job.iterations)
+        scores = torch.cat([model(x).double() for x, _ in batches])
+    labels = data.test.labels
     row = {
-        "accuracy": training.accuracy(model, batches),
-        "loss": training.evaluate(model, batches, loss),
+        "accuracy": (scores.argmax(dim=1) == labels).double().mean().item(),
+        "loss": F.cross_entropy(scores, labels).item(),
         "parameters": iterated.count(net),
     }
     if isinstance(net, iterated.IteratedNet):
