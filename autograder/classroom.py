@@ -103,6 +103,24 @@ class Classroom:
         except Exception:  # dateutil raises much
             return None, "the time of the submission cannot be read"
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a second run out for as long as this one grades, even if it is killed.
+
+        Raises:
+            CourseError: if another run is at work.
+        """
+        import fcntl
+
+        path = self.root / "results" / ".lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CourseError(f"another run grades {self.root} now") from None
+            yield
+
     # --------------------------------------------------------------- the gradebook
 
     @contextlib.contextmanager

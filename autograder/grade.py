@@ -413,24 +413,32 @@ def session(
         missing = wanted.difference(*came.values())
         if missing:
             raise CourseError(f"nothing handed in by {', '.join(sorted(missing))}")
-    plain = asdict(options) | {"names": names}
-    write_atomically(note, json.dumps(plain, indent=1) + "\n")
-    failed = False
-    for name in names:
-        fate = grade(course, room, name, options)
-        print(report.table(name, report.write(room, name)))
-        print(f"{len(fate.done)} graded, {len(fate.unchanged)} unchanged.")
-        if not options.contained:
-            print("Graded without a sandbox, with resource limits only.")
-        for student, why in fate.failed.items():
-            failed = True
-            said = f"{printable(student)}, the machine failed ({printable(why)})"
-            print(f"NOT graded: {said}. Grade again.")
-        print(f"Feedback: {room.root}/feedback/STUDENT/{name}/{name}.html")
-        print(f"As CSV:   {room.table(name)}\n")
-    if not failed:
-        note.unlink(missing_ok=True)
+    with room.alone():
+        failed = False
+        plain = asdict(options) | {"names": names}
+        write_atomically(note, json.dumps(plain, indent=1) + "\n")
+        for name in names:
+            failed |= not _grade_and_say(course, room, name, options)
+        if not failed:
+            note.unlink(missing_ok=True)
     return 1 if failed else 0
+
+
+def _grade_and_say(
+    course: Course, room: Classroom, name: str, options: Options
+) -> bool:
+    """Grade one notebook and print its table; return whether all was graded."""
+    fate = grade(course, room, name, options)
+    print(report.table(name, report.write(room, name)))
+    print(f"{len(fate.done)} graded, {len(fate.unchanged)} unchanged.")
+    if not options.contained:
+        print("Graded without a sandbox, with resource limits only.")
+    for student, why in fate.failed.items():
+        said = f"{printable(student)}, the machine failed ({printable(why)})"
+        print(f"NOT graded: {said}. Grade again.")
+    print(f"Feedback: {room.root}/feedback/STUDENT/{name}/{name}.html")
+    print(f"As CSV:   {room.table(name)}\n")
+    return not fate.failed
 
 
 def _interrupted(note: Path) -> tuple[list[str], Options]:

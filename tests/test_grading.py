@@ -27,7 +27,17 @@ from grading_tools import (
 )
 from nbconvert.exporters import HTMLExporter
 
-from autograder import demo, feedback, judge, lms, prepare, release, report, sample
+from autograder import (
+    demo,
+    feedback,
+    grade,
+    judge,
+    lms,
+    prepare,
+    release,
+    report,
+    sample,
+)
 from autograder.classroom import Classroom
 from autograder.layout import CourseError
 
@@ -535,6 +545,27 @@ def test_a_feedback_page_runs_nothing():
     assert "default-src 'none'" in page
 
 
+def test_two_runs_never_grade_one_class_at_a_time(tiny, tmp_path):
+    room = Classroom(tmp_path / "class")
+    hand_in(tiny, room, TINY, ann="# base: untouched")
+    with room.alone(), pytest.raises(CourseError, match="another run"):
+        grade.session(tiny, room, [TINY], grade.Options(quiet=True))
+    with room.alone():
+        pass  # it is free again
+
+
+def test_students_are_looked_for_in_all_notebooks(tiny, tmp_path):
+    room = Classroom(tmp_path / "class")
+    hand_in(tiny, room, TINY, ann="# base: untouched", bob="# base: untouched")
+    (room.submitted / "bob" / "02_other").mkdir()
+    some = grade.Options(students=("ann",), quiet=True, jobs=1)
+    assert grade.session(tiny, room, [TINY, "02_other"], some) == 0
+    assert room.read_result("ann", TINY) and not room.read_result("bob", TINY)
+    nobody = grade.Options(students=("ann", "zoe"), quiet=True)
+    with pytest.raises(CourseError, match="nothing handed in by zoe"):
+        grade.session(tiny, room, [TINY], nobody)
+
+
 def test_what_a_terminal_or_a_spreadsheet_shows_runs_nothing():
     reasons = ("\x1b]0;owned\x07\x1b[2J", "\u202etxt", "a\nb")
     row = report.Row("=cmd()\x1b[31m", {"f": 1.0}, {"f": 1.0}, reasons)
@@ -542,8 +573,8 @@ def test_what_a_terminal_or_a_spreadsheet_shows_runs_nothing():
     assert all(line.isprintable() for line in shown.split("\n"))
     cells = list(csv.reader(report.to_csv([row]).splitlines()))[1]
     assert all(cell.isprintable() and cell[0] not in "=+-@" for cell in cells)
-    grade = lms.Grade("s", "@full", "=lms", 1.0, 2.0)
-    for made in (lms.canvas([grade], "01_tiny"), lms.moodle([grade])):
+    earned = lms.Grade("s", "@full", "=lms", 1.0, 2.0)
+    for made in (lms.canvas([earned], "01_tiny"), lms.moodle([earned])):
         for line in csv.reader(made.splitlines()):
             assert all(cell[:1] not in tuple("=+-@") for cell in line)
 
