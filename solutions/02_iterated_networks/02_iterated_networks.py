@@ -1098,7 +1098,7 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"]
 depth = scale.pick(quick=2, lesson=10, full=10)
-dense_depths = scale.pick(quick=(0, 2), lesson=(0, 1, 5, 10), full=study.ITERATIONS)
+dense_depths = scale.pick(quick=(0, 2), lesson=(0, 1, 10), full=study.ITERATIONS)
 untied_depths = scale.pick(quick=(2,), lesson=(10,), full=(2, 5, 10, 20))
 plain = measure(study.iteration_jobs([depth]) + study.untied_jobs(untied_depths) + study.competitor_jobs(depth) + study.dense_jobs(dense_depths))
 diverse = measure(study.diverse_jobs(depth))

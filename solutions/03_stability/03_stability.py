@@ -852,7 +852,7 @@ print("h omega at most:", ", ".join(f"{T / N * torch.linalg.matrix_norm(sampled(
 # A ResNet with weights of any kind stretches most in one direction and squeezes in another.
 # The antisymmetric and the Hamiltonian network stay nearer to one, and for many layers the curves flatten:
 # this is the network's *continuous* behaviour, which further layers hardly change. For few layers the steps are too long:
-# the Hamiltonian network explodes as long as $h\omega$, printed below the figure, may exceed Verlet's limit of 2, and calms down as soon as it cannot.
+# the Hamiltonian network explodes as long as $h\omega$, printed above the figure, may exceed Verlet's limit of 2, and calms down as soon as it cannot.
 # Around one does not mean equal to one: eigenvalues on the axis exclude exponential growth, a shear may still stretch a little.
 
 # %% [markdown]
