@@ -93,8 +93,9 @@ def reference(asked: Assignment, cache: Path, contained: bool = True) -> Referen
 def fingerprint(asked: Assignment) -> str:
     """Return a hash of all that the judgement rests on."""
     digest = hashlib.sha256(pairs.to_text(asked.source).encode())
-    for module in (check, *_own_modules()):
-        digest.update(Path(module.__file__).read_bytes())
+    files = [module.__file__ for module in (check, *_own_modules())]
+    for file in (__file__, *files):
+        digest.update(Path(file).read_bytes())
     return digest.hexdigest()
 
 

@@ -20,7 +20,7 @@ import sysconfig
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -338,8 +338,3 @@ def _close(sandbox: Sandbox) -> None:
     global closed_cpu_seconds
     closed_cpu_seconds += sandbox.cpu_seconds
     sandbox.close()
-
-
-def as_dict(limits: Limits) -> dict[str, int]:
-    """Return limits as plain numbers that travel with a task."""
-    return asdict(limits)
