@@ -93,5 +93,7 @@ def test_the_corpus_covers_what_was_promised():
         always_equal lying_tensors deleted_tests doubled_tests retyped_tests
         relabelled_cells not_a_notebook nbformat_3 link_to_passwd linked_folder
         script_in_everything forged_records rewritten_tests escape
+        shared_memory shared_memory_of_children signals_to_the_parent raw_records
+        careful_liar object_for_everything terminal_codes forged_protocol
     """.split()
-    assert set(promised) <= names and len(names) >= 50
+    assert set(promised) <= names and len(names) >= 65
