@@ -1,22 +1,27 @@
 """The experiment of notebook 05: spirals seen at irregular times.
 
-    python -m odenets.studies.spirals --out results/spirals
+    python -m odenets.studies.spirals --out results --workers 4
+    python -m odenets.studies.spirals record --out results
 
-Trains the latent ODE and an RNN of equal size on 30, 50 and 100 noisy observations per
-series, and lets both go on for 100 points of time that nobody observed (Chen et al.
-2018, section 5.1). One line of JSON per run goes to `results/spirals/table.jsonl`; runs
-that are there already are not repeated, and an interrupted one goes on from its
-checkpoint. The data are the paper's (1000 series, 300 windows of two curves); it
-trained for 2000 iterations on all series at once, here it is 6000 on 100 of them, which
-is faster and ends lower.
+The latent ODE and recurrent nets of equal size learn from series with 30, 50 or 100
+noisy observations, or from all three in turns, and go on for 100 points of time that
+nobody observed (Chen et al. 2018, section 5.1). Each training is one line in
+`results/spirals.jsonl`; an interrupted one goes on from its checkpoint, and those that
+are there already are not repeated. `record` writes the table that the notebook shows,
+`spirals.csv` beside this file.
+
+The data are the paper's (1000 series, 300 windows of two curves). It trained for 2000
+iterations on all series at once, here it is 8000 on 100 of them.
 """
 
 import argparse
-import itertools
-import json
-import math
+import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from math import cos, pi
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +31,8 @@ from torch import Tensor, nn
 from odenets import training
 from odenets.data import toy
 from odenets.nets.neural_ode import Forecaster, LatentODE, elbo
+from odenets.studies import files
+from odenets.studies.files import Row
 
 SIGMA = 0.3
 N_TIMES = 100
@@ -102,17 +109,23 @@ def rnn_loss(model: Forecaster, data: Observed, noise: torch.Generator) -> Tenso
 
 
 class Recipe(NamedTuple):
-    """How to build and train a model."""
+    """How to build and train a model; the first learning rate is the usual one."""
 
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Observed, torch.Generator], Tensor]
-    lr: float
+    lrs: tuple[float, ...]
 
 
 MODELS = {
-    "latent_ode": Recipe(LatentODE, latent_loss, 0.02),
-    "rnn": Recipe(Forecaster, rnn_loss, 0.01),
+    "latent_ode": Recipe(LatentODE, latent_loss, (0.03,)),
+    "relu_decoder": Recipe(
+        partial(LatentODE, latent=4, decoder_hidden=20), latent_loss, (0.03,)
+    ),
+    "rnn": Recipe(Forecaster, rnn_loss, (0.02, 0.01)),
+    "gru": Recipe(partial(Forecaster, hidden=20, cell=nn.GRU), rnn_loss, (0.02,)),
 }
+"""The latent ODE; the same with the paper's decoder and 4 latent dimensions; two nets
+that predict the next value."""
 
 
 def train(
@@ -121,6 +134,7 @@ def train(
     iterations: int,
     batch_size: int = 100,
     seed: int = 0,
+    lr: float | None = None,
     checkpoint: str | Path | None = None,
     desc: str | None = None,
 ) -> tuple[nn.Module, list[float]]:
@@ -130,6 +144,7 @@ def train(
         name: a key of `MODELS`.
         sets: series to learn from; each iteration takes a batch of the next set.
         batch_size: series per iteration, drawn with replacement.
+        lr: highest learning rate; the model's usual one if None.
         checkpoint: written every 100 iterations; training goes on from it.
         desc: words next to the progress bar.
     Returns: the model and its losses.
@@ -139,10 +154,9 @@ def train(
         torch.manual_seed(seed)
         model = recipe.build()
     rng = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), recipe.lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr or recipe.lrs[0])
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda i: min(1, (i + 1) / 50) * (1 + math.cos(math.pi * i / iterations)) / 2,
+        optimizer, lambda i: min(1, (i + 1) / 50) * (1 + cos(pi * i / iterations)) / 2
     )
     losses: list[float] = []
     if checkpoint is not None and Path(checkpoint).exists():
@@ -191,61 +205,145 @@ def errors(model: nn.Module, data: Observed) -> dict[str, float]:
     }
 
 
-def study(
-    folder: str | Path,
-    n: int = 1000,
-    iterations: int = 6000,
-    observed: tuple[int, ...] = (30, 50, 100),
-    seeds: tuple[int, ...] = (0,),
-    models: tuple[str, ...] = tuple(MODELS),
-) -> list[dict]:
-    """Train and test everything that `folder` does not hold yet; return the table."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "table.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    table = [json.loads(line) for line in lines]
-    keys = ("model", "observed", "seed", "n", "iterations")
-    done = {tuple(row[key] for key in keys) for row in table}
-    wanted = itertools.product(models, observed, seeds, [n], [iterations])
-    for key in (key for key in wanted if key not in done):
-        name, k, seed, *_ = key
-        start = time.perf_counter()
-        model, losses = train(
-            name,
-            [observe(n, k, seed=1000 + seed)],
-            iterations,
-            seed=seed,
-            checkpoint=folder / ("-".join(map(str, key)) + ".pt"),
-        )
-        row = dict(zip(keys, key))
-        row |= errors(model, observe(n, k, seed=seed, ahead=True))
-        row["loss"] = sum(losses[-100:]) / len(losses[-100:])
-        row["seconds"] = round(time.perf_counter() - start, 1)
-        table.append(row)
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
-    return table
+# ------------------------------------------------------------------- the study
+
+COUNTS = (30, 50, 100)
+TRAINED_ON = {str(k): (k,) for k in COUNTS} | {"all": COUNTS}
+"""What a model learns from: series with so many observations."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", default="results/spirals", help="folder")
-    parser.add_argument("--n", type=int, default=1000, help="number of series")
-    parser.add_argument("--iterations", type=int, default=6000)
-    parser.add_argument("--observed", type=int, nargs="+", default=[30, 50, 100])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
-    options = parser.parse_args()
-    study(
-        options.out,
-        options.n,
-        options.iterations,
-        tuple(options.observed),
-        tuple(options.seeds),
-        tuple(options.models),
+@dataclass(frozen=True)
+class Job:
+    """One training: a key of `MODELS`, a key of `TRAINED_ON`, learning rate, seed."""
+
+    model: str
+    trained_on: str
+    lr: float
+    seed: int = 0
+
+
+def all_jobs(
+    models: Iterable[str] = MODELS,
+    trained_on: Iterable[str] = TRAINED_ON,
+    seeds: Iterable[int] = range(3),
+) -> list[Job]:
+    """Return the jobs of the study, each model with each of its learning rates."""
+    trained_on, models = list(trained_on), list(models)
+    return [
+        Job(model, kind, lr, seed)
+        for seed in seeds
+        for model in models
+        for lr in MODELS[model].lrs
+        for kind in trained_on
+    ]
+
+
+def run_job(job: Job, n: int, iterations: int, out: Path) -> None:
+    """Train and test one model, and append the line of its results."""
+    torch.set_num_threads(1)
+    name = "-".join(map(str, ("spirals", *asdict(job).values(), n, iterations)))
+    start = time.perf_counter()
+    model, losses = train(
+        job.model,
+        [observe(n, k, seed=1000 + job.seed) for k in TRAINED_ON[job.trained_on]],
+        iterations,
+        seed=job.seed,
+        lr=job.lr,
+        checkpoint=out / f"{name}.pt",
     )
+    row = asdict(job) | {"n": n, "iterations": iterations}
+    for k in TRAINED_ON[job.trained_on]:
+        found = errors(model, observe(n, k, seed=job.seed, ahead=True))
+        row |= {f"{where}_{k}": round(rmse, 4) for where, rmse in found.items()}
+    row["loss"] = sum(losses[-100:]) / len(losses[-100:])
+    row["seconds"] = round(time.perf_counter() - start)
+    files.append(out / "spirals.jsonl", row)
+
+
+def read_rows(out: Path, n: int, iterations: int) -> dict[Job, Row]:
+    """Return what is there of a study of this size."""
+    return {
+        Job(row["model"], row["trained_on"], row["lr"], row["seed"]): row
+        for row in files.read(out / "spirals.jsonl")
+        if (row["n"], row["iterations"]) == (n, iterations)
+    }
+
+
+def run(
+    jobs: Sequence[Job],
+    out: str | Path,
+    n: int = 1000,
+    iterations: int = 8000,
+    workers: int = 0,
+) -> list[Row]:
+    """Train whatever the folder does not hold yet; return the results of all jobs.
+
+    Args:
+        n: number of series.
+        workers: number of processes, one thread each; 0 trains here, in turn.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    known = read_rows(out, n, iterations)
+    arguments = [(job, n, iterations, out) for job in jobs if job not in known]
+    if workers:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, spawn) as pool:
+            tasks = [pool.submit(run_job, *a) for a in arguments]
+            for task in training.progress(tasks, "study"):
+                task.result()
+    else:
+        for a in arguments:
+            run_job(*a)
+    known = read_rows(out, n, iterations)
+    return [known[job] for job in jobs]
+
+
+RECORD = Path(__file__).with_name("spirals.csv")
+
+
+def write_record(rows: Iterable[Row], path: Path = RECORD) -> Path:
+    """Write the table that the notebook shows."""
+    return files.write_csv(rows, path)
+
+
+def recorded(path: Path = RECORD) -> list[Row]:
+    """Return what was measured at full size, one dict per training.
+
+    Keys: those of `Job`; `n`, `iterations`; `within_30`, `ahead_30` and so on for the
+    numbers of observations it was trained on (see `errors`); `loss`, `seconds`.
+    """
+    rows = files.read_csv(path)
+    return [row | {"trained_on": str(row["trained_on"])} for row in rows]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the study from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m odenets.studies.spirals", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("job", nargs="?", default="train", choices=["train", "record"])
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("--n", type=int, default=1000, help="number of series")
+    parser.add_argument("--iterations", type=int, default=8000)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument(
+        "--trained-on", nargs="+", default=list(TRAINED_ON), choices=TRAINED_ON
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--workers", type=int, default=0, help="processes; default: 0")
+    chosen = parser.parse_args(arguments)
+    if chosen.job == "record":
+        rows = read_rows(chosen.out, chosen.n, chosen.iterations)
+        print("table:", write_record(rows[job] for job in sorted(rows, key=str)))
+        return
+    jobs = all_jobs(chosen.models, chosen.trained_on, chosen.seeds)
+    for row in run(jobs, chosen.out, chosen.n, chosen.iterations, chosen.workers):
+        found = "".join(
+            f"  {k}: {row[f'within_{k}']:.3f} {row[f'ahead_{k}']:.3f}"
+            for k in TRAINED_ON[row["trained_on"]]
+        )
+        print(f"{row['model']} {row['trained_on']} {row['lr']} {row['seed']}{found}")
 
 
 if __name__ == "__main__":
