@@ -4,12 +4,14 @@ The table of both is kept in `tests/kill_matrix.md`: `make kill-matrix` writes i
 the last test here fails where it is out of date.
 """
 
+import ast
 import functools
 import re
 
 import notebooks
 import pytest
 
+from autograder import sample
 from odenets import check
 
 STUB = "raise NotImplementedError()"
@@ -61,6 +63,24 @@ def test_an_untouched_answer_earns_nothing(exercise):
     for stub in (answer, STUB):
         outcome = notebooks.grade(exercise, stub, names_of(exercise.notebook))
         assert outcome.score == 0.0, outcome.shown
+
+
+ATTACKS = notebooks.ROOT / "tests" / "attacks" / "01_resnets_as_euler"
+ANYTHING = sample.read(ATTACKS / "object_for_everything.txt").changes[0][1]
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=by_name)
+@pytest.mark.parametrize(
+    "value", ["Anything()", "Anything().same", "lambda *a, **k: None"]
+)
+def test_an_answer_that_does_nothing_earns_nothing(exercise, value):
+    """So a side condition (the input is left unchanged) is asked with a result."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    asked = [n.name for n in ast.parse(exercise.answer).body if isinstance(n, kinds)]
+    assert asked
+    answer = f"{ANYTHING}\n{' = '.join(asked)} = {value}"
+    outcome = notebooks.grade(exercise, answer, names_of(exercise.notebook))
+    assert outcome.score == 0.0, outcome.shown
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=by_name)

@@ -397,10 +397,10 @@ def observed_order(errors, step_sizes):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "172440494dd1fd26a8e9fa408aeb6bbc", "grade": true, "grade_id": "test_observed_order", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "5114dd4862c909eb1a02b8942de4e5b1", "grade": true, "grade_id": "test_observed_order", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 with check.exercise("observed_order", points=2) as exercise:
     exercise.close(
-        "errors that follow 5 h^2 exactly",
+        "errors that follow 5 h^2",
         lambda: observed_order([0.05, 0.0125, 0.0032], [0.1, 0.05, 0.0253]),
         2.0,
         atol=1e-2,
@@ -818,7 +818,7 @@ if abs(W[1, 0]) > 1e-12:
     bottom, top = axes[-1].get_ylim()
     axes[-1].plot(line, -(mu[0] + W[0, 0] * line) / W[1, 0], "k--", lw=1, label="$y^\\top w + \\mu = 0$")
     axes[-1].set(xlim=(low, high), ylim=(bottom, top))
-    axes[-1].legend(loc="center", fontsize=8)
+    axes[-1].legend(loc="lower center", bbox_to_anchor=(0.5, 1.12), fontsize=8)
 plt.show()
 
 # %% [markdown]

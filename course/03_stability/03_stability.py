@@ -96,8 +96,8 @@ plt.show()
 # the inputs can hardly be told apart afterwards, and no classifier can bring back what is lost.
 # Under $K_0$ they rotate and keep their distance, nearly: the printed distance has grown a little. Section 3 says why.
 #
-# > **Slip.** The slide gives $\lambda(K_-) = -2$ twice. The matrix is triangular, its eigenvalues stand
-# > on the diagonal, and the cell prints them: $-2$ *and* $-1$.
+# > **Slip.** The slide gives $\lambda(K_-) = -2$ twice. The matrix is triangular, and its eigenvalues
+# > $-2$ and $-1$ stand on the diagonal; the cell prints them.
 
 # %% [markdown]
 # ## 2. Which eigenvalues decide
@@ -942,7 +942,6 @@ check.score(exercise)
 # The swiss roll starts with 16 layers, as the authors' code does, the others with 4.
 
 # %% tags=["nbval-ignore-output"]
-torch.set_num_threads(1)  # tensors this small gain nothing from more, and results stay the same
 last = scale.pick(quick=8, lesson=64, full=1024)
 iterations = scale.pick(
     quick={"ellipses": 4, "swiss roll": 4, "peaks": 2},
@@ -991,7 +990,7 @@ def view(trained, Y):
 def portrait(data):
     d, problem = points[data], stability.PROBLEMS[data]
     some = slice(None, None, max(1, len(d.points) // 500))  # enough for a picture
-    _, axes = plt.subplots(2, 4, figsize=(10.5, 5))
+    _, axes = plt.subplots(2, 4, figsize=(10.5, 5.6))
     plots.scatter(axes[0, 0], d.points[some], d.labels[some], s=5, alpha=1)
     axes[0, 0].set(title=f"{data}: the input", xlabel="$y_1$", ylabel="$y_2$", xlim=problem.box[:2], ylim=problem.box[2:], aspect="equal")
     for column, net in enumerate(stable.NETS, 1):

@@ -721,7 +721,7 @@ def manifestation_table(model, evaluate, schemes, steps):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "91ce9992f650d584fe624d6dc3372820", "grade": true, "grade_id": "test_manifestation_table", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "1e0969776c574577e22e8d5608f51460", "grade": true, "grade_id": "test_manifestation_table", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 def growing_model():  # solves y' = y from 1 over [0, 1]: the limit is e
     return SimpleNamespace(scheme="midpoint", n_steps=3, y0=torch.ones(1, dtype=torch.float64))
 
@@ -732,11 +732,10 @@ def solve_growth(model):
 def state_after(evaluate):
     model = growing_model()
     try:
-        manifestation_table(model, evaluate, ["euler", "rk4"], [1, 4])
-        error = "no error"
+        came = f"{len(manifestation_table(model, evaluate, ['euler', 'rk4'], [1, 4]))} results"
     except ZeroDivisionError:
-        error = "the error of the evaluation"
-    return [error, model.scheme, model.n_steps]
+        came = "the error of the evaluation"
+    return [came, model.scheme, model.n_steps]
 
 def fails_at_four(model):
     return 1 / (model.n_steps - 4)
@@ -752,17 +751,18 @@ with check.exercise("manifestation_table", points=3) as exercise:
         },
     )
     exercise.equal(
-        "the model after the test",
+        "the number of results, and the model after the test",
         lambda: state_after(lambda model: 0.5),
-        ["no error", "midpoint", 3],
-        mistakes={"the model keeps the last scheme and steps": ["no error", "rk4", 4]},
+        ["4 results", "midpoint", 3],
+        mistakes={"the model keeps the last scheme and steps": ["4 results", "rk4", 4]},
     )
     exercise.equal(
         "the model after an evaluation that fails",
         lambda: state_after(fails_at_four),
         ["the error of the evaluation", "midpoint", 3],
         mistakes={
-            "the error is swallowed": ["no error", "midpoint", 3],
+            "the error is swallowed": ["4 results", "midpoint", 3],
+            "the error is swallowed, and its results are left out": ["2 results", "midpoint", 3],
             "the model is not restored when an evaluation fails": ["the error of the evaluation", "euler", 4],
         },
     )

@@ -570,7 +570,7 @@ def normalize_(conv, rho, image_size):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "45085c92b8c8fe4898fa27f6e7325d84", "grade": true, "grade_id": "test_normalize_", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "3f2906e2e1934c011ebd31d3d2fc197e", "grade": true, "grade_id": "test_normalize_", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 generator = torch.Generator().manual_seed(86)
 kernel = torch.randn(3, 3, 3, 3, generator=generator, dtype=torch.float64)
 shift = torch.randn(3, generator=generator, dtype=torch.float64)
@@ -602,20 +602,26 @@ with check.exercise("normalize_", points=3) as exercise:
         },
     )
     exercise.close(
-        "a weak kernel is left alone",
-        lambda: [conv := layer("circular", 0.001), normalize_(conv, 0.9, 5), conv.weight][2],
-        0.001 * kernel,
-        mistakes={"it is scaled up to rho": 0.9 * kernel / iresnet.conv_norm(kernel, 5, "circular")},
+        "a strong kernel is scaled, a weak one is left alone: their largest entries",
+        lambda: [
+            strong := layer("circular"),
+            weak := layer("circular", 0.001),
+            [normalize_(conv, 0.9, 5) for conv in (strong, weak)],
+            [conv.weight.abs().max() for conv in (strong, weak)],
+        ][3],
+        [0.9 * kernel.abs().max() / iresnet.conv_norm(kernel, 5, "circular"), 0.001 * kernel.abs().max()],
+        mistakes={"the weak one is scaled up to rho": [0.9 * kernel.abs().max() / iresnet.conv_norm(kernel, 5, "circular")] * 2},
     )
     exercise.equal(
-        "the same parameter object, still a leaf that wants gradients, and `conv` is returned",
+        "a new value in the same parameter object, a leaf that wants gradients, and `conv` is returned",
         lambda: [
             conv := layer("zeros"),
             before := conv.weight,
             out := normalize_(conv, 0.9, 5),
+            torch.equal(conv.weight, kernel),
             [conv.weight is before, conv.weight.is_leaf, conv.weight.requires_grad, out is conv],
-        ][3],
-        [True, True, True, True],
+        ][3:],
+        [False, [True, True, True, True]],
     )
     exercise.between(
         "the chessboard kernel with zero padding, rho = 0.5: the true norm afterwards",

@@ -11,6 +11,10 @@ A test cell of a notebook has always the same form::
         )
     check.score(exercise)
 
+A side condition, such as an input that is left unchanged, is asked together with a
+result, as one check: `lambda: [euler_step(f, t, y, h), y]`. Alone it would be fulfilled
+by an answer that does nothing.
+
 Every check names what it asks, hands over one *observed* value, and compares it with a
 *criterion*: an expected value or a bound. Observed values and criteria are reduced to
 plain arrays, numbers, strings, lists and dicts before they are compared, so that a

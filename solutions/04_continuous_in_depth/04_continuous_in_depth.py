@@ -387,7 +387,7 @@ with check.exercise("adaptive_solve", points=5) as exercise:
     )
     exercise.between(
         "steps on y' = -y from 1000 with rtol 1e-4, over steps from 1 (a relative error does not mind)",
-        lambda: len(adaptive_solve(lambda t, y: -y, 1000 + origin, 0.0, 3.0, 1e-4, 1e-12)[0]) / len(adaptive_solve(lambda t, y: -y, 1 + origin, 0.0, 3.0, 1e-4, 1e-12)[0]),
+        lambda: adaptive_solve(lambda t, y: -y, 1000 + origin, 0.0, 3.0, 1e-4, 1e-12)[0].numel() / adaptive_solve(lambda t, y: -y, 1 + origin, 0.0, 3.0, 1e-4, 1e-12)[0].numel(),
         0.9,
         1.1,
         hint="the relative tolerance is multiplied by the size of the state",
@@ -702,8 +702,8 @@ with check.exercise("refine", points=3) as exercise:
     )
     exercise.close(
         "changing the children leaves the parents as they are",
-        lambda: [kept := theta.clone(), refine(kept).mul_(0), kept][2],
-        theta,
+        lambda: [kept := theta.clone(), list(refine(kept).mul_(0).shape), kept][1:],
+        [list(theta[torch.arange(10) // 2].shape), theta],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
@@ -838,11 +838,10 @@ def solve_growth(model):
 def state_after(evaluate):
     model = growing_model()
     try:
-        manifestation_table(model, evaluate, ["euler", "rk4"], [1, 4])
-        error = "no error"
+        came = f"{len(manifestation_table(model, evaluate, ['euler', 'rk4'], [1, 4]))} results"
     except ZeroDivisionError:
-        error = "the error of the evaluation"
-    return [error, model.scheme, model.n_steps]
+        came = "the error of the evaluation"
+    return [came, model.scheme, model.n_steps]
 
 def fails_at_four(model):
     return 1 / (model.n_steps - 4)
@@ -858,17 +857,18 @@ with check.exercise("manifestation_table", points=3) as exercise:
         },
     )
     exercise.equal(
-        "the model after the test",
+        "the number of results, and the model after the test",
         lambda: state_after(lambda model: 0.5),
-        ["no error", "midpoint", 3],
-        mistakes={"the model keeps the last scheme and steps": ["no error", "rk4", 4]},
+        ["4 results", "midpoint", 3],
+        mistakes={"the model keeps the last scheme and steps": ["4 results", "rk4", 4]},
     )
     exercise.equal(
         "the model after an evaluation that fails",
         lambda: state_after(fails_at_four),
         ["the error of the evaluation", "midpoint", 3],
         mistakes={
-            "the error is swallowed": ["no error", "midpoint", 3],
+            "the error is swallowed": ["4 results", "midpoint", 3],
+            "the error is swallowed, and its results are left out": ["2 results", "midpoint", 3],
             "the model is not restored when an evaluation fails": ["the error of the evaluation", "euler", 4],
         },
     )

@@ -692,20 +692,26 @@ with check.exercise("normalize_", points=3) as exercise:
         },
     )
     exercise.close(
-        "a weak kernel is left alone",
-        lambda: [conv := layer("circular", 0.001), normalize_(conv, 0.9, 5), conv.weight][2],
-        0.001 * kernel,
-        mistakes={"it is scaled up to rho": 0.9 * kernel / iresnet.conv_norm(kernel, 5, "circular")},
+        "a strong kernel is scaled, a weak one is left alone: their largest entries",
+        lambda: [
+            strong := layer("circular"),
+            weak := layer("circular", 0.001),
+            [normalize_(conv, 0.9, 5) for conv in (strong, weak)],
+            [conv.weight.abs().max() for conv in (strong, weak)],
+        ][3],
+        [0.9 * kernel.abs().max() / iresnet.conv_norm(kernel, 5, "circular"), 0.001 * kernel.abs().max()],
+        mistakes={"the weak one is scaled up to rho": [0.9 * kernel.abs().max() / iresnet.conv_norm(kernel, 5, "circular")] * 2},
     )
     exercise.equal(
-        "the same parameter object, still a leaf that wants gradients, and `conv` is returned",
+        "a new value in the same parameter object, a leaf that wants gradients, and `conv` is returned",
         lambda: [
             conv := layer("zeros"),
             before := conv.weight,
             out := normalize_(conv, 0.9, 5),
+            torch.equal(conv.weight, kernel),
             [conv.weight is before, conv.weight.is_leaf, conv.weight.requires_grad, out is conv],
-        ][3],
-        [True, True, True, True],
+        ][3:],
+        [False, [True, True, True, True]],
     )
     exercise.between(
         "the chessboard kernel with zero padding, rho = 0.5: the true norm afterwards",
@@ -716,9 +722,9 @@ with check.exercise("normalize_", points=3) as exercise:
     )
     ### BEGIN HIDDEN TESTS
     exercise.close(
-        "the bias is left alone",
-        lambda: [conv := layer("zeros"), normalize_(conv, 0.9, 5), conv.bias][2],
-        shift,
+        "the new kernel, and the bias: it is left alone",
+        lambda: [conv := layer("circular"), normalize_(conv, 0.9, 5), conv.weight, conv.bias][2:],
+        [0.9 * kernel / iresnet.conv_norm(kernel, 5, "circular"), shift],
     )
     exercise.close(
         "an optimiser with momentum goes on with the scaled weight",
@@ -732,17 +738,18 @@ with check.exercise("normalize_", points=3) as exercise:
         ][5],
         0.9 * kernel / iresnet.conv_norm(kernel, 5, "circular") - 0.1 * 25,
     )
-    exercise.between(
-        "a second call changes next to nothing, in float32",
+    exercise.close(
+        "in float32: the factor of a second call, and whether the first left the kernel as it was",
         lambda: [
             conv := layer("zeros", 3.0).float(),
             normalize_(conv, 0.7, 5),
             first := conv.weight.detach().clone(),
             normalize_(conv, 0.7, 5),
-            (conv.weight.detach() / first),
-        ][4],
-        1 - 1e-5,
-        1 + 1e-5,
+            conv.weight.abs().max() / first.abs().max(),
+            torch.equal(first, (3 * kernel).float()),
+        ][4:],
+        [1.0, False],
+        rtol=1e-5,
     )
     ### END HIDDEN TESTS
 check.score(exercise)
