@@ -144,12 +144,13 @@ def test_animation_is_a_gif_with_all_frames(figure):
     (line,) = ax.plot([0, 1], [0, 0])
     ax.set(xlim=(0, 1), ylim=(0, 5))
     html = plots.animate(
-        fig, lambda k: line.set_ydata([0, k]), 4, interval=50, alt="a line turns"
+        fig, lambda k: line.set_ydata([0, k]), 4, 50, alt="a line turns", zoom=2
     )
     assert 'alt="a line turns"' in html.data
     data = html.data.split("base64,")[1].split('"')[0]
     film = Image.open(io.BytesIO(base64.b64decode(data)))
     assert film.n_frames == 4 and film.info["duration"] == 50
+    assert f'width="{2 * film.width}"' in html.data  # shown larger than it is stored
     assert not plt.fignum_exists(fig.number)
 
 

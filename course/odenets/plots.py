@@ -463,6 +463,7 @@ def animate(
     interval: int = 100,
     controls: bool = False,
     alt: str = "animation",
+    zoom: float = 1,
 ) -> Any:
     """Return a small animation that plays in a notebook, and close the figure.
 
@@ -476,6 +477,8 @@ def animate(
         interval: milliseconds from frame to frame.
         controls: with a slider and buttons instead of a GIF.
         alt: what is to be seen, in words.
+        zoom: the GIF is shown this many times larger than it is stored; without a
+            slider only.
     Returns: an `IPython.display.HTML`; let it be the last expression of the cell.
     """
     from IPython.display import HTML
@@ -488,7 +491,7 @@ def animate(
         for k in range(n_frames):
             draw(k)
             frames.append(_picture(fig))
-        page = _gif(frames, interval, alt)
+        page = _gif(frames, interval, alt, zoom)
     plt.close(fig)
     return HTML(page)
 
@@ -503,7 +506,7 @@ def _picture(fig: Figure) -> Any:
     return Image.open(file).convert("RGB").quantize(64)
 
 
-def _gif(frames: list, interval: int, alt: str) -> str:
+def _gif(frames: list, interval: int, alt: str, zoom: float) -> str:
     file = io.BytesIO()
     frames[0].save(
         file,
@@ -514,4 +517,8 @@ def _gif(frames: list, interval: int, alt: str) -> str:
         loop=0,
     )
     data = base64.b64encode(file.getvalue()).decode()
-    return f'<img src="data:image/gif;base64,{data}" alt="{alt}">'
+    size = ""
+    if zoom != 1:
+        width = round(zoom * frames[0].width)
+        size = f' width="{width}" style="image-rendering: pixelated"'
+    return f'<img src="data:image/gif;base64,{data}" alt="{alt}"{size}>'

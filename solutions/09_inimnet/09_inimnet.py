@@ -1086,7 +1086,7 @@ plt.show()
 # (exact) and 16 (approximate), the orders in $p$ are measured with more steps, and the throws are trained longer.
 # Expect some minutes. InImNet on real images, with a GPU if you have one, is the subject of notebook 10.
 # Things to try here: give the ball a drag that is quadratic in its speed; let every depth have weights of its own
-# in section 7 and see what it learns and what is lost; replace `variant="exact"` by `"approximate"`.
+# in section 7 and see what it learns and what is lost; give the net of section 7 `variant="approximate"`.
 
 # %% [markdown]
 # ## Recap
