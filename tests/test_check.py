@@ -72,6 +72,14 @@ class TestClose:
         assert earned("close", value, {"a": same["a"]}) == 0
         assert earned("close", [1.0, 2.0], [1.0]) == 0
 
+    def test_a_side_condition_counts_together_with_a_result(self):
+        y = torch.ones(2)
+        for result, kept, points in [(2 * y, y, 2), (None, y, 0), (2 * y, 0 * y, 0)]:
+            came = [result, kept, torch.is_grad_enabled(), type(1.5).__name__]
+            assert (
+                earned("close", came, [2 * y, torch.ones(2), True, "float"]) == points
+            )
+
     def test_tolerances_are_obeyed(self):
         assert earned("close", 1.09, 1.0, atol=0.1) == 2
         assert earned("close", 1.09, 1.0, atol=0.01) == 0

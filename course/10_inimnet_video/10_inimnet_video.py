@@ -86,7 +86,7 @@ def draw(k):
         shown[3 + j].set(data=scenes[j, k].numpy(), extent=(0, 1, 0, 1))
 
 
-plots.animate(fig, draw, n_frames=16, interval=120, alt="three digits that turn and three boxes with three balls each")
+plots.animate(fig, draw, n_frames=16, interval=120, alt="three digits that turn and three boxes with three balls each", zoom=3)
 
 
 # %% [markdown]
@@ -532,7 +532,7 @@ def draw(k):
         shown[2 + j].set_data(predicted[4, j, k].numpy())
 
 
-plots.animate(fig, draw, n_frames=16, interval=120, alt="two test digits that turn, above the truth and below the prediction")
+plots.animate(fig, draw, n_frames=16, interval=120, alt="two test digits that turn, above the truth and below the prediction", zoom=3)
 
 # %% [markdown]
 # *Animation: two test digits, the truth above and the prediction of depth 4 below.*
@@ -620,7 +620,7 @@ def draw(k):
         shown[2 + j].set_data(predicted[3, j, k].numpy())
 
 
-plots.animate(fig, draw, n_frames=10, interval=200, alt="two boxes with balls, above the truth and below the prediction")
+plots.animate(fig, draw, n_frames=10, interval=200, alt="two boxes with balls, above the truth and below the prediction", zoom=3)
 
 
 # %% [markdown]

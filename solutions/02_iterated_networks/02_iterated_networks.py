@@ -326,14 +326,18 @@ check.score(exercise)
 # %%
 budgets = {f"iterated, {c} channels": iterated.parameter_budget(iterated.IteratedNet(c)) for c in study.CHANNELS}
 baseline = iterated.cnn()
-budgets["CNN of the original"] = {"lift": 0, "recurrent": iterated.count(baseline[:6]), "head": iterated.count(baseline[6])}
+budgets["CNN of the original"] = {
+    "lift": 0, "recurrent": iterated.count(baseline[:6]), "head": iterated.count(baseline[6])
+}
 fig, ax = plt.subplots(figsize=(8, 3.2))
 for row, (name, budget) in enumerate(budgets.items()):
-    convolutions, total = budget["lift"] + budget["recurrent"], sum(budget[part] for part in ("lift", "recurrent", "head"))
-    ax.barh(row - 0.2, convolutions, 0.38, color=plots.PALETTE[1], label="convolutions" if row == 0 else None)
-    ax.barh(row + 0.2, total - convolutions, 0.38, color=plots.PALETTE[0], label="head" if row == 0 else None)
-    print(f"{name:22s} {convolutions:6d} in convolutions, {total:9d} in all")
-ax.set(xscale="log", xlim=(10, 1e8), xlabel="parameters (logarithmic)", yticks=range(len(budgets)), yticklabels=budgets)
+    convolutions, head = budget["lift"] + budget["recurrent"], budget["head"]
+    labels = ("convolutions", "head") if row == 0 else (None, None)
+    ax.barh(row - 0.2, convolutions, 0.38, color=plots.PALETTE[1], label=labels[0])
+    ax.barh(row + 0.2, head, 0.38, color=plots.PALETTE[0], label=labels[1])
+    print(f"{name:22s} {convolutions:6d} in convolutions, {convolutions + head:9d} in all")
+ax.set(xscale="log", xlim=(10, 1e8), xlabel="parameters (logarithmic)")
+ax.set(yticks=range(len(budgets)), yticklabels=budgets)
 ax.invert_yaxis()
 ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
@@ -442,9 +446,19 @@ with check.exercise("untie", points=3) as exercise:
     )
     exercise.close(
         "the model still works when the weights of the untied network are set to zero",
-        lambda: [model := tied(), net := untie(model, 2), blanked(net), model(pictures, 2)][3],
-        tied()(pictures, 2),
-        mistakes={"the untied network still holds the model's own weights": torch.zeros(3, 3, dtype=torch.float64)},
+        lambda: [
+            model := tied(),
+            net := untie(model, 2).eval(),
+            net(pictures, 2),
+            blanked(net),
+            model(pictures, 2),
+        ][2::2],
+        [tied()(pictures, 2), tied()(pictures, 2)],
+        mistakes={
+            "the untied network still holds the model's own weights": [
+                tied()(pictures, 2), torch.zeros(3, 3, dtype=torch.float64)
+            ],
+        },
     )
     ### BEGIN HIDDEN TESTS
     exercise.close(
@@ -459,9 +473,12 @@ with check.exercise("untie", points=3) as exercise:
         layer_gradients(iterated.untie(tied(), 3), 3),
     )
     exercise.close(
-        "the model is left unchanged",
-        lambda: [model := tied(), untie(model, 3), model(pictures, 5)][2],
-        tied()(pictures, 5),
+        "the new number of parameters, and the model: it is left unchanged",
+        lambda: [
+            model := tied(),
+            [sum(p.numel() for p in untie(model, 3).parameters()), model(pictures, 5)],
+        ][1],
+        [iterated.count(tied()) + 2 * 38, tied()(pictures, 5)],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
@@ -559,20 +576,26 @@ with check.exercise("iteration_study", points=3) as exercise:
         },
     )
     exercise.equal(
-        "modes of the model and two of its modules after the measurement",
-        lambda: [model := Shifted(), iteration_study(model, batches, [0, 1]), model.modes()][2],
-        [True, True, False],
+        "the keys, and the modes of the model and two of its modules after the measurement",
+        lambda: [
+            model := Shifted(),
+            [sorted(iteration_study(model, batches, [0, 1])), model.modes()],
+        ][1],
+        [[0, 1], [True, True, False]],
         mistakes={
-            "everything stays in eval mode": [False, False, False],
-            "everything is put into train mode": [True, True, True],
+            "everything stays in eval mode": [[0, 1], [False, False, False]],
+            "everything is put into train mode": [[0, 1], [True, True, True]],
         },
     )
     ### BEGIN HIDDEN TESTS
     exercise.equal("modes after an error in the model", lambda: after_an_error(Shifted()), [True, True, False])
     exercise.equal(
-        "a model in eval mode stays in eval mode",
-        lambda: [model := Shifted().eval(), iteration_study(model, batches, (3,)), model.modes()][2],
-        [False, False, False],
+        "the key for one count, and a model in eval mode, which stays in eval mode",
+        lambda: [
+            model := Shifted().eval(),
+            [sorted(iteration_study(model, batches, (3,))), model.modes()],
+        ][1],
+        [[3], [False, False, False]],
     )
     exercise.close(
         "a real network, a data loader, one iteration count",
@@ -589,9 +612,9 @@ with check.exercise("iteration_study", points=3) as exercise:
         ["float", "float"],
     )
     exercise.equal(
-        "gradients are recorded again afterwards",
-        lambda: [iteration_study(Shifted(), batches, [0]), torch.is_grad_enabled()][1],
-        True,
+        "the key for no iteration, and gradients are recorded again afterwards",
+        lambda: [sorted(iteration_study(Shifted(), batches, [0])), torch.is_grad_enabled()],
+        [[0], True],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
@@ -606,7 +629,11 @@ check.score(exercise)
 
 # %%
 dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
-recipe = scale.pick(quick=study.Recipe(1, 256, 1e-2, 3, 16, 4), lesson=study.RECIPES["digits"], full=study.RECIPES["mnist"])
+recipe = scale.pick(
+    quick=study.Recipe(1, 256, 1e-2, 3, 16, 4),
+    lesson=study.RECIPES["digits"],
+    full=study.RECIPES["mnist"],
+)
 seeds = scale.pick(quick=(0,), lesson=(0, 1, 2), full=(0, 1, 2))
 depths = scale.pick(quick=(0, 1, 5), lesson=study.ITERATIONS, full=study.ITERATIONS)
 channels = scale.pick(quick=(1, 5), lesson=(1, 2, 5, 10), full=study.CHANNELS)
@@ -622,7 +649,11 @@ def measure(jobs):
 
 
 data = study.load(dataset)
-print(f"{dataset}: {len(data.train.labels)} images to learn from, {len(data.test.labels)} to test on, {data.train.images.shape[-1]} x {data.train.images.shape[-1]} pixels")
+pixels = data.train.images.shape[-1]
+print(
+    f"{dataset}: {len(data.train.labels)} images to learn from, {len(data.test.labels)} to test on,",
+    f"{pixels} x {pixels} pixels",
+)
 fig, ax = plt.subplots(figsize=(9, 1.3))
 plots.image_row(ax, data.train.images[:10], titles=[str(label.item()) for label in data.train.labels[:10]], gap=1)
 plt.show()
@@ -639,9 +670,12 @@ by_channels = measure(study.channel_jobs(channels))
 
 
 def show(rows, names=("net", "channels", "iterations")):
-    print("  ".join(f"{name:>10s}" for name in names), "  accuracy  (lowest to highest)   seconds")
+    head = "  ".join(f"{name:>10s}" for name in names)
+    print(head, "  accuracy  (lowest to highest)   seconds")
     for row in rows:
-        print("  ".join(f"{row[name]!s:>10s}" for name in names), f"   {row['accuracy']:.4f}  ({row['lowest']:.4f} to {row['highest']:.4f})  {row['seconds']:8.1f}")
+        first = "  ".join(f"{row[name]!s:>10s}" for name in names)
+        spread = f"({row['lowest']:.4f} to {row['highest']:.4f})"
+        print(first, f"   {row['accuracy']:.4f}  {spread}  {row['seconds']:8.1f}")
 
 
 show(by_iterations)
@@ -651,7 +685,8 @@ show(by_channels)
 def with_spread(ax, x, rows, colour, label=None):
     """Draw the mean over the seeds, and a bar from the lowest to the highest."""
     y = torch.tensor([[row["accuracy"], row["lowest"], row["highest"]] for row in rows]) * 100
-    ax.errorbar(x, y[:, 0], torch.stack([y[:, 0] - y[:, 1], y[:, 2] - y[:, 0]]), fmt="o-", capsize=4, color=colour, label=label)
+    reach = torch.stack([y[:, 0] - y[:, 1], y[:, 2] - y[:, 0]])
+    ax.errorbar(x, y[:, 0], reach, fmt="o-", capsize=4, color=colour, label=label)
 
 
 fig, axes = plt.subplots(1, 4, figsize=(13, 3.4))
@@ -673,8 +708,8 @@ plt.show()
 # **Reading the picture.** Compare every difference with the bars. On these small digits one
 # channel is clearly too few; from one number of iterations to the next most steps are no
 # longer than a bar, and a table with one
-# run per line would not have shown that. The time grows with the iterations:
-# depth without parameters is not depth for free. The digits are easy and the test set is
+# run per line would not have shown that. The time grows with the iterations, on a machine
+# that does nothing else at least: depth without parameters is not depth for free. The digits are easy and the test set is
 # small, so that one image more or less moves a bar visibly; section 9 shows the same study on
 # MNIST, beside the numbers of the original.
 
@@ -812,10 +847,10 @@ with check.exercise("fixed_point", points=4) as exercise:
         lambda: complains(lambda a: 2 * a + 1, one, 60),
         True,
     )
-    exercise.equal(
-        "a map whose steps grow for a while, and then settle, is not refused",
-        lambda: [came := fixed_point(lambda a: a @ shear.T + 1, 0.1 * one.expand(1, 2), 1e-10, 300), came[1][-1] <= 1e-10][1],
-        True,
+    exercise.at_most(
+        "a map whose steps grow for a while, and then settle, is not refused: last residual",
+        lambda: fixed_point(lambda a: a @ shear.T + 1, 0.1 * one.expand(1, 2), 1e-10, 300)[1][-1],
+        1e-10,
     )
     ### BEGIN HIDDEN TESTS
     exercise.close(
@@ -845,9 +880,13 @@ with check.exercise("fixed_point", points=4) as exercise:
         rtol=1e-7,
     )
     exercise.close(
-        "the start is left unchanged",
-        lambda: [mine := pair.clone(), fixed_point(lambda a: 0.5 * a + 1, mine, 1e-3, 9), mine][2],
-        torch.tensor([[3.0, 0.0], [0.0, 4.0]], dtype=torch.float64),
+        "the third iterate, and the start: it is left unchanged",
+        lambda: [
+            mine := pair.clone(),
+            fixed_point(lambda a: 0.5 * a + 1, mine, 0.0, 3)[0],
+            mine,
+        ][1:],
+        [2 + (pair - 2) / 8, torch.tensor([[3.0, 0.0], [0.0, 4.0]], dtype=torch.float64)],
     )
     exercise.close(
         "no iteration at all",
@@ -955,11 +994,13 @@ def draw_matrix(rows):
 def surprises(rows):
     """Print how the shallowest network and the two cures bear an unknown depth."""
     shallow = min((row for row in rows if row["iterations"] > 0), key=lambda row: row["iterations"])
-    print(f"trained with {shallow['iterations']}, deployed with 40: more than 30 points are lost:", shallow["accuracy"] - shallow["deployed"]["40"] > 0.3)
+    lost = shallow["accuracy"] - shallow["deployed"]["40"]
+    print(f"trained with {shallow['iterations']}, deployed with 40: more than 30 points are lost:", lost > 0.3)
     for row in rows[-2:]:
         accuracies = [row["deployed"][str(k)] for k in study.DEPLOYED if k > 0]
         name = "random depth" if row["any_depth"] else "norm below 0.9"
-        print(f"{name}: the accuracies with 1 to 40 iterations differ by less than 5 points:", max(accuracies) - min(accuracies) < 0.05)
+        spread = max(accuracies) - min(accuracies)
+        print(f"{name}: the accuracies with 1 to 40 iterations differ by less than 5 points:", spread < 0.05)
 
 
 draw_matrix([*by_iterations, any_depth, contracting])
@@ -1100,7 +1141,12 @@ plt.show()
 depth = scale.pick(quick=2, lesson=10, full=10)
 dense_depths = scale.pick(quick=(0, 2), lesson=(0, 1, 10), full=study.ITERATIONS)
 untied_depths = scale.pick(quick=(2,), lesson=(10,), full=(2, 5, 10, 20))
-plain = measure(study.iteration_jobs([depth]) + study.untied_jobs(untied_depths) + study.competitor_jobs(depth) + study.dense_jobs(dense_depths))
+plain = measure(
+    study.iteration_jobs([depth])
+    + study.untied_jobs(untied_depths)
+    + study.competitor_jobs(depth)
+    + study.dense_jobs(dense_depths)
+)
 diverse = measure(study.diverse_jobs(depth))
 show(plain, ("net", "iterations", "parameters"))
 print("turned, scaled and shifted images:")
@@ -1109,8 +1155,15 @@ show(diverse, ("net", "iterations", "parameters"))
 # %%
 def compare(plain, diverse, convolutional):
     """Draw the networks of equal size, on both kinds of images, and the fully connected version."""
-    names = {"iterated": "iterated network", "untied": "untied network", "cnn_equal": "CNN", "mlp": "MLP", "dense": "fully connected, iterated"}
-    colours = dict(zip(names, (plots.COLOURS["iterated"], plots.COLOURS["untied"], plots.COLOURS["cnn"], plots.PALETTE[6], plots.PALETTE[2])))
+    names = {
+        "iterated": "iterated network",
+        "untied": "untied network",
+        "cnn_equal": "CNN",
+        "mlp": "MLP",
+        "dense": "fully connected, iterated",
+    }
+    own = [plots.COLOURS[net] for net in ("iterated", "untied", "cnn")]
+    colours = dict(zip(names, [*own, plots.PALETTE[6], plots.PALETTE[2]]))
     _, axes = plt.subplots(1, 3, figsize=(13.5, 3.6), width_ratios=(1, 1, 1.1))
     for ax, rows, title in zip(axes, (plain, diverse), ("plain images", "turned, scaled, shifted")):
         for row in rows:
@@ -1174,7 +1227,11 @@ for name, rows in mnist.items():
     print(f"\n{name:>10s}   the original: accuracy, seconds   ours: accuracy (lowest to highest), seconds")
     for row in rows:
         accuracy, seconds = original[name][row[name]]
-        print(f"{row[name]:10d}   {accuracy:22.4f} {seconds:8.1f}   {row['accuracy']:14.4f} ({row['lowest']:.4f} to {row['highest']:.4f}) {row['seconds']:8.1f}")
+        spread = f"({row['lowest']:.4f} to {row['highest']:.4f})"
+        print(
+            f"{row[name]:10d}   {accuracy:22.4f} {seconds:8.1f}",
+            f"  {row['accuracy']:14.4f} {spread} {row['seconds']:8.1f}",
+        )
 
 # %% [markdown]
 # **Do not compare our times in the channel table.** Ten processes shared the GPU, and it was not equally busy all the time.
@@ -1222,11 +1279,15 @@ show(standard, ("net", "iterations", "parameters"))
 print("\nturned, scaled and shifted:")
 show(moved_rows, ("net", "iterations", "parameters"))
 print(f"\nthe original's CNN, in the original: accuracy {original['cnn'][0]:.4f}, {original['cnn'][1]:.1f} seconds")
-(tied_10,), (untied_10,), (cnn_10,), (mlp_10,) = (of(net, channels=5, iterations=10) for net in ("iterated", "untied", "cnn_equal", "mlp"))
+four = ("iterated", "untied", "cnn_equal", "mlp")
+(tied_10,), (untied_10,), (cnn_10,), (mlp_10,) = (of(net, channels=5, iterations=10) for net in four)
 print("the CNN of equal size beats the iterated network with every seed:", clear(cnn_10, tied_10))
 print("the iterated network beats the MLP with every seed:", clear(tied_10, mlp_10))
-(tied_m,), (untied_m,), (cnn_m,), (mlp_m,) = (of(net, moved=True, iterations=10) for net in ("iterated", "untied", "cnn_equal", "mlp"))
-print("moved images, every seed: CNN beats untied, untied beats iterated, iterated beats MLP:", clear(cnn_m, untied_m), clear(untied_m, tied_m), clear(tied_m, mlp_m))
+(tied_m,), (untied_m,), (cnn_m,), (mlp_m,) = (of(net, moved=True, iterations=10) for net in four)
+print(
+    "moved images, every seed: CNN beats untied, untied beats iterated, iterated beats MLP:",
+    clear(cnn_m, untied_m), clear(untied_m, tied_m), clear(tied_m, mlp_m),
+)
 
 # %% [markdown]
 # *Figure: the networks of equal size on MNIST; panels as in the figure before.*

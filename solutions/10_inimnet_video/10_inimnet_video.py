@@ -76,7 +76,7 @@ def draw(k):
         shown[3 + j].set(data=scenes[j, k].numpy(), extent=(0, 1, 0, 1))
 
 
-plots.animate(fig, draw, n_frames=16, interval=120, alt="three digits that turn and three boxes with three balls each")
+plots.animate(fig, draw, n_frames=16, interval=120, alt="three digits that turn and three boxes with three balls each", zoom=3)
 
 # %% [markdown]
 # *Animation: the same as films, 16 frames each.*
@@ -186,9 +186,9 @@ with check.exercise("frame_mask", points=3) as exercise:
     )
     exercise.equal("all other frames are dropped", lambda: frame_mask(4, 1, 3, seeded(3)), torch.zeros(4, dtype=torch.bool))
     exercise.equal(
-        "the same seed gives the same masks",
-        lambda: (many(20, seed=5) == many(20, seed=5)).float().mean(),
-        1.0,
+        "the same seed gives the same masks: the size of 20 of them, and whether they agree",
+        lambda: [list(many(20, seed=5).shape), torch.equal(many(20, seed=5), many(20, seed=5))],
+        [[20, 16], True],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
@@ -350,9 +350,9 @@ with check.exercise("collide", points=4) as exercise:
         0.5,
     )
     exercise.close(
-        "the given velocities are left unchanged",
-        lambda: [kept := oblique[1].clone(), collide(oblique[0], kept, 1.2), kept][2],
-        torch.tensor([[1.0, 0.0], [0.0, 0.0]]),
+        "the new velocities, and the given ones: they are left unchanged",
+        lambda: [kept := oblique[1].clone(), collide(oblique[0], kept, 1.2), kept][1:],
+        [torch.tensor([[0.5, -0.5], [0.5, 0.5]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]])],
     )
     exercise.close("a single ball", lambda: collide(crowd_x[:1], crowd_v[:1], 1.2), crowd_v[:1])
     ### END HIDDEN TESTS
@@ -612,7 +612,7 @@ def draw(k):
         shown[2 + j].set_data(predicted[4, j, k].numpy())
 
 
-plots.animate(fig, draw, n_frames=16, interval=120, alt="two test digits that turn, above the truth and below the prediction")
+plots.animate(fig, draw, n_frames=16, interval=120, alt="two test digits that turn, above the truth and below the prediction", zoom=3)
 
 # %% [markdown]
 # *Animation: two test digits, the truth above and the prediction of depth 4 below.*
@@ -700,7 +700,7 @@ def draw(k):
         shown[2 + j].set_data(predicted[3, j, k].numpy())
 
 
-plots.animate(fig, draw, n_frames=10, interval=200, alt="two boxes with balls, above the truth and below the prediction")
+plots.animate(fig, draw, n_frames=10, interval=200, alt="two boxes with balls, above the truth and below the prediction", zoom=3)
 
 # %% [markdown]
 # *Animation: two test videos, the truth above and the prediction of depth 3 below.*
