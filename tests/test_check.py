@@ -75,7 +75,7 @@ class TestClose:
     def test_a_side_condition_counts_together_with_a_result(self):
         y = torch.ones(2)
         for result, kept, points in [(2 * y, y, 2), (None, y, 0), (2 * y, 0 * y, 0)]:
-            came = [result, kept, torch.is_grad_enabled(), type(1.5).__name__]
+            came = [result, kept, torch.is_grad_enabled(), float.__name__]
             assert (
                 earned("close", came, [2 * y, torch.ones(2), True, "float"]) == points
             )
