@@ -123,7 +123,7 @@ def test_latent_ode_shapes_times_and_noise():
     x = torch.randn(2, 3, 3)
     ahead = torch.linspace(0, 2, 7)
     x_hat, mean, log_var = model(times, x, ahead)
-    assert x_hat.shape == (2, 7, 3) and mean.shape == log_var.shape == (2, 4)
+    assert x_hat.shape == (2, 7, 3) and mean.shape == log_var.shape == (2, 3)
     assert torch.equal(x_hat, model(times, x, ahead)[0])  # without noise: the mean
     drawn = [
         model(times, x, ahead, torch.Generator().manual_seed(s))[0] for s in (1, 1, 2)
@@ -140,16 +140,51 @@ def test_encoder_reads_values_and_times():
     torch.manual_seed(0)
     encoder = neural_ode.Encoder()
     times, x = torch.tensor([[0.0, 0.3, 1.0]]), torch.randn(1, 3, 2)
-    mean, _ = encoder(times, x)
+    mean, log_var = encoder(times, x)
+    assert (log_var < -3).all()  # nearly certain before it has learned anything
     assert not torch.allclose(mean, encoder(torch.tensor([[0.0, 0.6, 1.0]]), x)[0])
     assert not torch.allclose(mean, encoder(times, x.flip(1))[0])
-    shifted = encoder(times + 5, x)[0]  # only gaps count
-    assert torch.allclose(mean, shifted, atol=1e-5)
+    # The same series seen later: the way back to time 0 is longer.
+    assert not torch.allclose(mean, encoder(times + 0.5, x)[0], atol=1e-3)
 
 
-def test_forecaster_never_looks_ahead():
+def test_a_trained_encoder_finds_time_0_however_late_the_first_observation_is():
+    """Values on a line of known speed: x(0) follows from x and the times."""
     torch.manual_seed(0)
-    model = Forecaster()
+    encoder = neural_ode.Encoder(n_values=1, latent=1)
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(encoder.parameters(), 0.02)
+
+    def draw(n):
+        start = torch.rand(n, 1, generator=generator)
+        times = 0.2 * torch.rand(n, 4, generator=generator).cumsum(1)
+        return start, times, (start + times)[:, :, None]
+
+    for _ in range(300):
+        start, times, x = draw(100)
+        loss = (encoder(times, x)[0] - start).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    start, times, x = draw(500)
+    # Blind to the time before the first value it would be off by 0.2 / sqrt(12) = 0.06.
+    assert (encoder(times, x)[0] - start).square().mean().sqrt().item() < 0.02
+
+
+@pytest.mark.parametrize("hidden", [None, 20])
+def test_the_decoder_is_linear_unless_asked_otherwise(hidden):
+    torch.manual_seed(0)
+    model = LatentODE(decoder_hidden=hidden)
+    z, w = torch.randn(2, 50, 3)
+    middle = (model.decode(z) + model.decode(w)) / 2
+    linear = torch.allclose(model.decode((z + w) / 2), middle, atol=1e-5)
+    assert linear == (hidden is None)
+
+
+@pytest.mark.parametrize("cell", [torch.nn.RNN, torch.nn.GRU])
+def test_forecaster_never_looks_ahead(cell):
+    torch.manual_seed(0)
+    model = Forecaster(cell=cell)
     times, x = torch.rand(2, 6).cumsum(1), torch.randn(2, 6, 2)
     predicted = model(times, x)
     assert predicted.shape == (2, 5, 2)
@@ -180,14 +215,14 @@ def test_training_lowers_the_loss_and_goes_on_where_it_was(name, tmp_path):
     path = tmp_path / "run.pt"
     with pytest.MonkeyPatch.context() as patch:
         stop = iter(range(110))
-        build, loss, lr = spirals.MODELS[name]
+        build, loss, lrs = spirals.MODELS[name]
 
         def interrupted(*arguments):
             if next(stop, None) is None:
                 raise KeyboardInterrupt
             return loss(*arguments)
 
-        recipe = spirals.Recipe(build, interrupted, lr)
+        recipe = spirals.Recipe(build, interrupted, lrs)
         patch.setitem(spirals.MODELS, name, recipe)
         with pytest.raises(KeyboardInterrupt):
             spirals.train(name, data, 120, batch_size=20, checkpoint=path)
@@ -195,12 +230,41 @@ def test_training_lowers_the_loss_and_goes_on_where_it_was(name, tmp_path):
     assert again == losses  # bit for bit, from iteration 100 on
 
 
-def test_the_study_does_not_repeat_what_is_done(tmp_path, capsys):
-    settings = dict(n=10, iterations=2, observed=(5,), models=("rnn",))
-    first = spirals.study(tmp_path, **settings)
-    assert capsys.readouterr().out
-    assert spirals.study(tmp_path, **settings) == first
-    assert not capsys.readouterr().out
+def test_the_study_does_not_repeat_what_is_done(tmp_path, monkeypatch):
+    jobs = spirals.all_jobs(models=("rnn",), trained_on=("30", "all"), seeds=(0,))
+    assert len(jobs) == 4  # two learning rates
+    size = spirals.Size(n=10, iterations=2, batch_size=5)
+    first = spirals.run(jobs[:3], tmp_path, size)
+    assert {"within_30", "ahead_30"} <= set(first[0])
+    assert {"ahead_30", "ahead_50", "ahead_100"} <= set(first[1])
+    missing = []
+    train = spirals.train
+
+    def counted(*arguments, **settings):
+        missing.append(settings["lr"])
+        return train(*arguments, **settings)
+
+    monkeypatch.setattr(spirals, "train", counted)
+    again = spirals.run(jobs, tmp_path, size)
+    assert again[:3] == first and missing == [jobs[3].lr]
+    kept = spirals.recorded(spirals.write_record(again, tmp_path / "table.csv"))
+    assert [row["trained_on"] for row in kept] == ["30", "all"] * 2
+    assert kept[1]["ahead_100"] == again[1]["ahead_100"]
+
+
+def test_the_record_is_complete_and_the_latent_ode_wins():
+    """What notebook 05 says of the paper's protocol, read off the recorded runs."""
+    rows = spirals.recorded()
+    for where in ("within", "ahead"):
+        for k in spirals.COUNTS:
+            found = {name: [] for name in ("latent_ode", "rnn")}
+            for row in rows:
+                if row["model"] in found and row["trained_on"] == str(k):
+                    assert row["iterations"] == 8000
+                    found[row["model"]].append(row[f"{where}_{k}"])
+            assert len(found["latent_ode"]) == 3 and len(found["rnn"]) == 6
+            mean = sum(found["latent_ode"]) / 3
+            assert mean < min(found["rnn"])
 
 
 def test_reverse_reconstruction():

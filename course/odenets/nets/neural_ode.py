@@ -221,9 +221,9 @@ class LatentODE(nn.Module):
     z' = f(z), and is seen through a decoder with Gaussian noise at any time at all.
 
     The paper has 4 latent dimensions and a hidden layer in the decoder. Then nothing
-    makes the paths of different series share one picture, and beyond the last
-    observation they often lead nowhere. Here the decoder is linear: as many dimensions
-    of z as there are values are what is seen, and little is left to be different.
+    makes the paths of different series share one picture, and after a short training
+    they may lead anywhere beyond the last observation. Here the decoder is linear: as
+    many dimensions of z as there are values are what is seen, few are left.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """The experiment of notebook 05: spirals seen at irregular times.
 
     python -m odenets.studies.spirals --out results --workers 4
+    python -m odenets.studies.spirals --out results --iterations 1200 --batch-size 50
     python -m odenets.studies.spirals record --out results
 
 The latent ODE and recurrent nets of equal size learn from series with 30, 50 or 100
@@ -19,11 +20,11 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from math import cos, pi
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +110,7 @@ def rnn_loss(model: Forecaster, data: Observed, noise: torch.Generator) -> Tenso
 
 
 class Recipe(NamedTuple):
-    """How to build and train a model; the first learning rate is the usual one."""
+    """How to build and train a model; the first learning rate suits short trainings."""
 
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Observed, torch.Generator], Tensor]
@@ -117,9 +118,9 @@ class Recipe(NamedTuple):
 
 
 MODELS = {
-    "latent_ode": Recipe(LatentODE, latent_loss, (0.03,)),
+    "latent_ode": Recipe(LatentODE, latent_loss, (0.05, 0.03)),
     "relu_decoder": Recipe(
-        partial(LatentODE, latent=4, decoder_hidden=20), latent_loss, (0.03,)
+        partial(LatentODE, latent=4, decoder_hidden=20), latent_loss, (0.05, 0.03)
     ),
     "rnn": Recipe(Forecaster, rnn_loss, (0.02, 0.01)),
     "gru": Recipe(partial(Forecaster, hidden=20, cell=nn.GRU), rnn_loss, (0.02,)),
@@ -144,7 +145,7 @@ def train(
         name: a key of `MODELS`.
         sets: series to learn from; each iteration takes a batch of the next set.
         batch_size: series per iteration, drawn with replacement.
-        lr: highest learning rate; the model's usual one if None.
+        lr: highest learning rate; the model's first one if None.
         checkpoint: written every 100 iterations; training goes on from it.
         desc: words next to the progress bar.
     Returns: the model and its losses.
@@ -238,54 +239,60 @@ def all_jobs(
     ]
 
 
-def run_job(job: Job, n: int, iterations: int, out: Path) -> None:
+@dataclass(frozen=True)
+class Size:
+    """Number of series to learn from, of iterations, and of series in each of them."""
+
+    n: int = 1000
+    iterations: int = 8000
+    batch_size: int = 100
+
+
+def run_job(job: Job, size: Size, out: Path) -> None:
     """Train and test one model, and append the line of its results."""
     torch.set_num_threads(1)
-    name = "-".join(map(str, ("spirals", *asdict(job).values(), n, iterations)))
+    row = asdict(job) | asdict(size)
+    name = "-".join(map(str, ("spirals", *row.values())))
     start = time.perf_counter()
     model, losses = train(
         job.model,
-        [observe(n, k, seed=1000 + job.seed) for k in TRAINED_ON[job.trained_on]],
-        iterations,
+        [observe(size.n, k, seed=1000 + job.seed) for k in TRAINED_ON[job.trained_on]],
+        size.iterations,
+        size.batch_size,
         seed=job.seed,
         lr=job.lr,
         checkpoint=out / f"{name}.pt",
     )
-    row = asdict(job) | {"n": n, "iterations": iterations}
     for k in TRAINED_ON[job.trained_on]:
-        found = errors(model, observe(n, k, seed=job.seed, ahead=True))
+        found = errors(model, observe(size.n, k, seed=job.seed, ahead=True))
         row |= {f"{where}_{k}": round(rmse, 4) for where, rmse in found.items()}
     row["loss"] = sum(losses[-100:]) / len(losses[-100:])
     row["seconds"] = round(time.perf_counter() - start)
     files.append(out / "spirals.jsonl", row)
 
 
-def read_rows(out: Path, n: int, iterations: int) -> dict[Job, Row]:
-    """Return what is there of a study of this size."""
-    return {
-        Job(row["model"], row["trained_on"], row["lr"], row["seed"]): row
-        for row in files.read(out / "spirals.jsonl")
-        if (row["n"], row["iterations"]) == (n, iterations)
-    }
+def read_rows(out: Path) -> dict[tuple[Job, Size], Row]:
+    """Return the results in a folder."""
+
+    def pick(kind: type, row: Row) -> Any:
+        return kind(**{field.name: row[field.name] for field in fields(kind)})
+
+    found = files.read(out / "spirals.jsonl")
+    return {(pick(Job, row), pick(Size, row)): row for row in found}
 
 
 def run(
-    jobs: Sequence[Job],
-    out: str | Path,
-    n: int = 1000,
-    iterations: int = 8000,
-    workers: int = 0,
+    jobs: Sequence[Job], out: str | Path, size: Size | None = None, workers: int = 0
 ) -> list[Row]:
     """Train whatever the folder does not hold yet; return the results of all jobs.
 
     Args:
-        n: number of series.
         workers: number of processes, one thread each; 0 trains here, in turn.
     """
-    out = Path(out)
+    out, size = Path(out), size or Size()
     out.mkdir(parents=True, exist_ok=True)
-    known = read_rows(out, n, iterations)
-    arguments = [(job, n, iterations, out) for job in jobs if job not in known]
+    known = read_rows(out)
+    arguments = [(job, size, out) for job in jobs if (job, size) not in known]
     if workers:
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, spawn) as pool:
@@ -295,8 +302,8 @@ def run(
     else:
         for a in arguments:
             run_job(*a)
-    known = read_rows(out, n, iterations)
-    return [known[job] for job in jobs]
+    known = read_rows(out)
+    return [known[job, size] for job in jobs]
 
 
 RECORD = Path(__file__).with_name("spirals.csv")
@@ -310,7 +317,7 @@ def write_record(rows: Iterable[Row], path: Path = RECORD) -> Path:
 def recorded(path: Path = RECORD) -> list[Row]:
     """Return what was measured at full size, one dict per training.
 
-    Keys: those of `Job`; `n`, `iterations`; `within_30`, `ahead_30` and so on for the
+    Keys: those of `Job` and `Size`; `within_30`, `ahead_30` and so on for the
     numbers of observations it was trained on (see `errors`); `loss`, `seconds`.
     """
     rows = files.read_csv(path)
@@ -326,19 +333,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--n", type=int, default=1000, help="number of series")
     parser.add_argument("--iterations", type=int, default=8000)
+    parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument(
         "--trained-on", nargs="+", default=list(TRAINED_ON), choices=TRAINED_ON
     )
+    parser.add_argument("--lrs", type=float, nargs="+", help="only these")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--workers", type=int, default=0, help="processes; default: 0")
     chosen = parser.parse_args(arguments)
     if chosen.job == "record":
-        rows = read_rows(chosen.out, chosen.n, chosen.iterations)
-        print("table:", write_record(rows[job] for job in sorted(rows, key=str)))
+        rows = read_rows(chosen.out)
+        print("table:", write_record(rows[key] for key in sorted(rows, key=str)))
         return
     jobs = all_jobs(chosen.models, chosen.trained_on, chosen.seeds)
-    for row in run(jobs, chosen.out, chosen.n, chosen.iterations, chosen.workers):
+    jobs = [job for job in jobs if not chosen.lrs or job.lr in chosen.lrs]
+    size = Size(chosen.n, chosen.iterations, chosen.batch_size)
+    for row in run(jobs, chosen.out, size, chosen.workers):
         found = "".join(
             f"  {k}: {row[f'within_{k}']:.3f} {row[f'ahead_{k}']:.3f}"
             for k in TRAINED_ON[row["trained_on"]]
