@@ -968,12 +968,13 @@ check.score(exercise)
 
 # %%
 n_series = scale.pick(quick=40, lesson=1000, full=1000)
-iterations, batch_size = scale.pick(quick=(6, 20), lesson=(1200, 50), full=(6000, 100))
+iterations, batch_size = scale.pick(quick=(6, 20), lesson=(1200, 50), full=(8000, 100))
 kinds = (30, 50, 100)
 training_sets = [spirals.observe(n_series, k, seed=1000) for k in kinds]
 test_sets = {k: spirals.observe(scale.pick(quick=20, lesson=300, full=1000), k, seed=0, ahead=True) for k in kinds}
 names = {"latent_ode": "latent ODE", "rnn": "RNN"}
-models = {name: spirals.train(name, training_sets, iterations, batch_size)[0] for name in names}
+rates = {name: spirals.MODELS[name].lrs[scale.pick(quick=0, lesson=0, full=1)] for name in names}  # a long training wants a smaller one
+models = {name: spirals.train(name, training_sets, iterations, batch_size, lr=rates[name])[0] for name in names}
 for name, model in models.items():
     print(f"{names[name]}: {sum(p.numel() for p in model.parameters())} parameters")
 
