@@ -844,11 +844,11 @@ for n_steps, energy in ((4, 0.0), (8, 0.01)):
 # *Predict first:* a planar layer squeezes or stretches along one direction. How well can two of them do?
 
 # %% tags=["nbval-ignore-output"]
-nf_steps = scale.pick(quick=6, lesson=500, full=50_000)
-cnf_steps = scale.pick(quick=4, lesson=300, full=10_000)
+nf_steps = scale.pick(quick=3, lesson=500, full=50_000)
+cnf_steps = scale.pick(quick=2, lesson=300, full=10_000)
 epochs = scale.pick(quick=2, lesson=10, full=100)
 sizes, learned, kl, history = study.SIZES, {}, {"nf": [], "cnf": []}, {}
-noise = flows.Gaussian(2).sample((4, scale.pick(quick=1000, lesson=20_000, full=20_000)), torch.Generator().manual_seed(11))
+noise = flows.Gaussian(2).sample((4, scale.pick(quick=300, lesson=20_000, full=20_000)), torch.Generator().manual_seed(11))
 for size in training.progress(sizes, "density matching"):
     training.set_seed(1)
     nf = study.planar_nf(size, copies=(4,))
@@ -934,20 +934,20 @@ plt.show()
 # The baseline is a mixture of 10 Gaussians from scikit-learn. All of them see the same training points.
 
 # %% tags=["nbval-ignore-output"]
-n_train = scale.pick(quick=500, lesson=4000, full=20_000)
+n_train = scale.pick(quick=200, lesson=4000, full=20_000)
 train, test = study.circles_and_moons(n_train, seed=0), study.circles_and_moons(n_train, seed=1)
 epochs = scale.pick(quick=2, lesson=20, full=100)
 training.set_seed(2)
 cnf = study.planar_cnf(64, copies=(2,), n_steps=scale.pick(quick=4, lesson=8, full=32), gain=scale.pick(quick=1, lesson=3, full=1))
 study.fit_densities(
-    cnf, train, scale.pick(quick=4, lesson=460, full=10_000), epochs=epochs,
+    cnf, train, scale.pick(quick=2, lesson=460, full=10_000), epochs=epochs,
     learning_rate=scale.pick(quick=1e-2, lesson=1e-2, full=5e-3),
     energy=scale.pick(quick=0.03, lesson=0.03, full=5e-3),
 )
 cnf.solver = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-5}  # the truth, not what the training saw
 nf = study.planar_nf(64, copies=(2,))
 study.fit_densities(
-    nf, train, scale.pick(quick=4, lesson=300, full=10_000), epochs=epochs,
+    nf, train, scale.pick(quick=2, lesson=300, full=10_000), epochs=epochs,
     learning_rate=scale.pick(quick=1e-2, lesson=3e-2, full=1e-2),
 )
 mixture = study.mixture_log_prob(train, test)
@@ -961,7 +961,7 @@ for name, values in results.items():
 # The planar layers come last. Where does the difference come from? We look at the way of the samples.
 
 # %%
-shown = scale.pick(quick=1000, lesson=8000, full=8000)
+shown = scale.pick(quick=300, lesson=8000, full=8000)
 noise = flows.Gaussian(2).sample((2, shown), torch.Generator().manual_seed(4))
 with torch.no_grad():
     path = cnf.path(noise, 13)
@@ -1009,7 +1009,7 @@ plots.animate(fig, draw, 13, interval=200, alt="samples of the CNF move from one
 # *Animation: 8000 samples of the CNF from $t = 0$ to $t = 1$.*
 
 # %% tags=["nbval-ignore-output"]
-n = scale.pick(quick=40, lesson=120, full=200)
+n = scale.pick(quick=24, lesson=120, full=200)
 box = (-5.0, 5.0, -5.0, 5.0)
 _, _, points = flows.grid(box, n)
 with torch.no_grad():
