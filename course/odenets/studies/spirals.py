@@ -13,6 +13,12 @@ are there already are not repeated. `record` writes the table that the notebook 
 
 The data are the paper's (1000 series, 300 windows of two curves). It trained for 2000
 iterations on all series at once, here it is 8000 on 100 of them.
+
+The record holds a part of these trainings: at full length the latent ODE with the
+smaller learning rate, the paper's decoder for all three numbers in turns, and the RNN;
+the short ones for all three in turns, with seeds 0 to 6 for the latent ODE, the paper's
+decoder and the RNN at their larger learning rate. `--lrs`, `--models`, `--trained-on`
+and `--seeds` choose them.
 """
 
 import argparse
