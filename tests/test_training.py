@@ -1,11 +1,14 @@
 """The training loop: reproducible, resumable, and kind to what it is given."""
 
+import contextlib
+import copy
 import os
 import random
 import signal
 import subprocess
 import sys
 import textwrap
+from unittest.mock import Mock
 
 import nbclient
 import nbformat
@@ -13,9 +16,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
 from odenets import training
+from odenets.data import images
 
 
 def problem(seed=0):
@@ -166,6 +171,257 @@ def test_fit_stops_when_the_loss_is_not_finite():
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     with pytest.raises(FloatingPointError, match="smaller"):
         training.fit(model, [torch.ones(1, 1)], lambda z: (z / 0).sum(), optimizer, 1)
+
+
+def test_a_step_clips_schedules_and_calls_the_hook_in_this_order():
+    # One weight w, loss c w, so that the gradient is c: clipped to norm 2, times lr.
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 0.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    halving = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    seen = []
+
+    def hook(net):
+        seen.append((net.weight.item(), optimizer.param_groups[0]["lr"]))
+        net.weight.data.clamp_(min=-2.5)
+
+    batches = [torch.tensor([[c]]) for c in (5.0, -1.0, 2.0)]
+    training.fit(
+        model,
+        batches,
+        torch.sum,
+        optimizer,
+        1,
+        scheduler=halving,
+        per_step=True,
+        clip=2.0,
+        after_step=hook,
+    )
+    w = [pytest.approx(value) for value in (-2.0, -1.5, -2.0)]
+    assert seen == list(zip(w, (0.5, 0.25, 0.125)))
+
+
+def test_hook_has_the_last_word():
+    model = nn.Linear(1, 1, bias=False)
+    step = training.Step(
+        model,
+        torch.sum,
+        torch.optim.SGD(model.parameters(), 1.0),
+        after_step=lambda net: nn.init.constant_(net.weight, 7.0),
+    )
+    step(torch.ones(2, 1))
+    assert model.weight.item() == 7.0
+
+
+def test_any_loss_of_a_batch():
+    # The batch is no tensor; the loss knows the model.
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = [{"weight": 2.0}, {"weight": 4.0}]
+    history = training.fit(
+        model,
+        batches,
+        None,
+        optimizer,
+        1,
+        batch_loss=lambda batch: (batch["weight"] * model.weight).sum(),
+    )
+    assert history["loss"] == [pytest.approx((2.0 + 4.0 * 0.8) / 2)]
+    assert model.weight.item() == pytest.approx(1 - 0.1 * 6)
+    for both in (dict(batch_loss=torch.sum), {}):
+        loss_fn = torch.sum if both else None
+        with pytest.raises(ValueError, match="either"):
+            training.fit(model, batches, loss_fn, optimizer, 1, **both)
+
+
+def test_named_batches_keep_their_names():
+    pair = images.Labelled(torch.ones(3, 1), torch.zeros(3))
+    seen = []
+    model = nn.Linear(1, 1)
+    step = training.Step(
+        model,
+        None,
+        torch.optim.SGD(model.parameters(), 0.1),
+        device="cpu",
+        batch_loss=lambda batch: seen.append(batch.labels) or model(batch.images).sum(),
+    )
+    step.epoch([pair])
+    assert torch.equal(seen[0], pair.labels)
+
+
+def test_what_else_changes_is_resumed_too(tmp_path):
+    """Schedule per step, a running mean of the weights, an order of its own."""
+
+    def run(epochs, checkpoint=None, seed=0):
+        model, batches, optimizer, _ = problem(seed)
+        mean = copy.deepcopy(model)
+        rise = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 1 / (1 + i))
+
+        def follow(net):
+            for ours, theirs in zip(mean.parameters(), net.parameters()):
+                ours.data.lerp_(theirs.data, 0.1)
+
+        history = training.fit(
+            model,
+            batches,
+            LOSS,
+            optimizer,
+            epochs,
+            scheduler=rise,
+            per_step=True,
+            after_step=follow,
+            clip=0.5,
+            also={"mean": mean},
+            checkpoint=checkpoint,
+        )
+        return history, model, mean
+
+    whole = run(4)
+    run(2, tmp_path / "run.pt")
+    resumed = run(4, tmp_path / "run.pt", seed=99)
+    assert resumed[0] == whole[0]
+    assert same(resumed[1], whole[1]) and same(resumed[2], whole[2])
+    assert not same(whole[1], whole[2])
+
+
+def test_nothing_asks_for_a_number_inside_an_epoch(monkeypatch):
+    """On a GPU each question would wait for all the work that is queued."""
+    model, batches, optimizer, _ = problem()
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.9)
+    batches = list(batches)
+    step = training.Step(
+        model, LOSS, optimizer, clip=1.0, scheduler=schedule, device="cpu"
+    )
+    asked = []
+    for name in ("item", "tolist", "__float__", "__int__", "__bool__", "cpu"):
+        real = getattr(torch.Tensor, name)
+
+        def spy(self, *args, name=name, real=real):
+            asked.append(name)
+            return real(self, *args)
+
+        monkeypatch.setattr(torch.Tensor, name, spy)
+    step.epoch(batches)
+    assert asked == ["__float__"]  # the mean, once
+
+
+def test_mixed_precision_keeps_weights_in_float32():
+    model, batches, optimizer, _ = problem()
+    plain, same_batches, other, _ = problem()
+    kinds = []
+    model[0].register_forward_hook(lambda m, x, y: kinds.append(y.dtype))
+    history = training.fit(model, batches, LOSS, optimizer, 3, mixed_precision=True)
+    exact = training.fit(plain, same_batches, LOSS, other, 3)
+    assert set(kinds) == {torch.bfloat16}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
+    assert history["loss"] == pytest.approx(exact["loss"], rel=0.05)
+    assert history["loss"] != exact["loss"]
+
+
+# ------------------------------------------------------- a recorded step, as on a GPU
+
+
+class Tape(TorchDispatchMode):
+    """A CUDA graph for the CPU: kernels and their memory, nothing of Python."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels = []
+
+    def __torch_dispatch__(self, kernel, types, args=(), kwargs=None):
+        out = kernel(*args, **(kwargs or {}))
+        self.kernels.append((kernel, args, kwargs or {}, out))
+        return out
+
+    @torch.no_grad()
+    def replay(self):
+        for kernel, args, kwargs, out in self.kernels:
+            new = kernel(*args, **kwargs)
+            pairs = zip(out, new) if isinstance(out, (tuple, list)) else [(out, new)]
+            for place, value in pairs:
+                if isinstance(place, torch.Tensor) and not place.is_set_to(value):
+                    place.copy_(value)
+
+
+@pytest.fixture
+def tapes(monkeypatch):
+    """Record on the CPU as on a GPU; return the recordings."""
+    made = []
+
+    def tape():
+        made.append(Tape())
+        return made[-1]
+
+    nothing = contextlib.nullcontext
+    monkeypatch.setattr(training, "_on_gpu", lambda part: True)
+    for name, value in {
+        "get_rng_state": torch.get_rng_state,
+        "set_rng_state": torch.set_rng_state,
+        "get_sync_debug_mode": lambda: 0,
+        "set_sync_debug_mode": lambda mode: None,
+        "current_stream": Mock,
+        "Stream": Mock,
+        "stream": nothing,
+        "CUDAGraph": tape,
+        "graph": lambda graph: graph,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    return made
+
+
+def test_a_recorded_step_is_the_plain_one(tapes):
+    """Dropout, batch norm, momentum, clipping, and a last batch of another shape."""
+    plain, batches, optimizer, scheduler = problem()
+    kind = dict(scheduler=scheduler, clip=0.7, per_step=True)
+    expected = training.fit(plain, batches, LOSS, optimizer, 3, **kind)
+    after = torch.rand(1)
+
+    model, batches, optimizer, scheduler = problem()
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    kind |= dict(scheduler=scheduler, capture=True)
+    history = training.fit(model, batches, LOSS, optimizer, 3, **kind)
+    assert history == expected and same(model, plain)
+    assert torch.equal(torch.rand(1), after)
+    assert len(tapes) == 2  # 16 images, and the 2 that are left over
+    assert len(calls) == 2 * (3 + 1)  # Python runs to warm up and to record, then never
+
+
+def test_a_recorded_run_is_resumed_bit_for_bit(tapes, tmp_path):
+    whole, batches, optimizer, _ = problem()
+    expected = training.fit(whole, batches, LOSS, optimizer, 4, capture=True)
+    path = tmp_path / "run.pt"
+    for epochs, seed in ((2, 0), (4, 99)):
+        model, batches, optimizer, _ = problem(seed)
+        kind = dict(capture=True, checkpoint=path)
+        history = training.fit(model, batches, LOSS, optimizer, epochs, **kind)
+    assert history == expected and same(model, whole)
+
+
+def test_a_step_that_cannot_be_recorded_is_taken_plainly(tapes, capsys, monkeypatch):
+    plain, batches, optimizer, _ = problem()
+    expected = training.fit(plain, batches, LOSS, optimizer, 2)
+
+    def refuse(stream):
+        raise RuntimeError("called a synchronizing CUDA operation\nmore about it")
+
+    monkeypatch.setattr(torch.cuda, "stream", refuse)
+    model, batches, optimizer, _ = problem()
+    history = training.fit(model, batches, LOSS, optimizer, 2, capture=True)
+    said = "Notice: no CUDA graph of the step: called a synchronizing CUDA operation\n"
+    assert capsys.readouterr().err == said  # once, in one line
+    assert history == expected and same(model, plain)
+
+
+def test_without_a_gpu_nothing_is_recorded(capsys):
+    plain, batches, optimizer, _ = problem()
+    expected = training.fit(plain, batches, LOSS, optimizer, 2)
+    model, batches, optimizer, _ = problem()
+    history = training.fit(model, batches, LOSS, optimizer, 2, capture=True)
+    assert history == expected and same(model, plain)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("epochs", [1, 3])

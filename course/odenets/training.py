@@ -164,7 +164,7 @@ def evaluate(
     total, count = 0.0, 0
     with evaluating(model):
         for batch in batches:
-            inputs, targets = _split(batch, device)
+            inputs, targets = _split(_moved(batch, device))
             value = metric(model(inputs), *targets)
             total += value.double().mean().item() * len(inputs)
             count += len(inputs)
@@ -188,14 +188,6 @@ def accuracy(
         return (scores.argmax(dim=1) == labels).float().cpu()
 
     return evaluate(model, batches, hit, device)
-
-
-def _split(batch: Any, device: torch.device | str | None) -> tuple[Tensor, list]:
-    """Return the inputs and the list of targets of a batch, on the device."""
-    parts = [batch] if isinstance(batch, Tensor) else list(batch)
-    if device is not None:
-        parts = [p.to(device) if isinstance(p, Tensor) else p for p in parts]
-    return parts[0], parts[1:]
 
 
 # ------------------------------------------------------------------- checkpoints
@@ -283,14 +275,19 @@ def training_state(
     optimizer: torch.optim.Optimizer,
     scheduler: Any = None,
     batches: Any = None,
+    also: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return all that training goes on from: weights, optimiser, random numbers."""
+    """Return all that training goes on from: weights, optimiser, random numbers.
+
+    Args: as in `fit`.
+    """
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict() if scheduler is not None else None,
         "random": random_states(),
         "order": None,
+        "also": {name: part.state_dict() for name, part in (also or {}).items()},
     }
     generator = getattr(batches, "generator", None)
     if isinstance(generator, torch.Generator):
@@ -304,6 +301,7 @@ def restore_training_state(
     optimizer: torch.optim.Optimizer,
     scheduler: Any = None,
     batches: Any = None,
+    also: dict[str, Any] | None = None,
 ) -> None:
     """Put back what `training_state` returned.
 
@@ -315,6 +313,8 @@ def restore_training_state(
         optimizer.load_state_dict(state["optimizer"])
         if scheduler is not None:
             scheduler.load_state_dict(state["scheduler"])
+        for name, part in (also or {}).items():
+            part.load_state_dict(state["also"][name])
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         first = str(error).strip().splitlines()[0]
         raise CheckpointError(
@@ -332,6 +332,173 @@ def restore_training_state(
 History = dict[str, list[float]]
 
 
+class Step:
+    """One step of the optimiser: called with a batch, it returns the loss.
+
+    The order is: forward, backward, clip, optimiser, scheduler, `after_step`. Nothing
+    waits for the device; the loss is a tensor that stays there.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: Callable[..., Tensor] | None,
+        optimizer: torch.optim.Optimizer,
+        *,
+        batch_loss: Callable[[Any], Tensor] | None = None,
+        scheduler: Any = None,
+        clip: float | None = None,
+        after_step: Callable[[nn.Module], Any] | None = None,
+        device: torch.device | str | None = None,
+        mixed_precision: bool = False,
+        capture: bool = False,
+    ) -> None:
+        """Prepare; nothing is computed yet.
+
+        Args:
+            model: trained in place; the caller moves it to `device`.
+            loss_fn: the loss to minimise is `loss_fn(model(inputs), *targets)`.
+            optimizer: holds the model's parameters.
+            batch_loss: any other loss, `batch_loss(batch)`, in place of `loss_fn`,
+                which is then None.
+            scheduler: learning rate schedule that is stepped after every step.
+            clip: the longest that the gradient of all parameters together may be; a
+                longer one is scaled down to this norm.
+            after_step: called with the model after every step, e.g. to normalise
+                weights or to keep a running mean of them.
+            device: where the batches are moved to; None leaves them.
+            mixed_precision: compute in bfloat16 what bears it (`torch.autocast`);
+                weights and their updates stay float32. Not for a solver that meets a
+                tolerance: a step of it cannot be more exact than its field.
+            capture: record forward and backward pass of each shape of batch once as a
+                CUDA graph and play it back, where there is such a device: a small net
+                is bound by launching its kernels, and a graph is one launch. For losses
+                that do the same for every batch: what Python decided or drew while
+                recording stays as it was. Where recording fails, a notice goes to
+                stderr and the steps are taken one kernel at a time.
+        Raises:
+            ValueError: if there is not exactly one of `loss_fn` and `batch_loss`.
+        """
+        if (loss_fn is None) == (batch_loss is None):
+            raise ValueError("give either loss_fn or batch_loss, and not both")
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.loss_fn, self.batch_loss = loss_fn, batch_loss
+        self.clip, self.after_step, self.device = clip, after_step, device
+        self.mixed_precision, self.capture = mixed_precision, capture
+        self._graphs: dict[Any, _Captured] = {}
+
+    def __call__(self, batch: Any) -> Tensor:
+        """Take one step; return the loss, without a graph."""
+        batch = _moved(batch, self.device)
+        loss = self._captured(batch) if self.capture else self.gradients(batch)
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        if self.after_step is not None:
+            self.after_step(self.model)
+        return loss
+
+    def epoch(self, batches: Iterable, desc: str | None = None) -> float:
+        """Go through the batches once, in train mode; return the mean loss.
+
+        Args:
+            batches: as in `fit`.
+            desc: words next to a progress bar over the batches; None shows none.
+        Raises:
+            ValueError: if there is no batch.
+            FloatingPointError: if the mean loss is not finite.
+        """
+        self.model.train()
+        total, count = 0.0, 0
+        for batch in batches if desc is None else progress(batches, desc):
+            size = _size(batch)
+            # Stays on the device: asking for the number would wait for the GPU.
+            total = total + self(batch) * size
+            count += size
+        if not count:
+            raise ValueError("there are no batches to train on")
+        mean = float(total) / count
+        if not np.isfinite(mean):
+            raise FloatingPointError(
+                f"the loss became {mean}: try a smaller learning rate or smaller steps"
+            )
+        return mean
+
+    def gradients(self, batch: Any) -> Tensor:
+        """Set the gradients of all parameters; return the loss, without a graph."""
+        self.optimizer.zero_grad()
+        with _autocast(self.model) if self.mixed_precision else _NOTHING:
+            if self.batch_loss is not None:
+                loss = self.batch_loss(batch)
+            else:
+                inputs, targets = _split(batch)
+                loss = self.loss_fn(self.model(inputs), *targets)
+        loss.backward()
+        return loss.detach()
+
+    def _captured(self, batch: Any) -> Tensor:
+        """Set the gradients as `gradients` does, from a recording if there can be."""
+        parts = [batch] if isinstance(batch, Tensor) else batch
+        if not (isinstance(parts, (tuple, list)) and all(map(_on_gpu, parts))):
+            return self.gradients(batch)
+        shape = tuple((part.shape, part.dtype) for part in parts)
+        if shape not in self._graphs:
+            try:
+                self._graphs[shape] = _Captured(self, batch)
+            except RuntimeError as error:
+                why = str(error).strip().splitlines()[0]
+                print(f"Notice: no CUDA graph of the step: {why}", file=sys.stderr)
+                self.capture = False
+                return self.gradients(batch)
+        return self._graphs[shape](batch)
+
+
+class _Captured:
+    """Forward and backward pass for one shape of batch, recorded as a CUDA graph."""
+
+    def __init__(self, step: Step, batch: Any) -> None:
+        """Record; weights, statistics and random numbers are left as they were.
+
+        Raises:
+            RuntimeError: if the step cannot be recorded, e.g. as it asks for a number.
+        """
+        self.batch = _each(torch.clone, batch)
+        buffers = [(b, b.clone()) for b in step.model.buffers()]
+        random = torch.cuda.get_rng_state()
+        waiting = torch.cuda.get_sync_debug_mode()
+        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+        aside.wait_stream(here)
+        try:
+            # What is allocated or chosen at the first runs must not be in the record,
+            # and a step that waits for the device is told here, before recording.
+            torch.cuda.set_sync_debug_mode("error")
+            with torch.cuda.stream(aside):
+                for _ in range(3):
+                    step.gradients(self.batch)
+            here.wait_stream(aside)
+            step.optimizer.zero_grad()  # the record makes gradients of its own
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.loss = step.gradients(self.batch)
+        finally:
+            torch.cuda.set_sync_debug_mode(waiting)
+            torch.cuda.set_rng_state(random)
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        self.parameters = list(step.model.parameters())
+        self.grads = [parameter.grad for parameter in self.parameters]
+
+    def __call__(self, batch: Any) -> Tensor:
+        for ours, theirs in zip(_parts(self.batch), _parts(batch)):
+            ours.copy_(theirs)
+        self.graph.replay()
+        for parameter, grad in zip(self.parameters, self.grads):
+            parameter.grad = grad  # another shape of batch has others
+        return self.loss.clone()
+
+
 def train_epoch(
     model: nn.Module,
     batches: Iterable,
@@ -346,56 +513,49 @@ def train_epoch(
     Raises:
         FloatingPointError: if the mean loss is not finite.
     """
-    model.train()
-    total, count = 0.0, 0
-    for batch in batches if desc is None else progress(batches, desc):
-        inputs, targets = _split(batch, device)
-        optimizer.zero_grad()
-        loss = loss_fn(model(inputs), *targets)
-        loss.backward()
-        optimizer.step()
-        # Stays on the device: asking for the number would wait for the GPU.
-        total = total + loss.detach() * len(inputs)
-        count += len(inputs)
-    if not count:
-        raise ValueError("there are no batches to train on")
-    mean = float(total) / count
-    if not np.isfinite(mean):
-        raise FloatingPointError(
-            f"the loss became {mean}: try a smaller learning rate or smaller steps"
-        )
-    return mean
+    return Step(model, loss_fn, optimizer, device=device).epoch(batches, desc)
 
 
 def fit(
     model: nn.Module,
     batches: Iterable,
-    loss_fn: Callable[..., Tensor],
+    loss_fn: Callable[..., Tensor] | None,
     optimizer: torch.optim.Optimizer,
     epochs: int,
     *,
     scheduler: Any = None,
+    per_step: bool = False,
     device: torch.device | str | None = None,
     checkpoint: str | Path | None = None,
+    also: dict[str, Any] | None = None,
     callback: Callable[[int, nn.Module], dict[str, float] | None] | None = None,
     desc: str = "training",
+    **step: Any,
 ) -> History:
     """Train, and return what happened.
 
     Args:
         model: trained in place, in train mode; the caller moves it to `device`.
         batches: gone through once per epoch (a DataLoader, or a list). A batch is a
-            tuple `(inputs, *targets)` or a tensor.
-        loss_fn: the loss to minimise is `loss_fn(model(inputs), *targets)`.
+            tuple `(inputs, *targets)` or a tensor; for `batch_loss` anything. What its
+            attribute `generator` draws goes on from the checkpoint, too.
+        loss_fn: the loss to minimise is `loss_fn(model(inputs), *targets)`; None where
+            there is a `batch_loss`.
         optimizer: holds the model's parameters.
         epochs: number of epochs in all, those of an earlier run included.
         scheduler: learning rate schedule, stepped after every epoch.
+        per_step: step it after every step of the optimiser instead.
         device: where the batches are moved to; None leaves them.
         checkpoint: a file that is written after every epoch. When it exists already,
             training goes on from it, bit for bit as if it had never stopped.
+        also: what else changes while training, such as a running mean of the weights
+            that `after_step` keeps: objects with `state_dict` and `load_state_dict`,
+            by name, that are stored in the checkpoint.
         callback: called as `callback(epoch, model)` after every epoch, from 0; numbers
             that it returns in a dict are noted in the history.
         desc: words next to the progress bar.
+        **step: `batch_loss`, `clip`, `after_step`, `mixed_precision`, `capture`, as in
+            `Step`.
     Returns: the history, `{"loss": [one mean per epoch], ..}` and the callback's keys.
     Raises:
         FloatingPointError: if the loss is no longer finite.
@@ -405,19 +565,65 @@ def fit(
     history: History = {"loss": []}
     if checkpoint is not None and Path(checkpoint).exists():
         state = load_checkpoint(checkpoint)
-        restore_training_state(state, model, optimizer, scheduler, batches)
+        restore_training_state(state, model, optimizer, scheduler, batches, also)
         history = state["history"]
+    each_step, each_epoch = (scheduler, None) if per_step else (None, scheduler)
+    take = Step(model, loss_fn, optimizer, device=device, scheduler=each_step, **step)
     bar = progress(range(len(history["loss"]), epochs), desc)
     for epoch in bar:
-        loss = train_epoch(model, batches, loss_fn, optimizer, device)
-        if scheduler is not None:
-            scheduler.step()
+        loss = take.epoch(batches)
+        if each_epoch is not None:
+            each_epoch.step()
         history["loss"].append(loss)
         noted = (callback(epoch, model) if callback is not None else None) or {}
         for name, value in noted.items():
             history.setdefault(name, []).append(value)
         bar.set_postfix_str(f"loss {loss:.3g}")
         if checkpoint is not None:
-            state = training_state(model, optimizer, scheduler, batches)
+            state = training_state(model, optimizer, scheduler, batches, also)
             save_checkpoint(checkpoint, state | {"history": history})
     return history
+
+
+# ------------------------------------------------------------------------- batches
+
+_NOTHING = contextlib.nullcontext()
+
+
+def _parts(batch: Any) -> list:
+    return [batch] if isinstance(batch, Tensor) else list(batch)
+
+
+def _split(batch: Any) -> tuple[Tensor, list]:
+    """Return the inputs and the list of targets of a batch."""
+    inputs, *targets = _parts(batch)
+    return inputs, targets
+
+
+def _each(change: Callable[[Tensor], Tensor], batch: Any) -> Any:
+    """Apply `change` to the tensors of a batch; anything else is left as it is."""
+    if isinstance(batch, Tensor):
+        return change(batch)
+    if isinstance(batch, (tuple, list)):
+        parts = [change(part) if isinstance(part, Tensor) else part for part in batch]
+        return batch._make(parts) if hasattr(batch, "_make") else parts
+    return batch
+
+
+def _moved(batch: Any, device: torch.device | str | None) -> Any:
+    return batch if device is None else _each(lambda part: part.to(device), batch)
+
+
+def _size(batch: Any) -> int:
+    """Return the number of samples of a batch; 1 where it is no tensor or tuple."""
+    if isinstance(batch, (tuple, list)):
+        batch = batch[0]
+    return len(batch) if isinstance(batch, Tensor) else 1
+
+
+def _on_gpu(part: Any) -> bool:
+    return isinstance(part, Tensor) and part.is_cuda
+
+
+def _autocast(model: nn.Module) -> torch.autocast:
+    return torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
