@@ -131,3 +131,28 @@ def test_the_module_is_propagate_between_two_linear_maps():
     Y = resnet.propagate(net.opening(x.flatten(1)), net.K, net.b, 0.4)[-1]
     assert torch.equal(net(x), net.head(Y))
     assert sum(p.numel() for p in net.parameters()) == 8 * 4 + 4 + 5 * 17 + 4 * 3 + 3
+
+
+def test_block_coordinate_descent_takes_turns_and_never_rises(layers):
+    K, b, Y0 = layers
+    C = torch.tensor([[1.0], [0.0], [1.0], [0.0], [1.0]], dtype=torch.float64)
+    W, mu = torch.zeros(3, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    start = [p.clone() for p in (K, b, W, mu)]
+    *end, history = resnet.block_coordinate_descent(
+        Y0, C, K, b, W, mu, h=0.3, alpha=0.1, n_sweeps=2
+    )
+    assert all(torch.equal(p, q) for p, q in zip((K, b, W, mu), start))
+    assert len(history) == 5 and sorted(history, reverse=True) == history
+
+    def value(K, b, W, mu):
+        Y = resnet.propagate(Y0, K, b, 0.3)[-1]
+        return resnet.objective(Y, W, mu, C, K, b, 0.3, 0.1).item()
+
+    assert history[0] == pytest.approx(value(*start))
+    assert history[-1] == pytest.approx(value(*end))
+    # One sweep: first the classifier on the given layers, then the layers.
+    K1, b1, W1, mu1, turns = resnet.block_coordinate_descent(
+        Y0, C, K, b, W, mu, h=0.3, alpha=0.1, n_sweeps=1
+    )
+    assert turns[1] == pytest.approx(value(K, b, W1, mu1))
+    assert turns[2] == pytest.approx(value(K1, b1, W1, mu1)) and turns[2] < turns[1]

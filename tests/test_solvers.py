@@ -514,3 +514,24 @@ def test_embedded_step_estimates_the_error(name):
     assert math.log2(sizes[0] / sizes[1]) == pytest.approx(tableau.order, abs=0.5)
     with pytest.raises(ValueError, match="rk4"):
         solvers.embedded_step(solvers.TABLEAUS["rk4"], lambda t, y: y, 0.0, y, 0.1)
+
+
+# ----------------------------------------------------- as in the exercises
+
+
+def test_observed_order_is_the_slope_that_numpy_fits():
+    h, errors = [0.1, 0.07, 0.02], [3e-2, 1.1e-2, 2e-3]
+    slope = np.polyfit(np.log(h), np.log(errors), 1)[0]
+    assert solvers.observed_order(errors, h) == pytest.approx(slope, rel=1e-12)
+    assert type(solvers.observed_order(torch.tensor(errors), torch.tensor(h))) is float
+
+
+def test_adaptive_solve_keeps_every_step():
+    y0 = double(3)
+    ts, ys, n_rejected = solvers.adaptive_solve(mixed, y0, 0.2, 3.0, 1e-7, 1e-9)
+    assert ts[0] == 0.2 and ts[-1] == 3.0 and (ts.diff() > 0).all()
+    assert ts.dtype == torch.float64 and ys.shape == (len(ts), 3)
+    assert (ys - scipy_solution(mixed, y0, ts.numpy())).abs().max() < 1e-5
+    stats = Stats()
+    odeint(mixed, y0, [0.2, 3.0], "bosh3", 1e-7, 1e-9, {"first_step": 0.028}, stats)
+    assert (len(ts) - 1, n_rejected) == (stats.accepted, stats.rejected)

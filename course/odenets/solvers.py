@@ -58,6 +58,18 @@ def count_nfe(f: Field) -> Field:
     return counted
 
 
+def observed_order(errors: Sequence[float], step_sizes: Sequence[float]) -> float:
+    """Return the slope of the least-squares line through (log h, log error).
+
+    Args:
+        errors, step_sizes: positive numbers, as many of one as of the other.
+    """
+    x = torch.as_tensor(step_sizes, dtype=torch.float64).log()
+    y = torch.as_tensor(errors, dtype=torch.float64).log()
+    x = x - x.mean()
+    return (x.dot(y) / x.dot(x)).item()
+
+
 # ------------------------------------------------------------------- the methods
 
 
@@ -196,7 +208,7 @@ def runge_kutta_step(
     """Advance `y` from time `t` to `t + h` with one step of the method `tableau`.
 
     Args:
-        tableau: one of `TABLEAUS`, or your own.
+        tableau: one of `TABLEAUS`, or anything with the fields `a`, `b` and `c`.
         f: field, `f(t, y)` returns a tensor of the shape of `y`.
         t: time.   y: state, any shape.   h: step size, may be negative.
     Returns: the new state; `y` itself is left unchanged.
@@ -265,7 +277,7 @@ def _step(
     for row, node in zip(tableau.a[1:], tableau.c[1:]):
         new = _weighted_sum(slopes, row, h, start=y)
         slopes.append(f(t + node * h, new))
-    if not tableau.last_is_next:
+    if tableau.b[-1] or tableau.a[-1] != tableau.b[:-1]:  # not the last stage already
         # Summed first and added last: a small increment loses no digits to a large
         # state, and Euler's step is a residual block, y + h f, bit for bit.
         new = y + _weighted_sum(slopes, tableau.b, h)
@@ -364,6 +376,30 @@ def solve(f: Field, y0: State, t0: float, t1: float, **settings: Any) -> State:
     """
     solution = odeint(f, y0, (t0, t1), **settings)
     return tuple(s[-1] for s in solution) if isinstance(y0, tuple) else solution[-1]
+
+
+def adaptive_solve(
+    f: Field, y0: Tensor, t0: float, t1: float, rtol: float, atol: float
+) -> tuple[Tensor, Tensor, int]:
+    """Solve from `t0` to `t1` by ``bosh3`` with adaptive steps, and keep every step.
+
+    Args: as in `odeint`; `t1` may lie before `t0`. The first step that is tried is
+        (t1 - t0) / 100.
+    Returns: `(ts, ys, n_rejected)`: the n accepted times, both ends included, a float64
+        tensor `(n,)`; the states there, `(n, *y0.shape)`; and the number of rejected
+        steps.
+    """
+    settings = dict(
+        method="bosh3", rtol=rtol, atol=atol, options={"first_step": (t1 - t0) / 100}
+    )
+    odeint(f, y0, (t0, t1), stats=(stats := Stats()), **settings)
+    ts = [float(t0), *stats.times]
+    # The same steps once more, now with an output at the end of each.
+    return (
+        torch.tensor(ts, dtype=torch.float64),
+        odeint(f, y0, ts, **settings),
+        stats.rejected,
+    )
 
 
 def _fixed_steps(

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from odenets.optimise import minimise_in_turns
+
 Activation = Callable[[Tensor], Tensor]
 Field = Callable[[float, Tensor], Tensor]
 
@@ -134,6 +136,40 @@ def objective(
 ) -> Tensor:
     """What learning minimises: `misfit` plus `alpha` times `smoothness`."""
     return misfit(Y, W, mu, C) + alpha * smoothness(K, b, h)
+
+
+def block_coordinate_descent(
+    Y0: Tensor,
+    C: Tensor,
+    K: Tensor,
+    b: Tensor,
+    W: Tensor,
+    mu: Tensor,
+    h: float,
+    alpha: float,
+    n_sweeps: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, list[float]]:
+    """Minimise `objective` over (W, mu) and over (K, b) in turns.
+
+    With the propagation fixed, the first half of a sweep is a convex problem.
+
+    Args:
+        Y0: features, `(s, n)`.   C: labels, `(s, m)`.
+        K, b, W, mu: where to start; left unchanged.
+        h: step size.   alpha: weight of the smoothness.   n_sweeps: of two halves each.
+
+    Returns:
+        `(K, b, W, mu, history)`: the objective at the start and after each half-sweep,
+        `1 + 2 n_sweeps` floats that never rise.
+    """
+
+    def loss(W: Tensor, mu: Tensor, K: Tensor, b: Tensor) -> Tensor:
+        Y = propagate(Y0, K, b, h)[-1]
+        return objective(Y, W, mu, C, K, b, h, alpha)
+
+    blocks, history = minimise_in_turns(loss, ((W, mu), (K, b)), n_sweeps)
+    (W, mu), (K, b) = blocks
+    return K, b, W, mu, history
 
 
 class ResNet(nn.Module):
