@@ -1,7 +1,11 @@
 """The checks: what passes, what fails, what the student is told, what is recorded."""
 
 import json
+import os
+import random
 import sys
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 import torch
 
 from odenets import check
+from odenets.check.compare import same
 
 
 def shown(capsys) -> str:
@@ -20,8 +25,10 @@ def one(points: float = 2.0) -> check.Exercise:
 
 
 def earned(kind: str, *arguments, **options) -> float:
-    with one() as exercise:
-        getattr(exercise, kind)("label", *arguments, **options)
+    @one()
+    def exercise(checks):
+        getattr(checks, kind)("label", *arguments, **options)
+
     return check.score(exercise)
 
 
@@ -104,7 +111,8 @@ class TestOtherKinds:
 
     def test_equal_tells_where_lists_first_differ(self, capsys):
         earned("equal", [0, 1, 1, 3], [0, 1, 2, 3])
-        assert "first difference at [2]: 1 instead of 2" in shown(capsys)
+        said = shown(capsys)
+        assert "came      1  at [2]" in said and "expected  2" in said
         earned("equal", [0, 1], [0, 1, 2])
         assert "2 values instead of 3" in shown(capsys)
 
@@ -268,7 +276,7 @@ class TestRecords:
 )
 def test_encode_and_decode_are_inverse(value):
     there_and_back = check.decode(json.loads(json.dumps(check.encode(value))))
-    assert check._same_plain(there_and_back, value)
+    assert same(there_and_back, value)
 
 
 @pytest.mark.parametrize(
@@ -299,3 +307,348 @@ def test_plain_sees_through_subclasses():
 
     came = check.plain(Liar(3.0))
     assert type(came) is float and came != 4.0
+
+
+# ------------------------------------------------------------- guards around an answer
+
+
+def ours(x):
+    """Stands for the package's version of an exercise."""
+    return 2 * x
+
+
+class OurNet(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.layer = torch.nn.Linear(width, 1)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def asked(answer, package=ours, further=0) -> check.Exercise:
+    """Twice three and a refusal, asked of an answer."""
+
+    @check.exercise("twice", 2, lambda: answer, package, further)
+    def exercise(checks):
+        checks.close("twice three", lambda: answer(3.0), 6.0)
+        checks.raises("a string", lambda: answer("3"), TypeError)
+
+    return exercise
+
+
+def right(x):
+    if isinstance(x, str):
+        raise TypeError
+    return x + x
+
+
+class TestThePackageIsNoAnswerKey:
+    def test_a_right_answer_of_ones_own_is_untouched(self, capsys):
+        assert check.score(asked(right)) == 2
+        assert "to compare: test_check.ours" in shown(capsys)
+        assert ours(1) == 2
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            ours,
+            lambda x: ours(x),
+            lambda x: sys.modules[__name__].ours(x),
+            lambda x: right(x) if isinstance(x, str) else ours(x),
+        ],
+        ids=["alias", "call", "attribute", "for one input only"],
+    )
+    def test_who_hands_the_work_on_earns_nothing(self, answer, capsys):
+        assert check.score(asked(answer)) == 0
+        assert "this is the exercise: write it yourself" in shown(capsys)
+
+    def test_nothing_is_earned_where_the_refusal_is_swallowed(self):
+        def answer(x):
+            try:
+                return ours(x)
+            except BaseException:
+                return right(x)
+
+        assert check.score(asked(answer)) == 0
+
+    def test_a_class_a_subclass_and_a_decorated_function(self):
+        class Same(OurNet):
+            pass
+
+        class Sly(OurNet):
+            def __init__(self, width):
+                torch.nn.Module.__init__(self)
+                self.layer = torch.nn.Linear(width, 1)
+
+        decorated = torch.no_grad()(ours)
+        for answer in (OurNet, Same, Sly):
+
+            @check.exercise("net", 1, lambda answer=answer: answer, OurNet)
+            def exercise(checks, answer=answer):
+                checks.equal("shape", lambda: answer(3)(torch.ones(2, 3)).shape, (2, 1))
+
+            assert check.score(exercise) == 0
+        assert check.score(asked(lambda x: decorated(x), decorated)) == 0
+        assert OurNet(3)(torch.ones(2, 3)).shape == (2, 1)
+
+    def test_a_function_with_a_closure(self):
+        def make(factor):
+            def inside(x):
+                return factor * x
+
+            return inside
+
+        twice = make(2)
+        assert check.score(asked(lambda x: twice(x), twice)) == 0
+        assert twice(2) == 4
+
+    def test_expected_values_may_come_from_it(self):
+        @check.exercise("twice", 1, lambda: right, ours)
+        def exercise(checks):
+            checks.close("three", lambda: right(3.0), ours(3.0))
+
+        assert check.score(exercise) == 1
+
+    def test_only_functions_and_classes_can_be_out_of_order(self):
+        with pytest.raises(TypeError, match="functions and classes"):
+            check.exercise("sine", 1, package=np.sin)
+
+
+class TestTime:
+    @pytest.fixture(autouse=True)
+    def _short(self, monkeypatch):
+        monkeypatch.setenv("ODENETS_CHECK_SECONDS", "0.3")
+
+    def test_an_endless_loop_is_stopped_and_the_rest_goes_on(self, capsys):
+        def swallows(x):
+            while True:
+                try:
+                    torch.ones(3) @ torch.ones(3)
+                except Exception:
+                    pass
+
+        @check.exercise("hangs", points=3)
+        def exercise(checks):
+            checks.equal("a", lambda: swallows(1), 1)
+            checks.equal("b", lambda: 1, 1)
+
+        assert check.score(exercise) == 1.5
+        assert "it did not come back and was stopped" in shown(capsys)
+
+    def test_one_that_waits_too(self):
+        assert earned("equal", lambda: time.sleep(60), None) == 0
+
+    def test_in_another_thread(self):
+        def forever():
+            while True:
+                pass
+
+        came = []
+        work = threading.Thread(target=lambda: came.append(earned("equal", forever, 1)))
+        work.start()
+        work.join(20)
+        assert came == [0.0]
+
+
+class TestState:
+    def test_what_a_student_has_set_does_not_reach_the_checks(self):
+        torch.set_default_dtype(torch.float64)
+        try:
+            with torch.no_grad():
+                x = earned(
+                    "equal",
+                    lambda: [torch.ones(1), torch.is_grad_enabled()],
+                    [torch.ones(1, dtype=torch.float32), True],
+                )
+                assert not torch.is_grad_enabled()
+            assert torch.get_default_dtype() == torch.float64
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert x == 2
+
+    def test_what_an_answer_changes_is_put_back(self, tmp_path):
+        import matplotlib.pyplot as plt
+
+        def careless():
+            torch.set_default_dtype(torch.float64)
+            torch.set_grad_enabled(False)
+            torch.set_num_threads(3)
+            torch.use_deterministic_algorithms(True)
+            torch.manual_seed(5), np.random.seed(5), random.seed(5)  # noqa: NPY002
+            np.seterr(all="raise")
+            warnings.simplefilter("error")
+            plt.rcParams["lines.linewidth"] = 17.0
+            os.chdir(tmp_path)
+            os.environ["ODENETS_TEST"] = "yes"
+            sys.path.insert(0, "nowhere")
+            return 1
+
+        def state():
+            kept = [torch.get_default_dtype(), torch.is_grad_enabled(), os.getcwd()]
+            kept += [torch.are_deterministic_algorithms_enabled(), np.geterr()]
+            kept += [torch.get_num_threads(), dict(plt.rcParams), list(sys.path)]
+            kept += [warnings.filters[:], dict(os.environ), torch.get_rng_state()[:9]]
+            return str(kept), random.getstate(), str(np.random.get_state())  # noqa: NPY002
+
+        before = state()
+        assert earned("equal", careless, 1) == 2
+        assert state() == before
+
+    def test_draws_are_the_same_each_time(self):
+        drawn = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            earned("equal", lambda: drawn.append(torch.rand(3)), None)
+        assert torch.equal(*drawn)
+
+
+class TestTheCell:
+    def test_nothing_stays_behind_but_the_result(self):
+        cell = """
+@check.exercise("a", points=1)
+def exercise(checks):
+    helper = 1
+    checks.equal("one", lambda: helper, 1)
+"""
+        names = {"check": check}
+        exec(cell, names)
+        assert set(names) == {"check", "exercise", "__builtins__"}
+        assert isinstance(names["exercise"], check.Exercise)
+
+    def test_an_error_in_the_cell_stops_this_exercise_only(self, capsys):
+        @check.exercise("a", points=1)
+        def exercise(checks):
+            checks.equal("one", lambda: 1, 1)
+            raise RuntimeError("lost")
+
+        assert check.score(exercise) == 0
+        assert "RuntimeError: lost" in shown(capsys)
+
+    def test_what_is_missing_or_not_written_is_told_once(self, capsys):
+        def stub(x):
+            raise NotImplementedError
+
+        asked(stub)
+        said = shown(capsys)
+        assert said.count("not written yet") == 1
+
+        @check.exercise("twice", 2, lambda: undefined)  # noqa: F821
+        def exercise(checks):
+            checks.raises("a name", lambda: undefined, NameError)  # noqa: F821
+
+        assert "there is no answer" in shown(capsys)
+        assert check.score(exercise) == 0
+
+    def test_further_inputs_are_announced(self, capsys):
+        asked(right, further=3)
+        assert "3 further inputs are tried when a class is graded" in shown(capsys)
+
+
+class TestYours:
+    def test_the_students_version_goes_on_when_it_is_right(self, capsys):
+        mine = check.yours(asked(right))
+        assert mine(2.0) == 4.0 and mine.__name__ == "right"
+        assert "your twice drives what follows" in shown(capsys)
+
+    def test_the_packages_version_when_it_is_not(self, capsys):
+        assert check.yours(asked(lambda x: x)) is ours
+        assert "0 of 2 checks passed" in shown(capsys)
+        assert check.yours(asked(ours)) is ours
+        assert "write it yourself" in shown(capsys)
+
+    def test_a_failure_later_is_told_once_and_ours_goes_on(self, capsys):
+        def fragile(x):
+            if isinstance(x, float) and x > 100:
+                raise ValueError("too large")
+            return right(x)
+
+        mine = check.yours(asked(fragile))
+        assert [mine(200.0), mine(300.0), mine(1.0)] == [400.0, 600.0, 2.0]
+        assert shown(capsys).count("is left aside (ValueError: too large)") == 1
+
+    def test_what_hangs_later_is_stopped(self, capsys, monkeypatch):
+        monkeypatch.setenv("ODENETS_CHECK_SECONDS", "0.3")
+
+        def lazy(x):
+            while x == 100.0:
+                pass
+            return right(x)
+
+        mine = check.yours(asked(lazy))
+        assert mine(100.0) == 200.0
+        assert "left aside (TimeLimit" in shown(capsys)
+
+    def test_a_function_that_returns_a_function(self, capsys):
+        def make(factor):
+            return lambda x: factor * x
+
+        def mine(factor):
+            return lambda x: [][1] if x > 9 else factor * x
+
+        @check.exercise("make", 1, lambda: mine, make)
+        def exercise(checks):
+            checks.equal("six", lambda: mine(2)(3), 6)
+
+        made = check.yours(exercise)(2)
+        assert [made(3), made(10), made(3)] == [6, 20, 6]
+        assert "left aside (IndexError" in shown(capsys)
+
+    def test_a_module_hands_its_parameters_over(self, capsys):
+        class Mine(torch.nn.Module):
+            def __init__(self, width):
+                super().__init__()
+                self.layer = torch.nn.Linear(width, 1)
+
+            def forward(self, x):
+                if len(x) > 2:
+                    raise RuntimeError("more than two")
+                return self.layer(x)
+
+        @check.exercise("net", 1, lambda: Mine, OurNet)
+        def exercise(checks):
+            checks.equal("shape", lambda: Mine(3)(torch.ones(2, 3)).shape, (2, 1))
+
+        net = check.yours(exercise)(3)
+        x = torch.ones(4, 3)
+        expected = torch.nn.functional.linear(x, net.layer.weight, net.layer.bias)
+        assert torch.equal(net(x), expected)
+        net(x).sum().backward()
+        assert net.layer.weight.grad is not None
+        assert "RuntimeError: more than two" in shown(capsys)
+
+    def test_it_needs_a_version_of_ours(self):
+        with pytest.raises(ValueError, match="package="):
+            check.yours(asked(right, package=None))
+
+
+class TestPredictions:
+    def test_nothing_typed_prints_nothing(self, capsys):
+        said = check.predict("How much?", among=["2", "10"], mine="")
+        said.reveal("2", "because")
+        assert shown(capsys) == ""
+
+    def test_words_are_compared(self, capsys):
+        check.predict("Which?", among=["left", "right"], mine=" Left ").reveal(
+            "left", "A."
+        )
+        assert shown(capsys) == "as you said: A.\n"
+        check.predict("Which?", among=["left", "right"], mine="right").reveal(
+            "left", "A."
+        )
+        assert shown(capsys) == "you said right, it is left: A.\n"
+
+    def test_numbers_count_within_a_factor(self, capsys):
+        ask = lambda mine: check.predict("?", check.number(0, 99), mine, within=2.0)  # noqa: E731
+        for mine, right in [("11", True), ("19", True), ("4", False), ("21", False)]:
+            ask(mine).reveal(10, "so.")
+            assert shown(capsys).startswith("as you said") is right
+        ask("0").reveal(0.0, "so.")
+        assert shown(capsys).startswith("as you said")
+
+    def test_what_may_be_typed_is_told(self, capsys):
+        said = check.predict("Which?", among=["left", "right"], mine="up")
+        assert "Type one of left, right, not 'up'" in shown(capsys)
+        said.reveal("left", "A.")
+        check.predict("?", check.number(0, 1), "nan").reveal(1, "A.")
+        assert "a number from 0 to 1" in shown(capsys)

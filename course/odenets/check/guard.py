@@ -1,0 +1,264 @@
+"""What stands around a student's code: a time limit, the state, the package's answer.
+
+* `time_limit` stops what does not come back.
+* `neutral` runs the checks in a known global state, and puts the student's back.
+* `out_of_order` lets the package's own version of an exercise refuse to work.
+"""
+
+import contextlib
+import ctypes
+import inspect
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+SECONDS = 10.0
+"""How long one check may take; `ODENETS_CHECK_SECONDS` overrules it."""
+
+
+class PackageAnswer(Exception):
+    """An answer handed the work to the package's own version of the exercise."""
+
+    def __init__(self) -> None:
+        super().__init__("this is the exercise: write it yourself")
+
+
+class TimeLimit(BaseException):
+    """A call did not come back. Not an Exception, so that `except Exception` in the
+    endless loop of an answer does not swallow it."""
+
+
+# --------------------------------------------------------------- time
+
+
+def seconds() -> float:
+    """Return how long one check may take."""
+    return float(os.environ.get("ODENETS_CHECK_SECONDS", SECONDS))
+
+
+@contextlib.contextmanager
+def time_limit(limit: float) -> Iterator[None]:
+    """Raise `TimeLimit` in the block once it has taken `limit` seconds.
+
+    Computing time counts, so that a busy machine does no harm; a block that only waits
+    is stopped after twice the time. Inside another limit, only the outer one holds.
+
+    Raises:
+        TimeLimit: again and again, as the block may swallow it.
+    """
+    if _Clock.running:
+        yield
+        return
+    clock = _Clock(limit)
+    with clock:
+        yield
+
+
+class _Clock:
+    """Looks at the time every now and then; raises in the thread that it watches."""
+
+    running = False
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.tick = min(limit / 10, 0.25)
+        in_main = threading.current_thread() is threading.main_thread()
+        self.by_signal = hasattr(signal, "setitimer") and in_main
+
+    def __enter__(self) -> None:
+        _Clock.running = True
+        self.started = time.monotonic()
+        self.worked = time.thread_time()
+        if self.by_signal:
+            self.before = signal.signal(signal.SIGALRM, self._on_signal)
+            signal.setitimer(signal.ITIMER_REAL, self.tick, self.tick)
+        else:  # Windows, or another thread than the main one
+            self.over = threading.Event()
+            watched = threading.get_ident()
+            threading.Thread(target=self._watch, args=[watched], daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._stop()
+        finally:
+            self._stop()  # the last signal may have interrupted the first try
+
+    def _stop(self) -> None:
+        if self.by_signal:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self.before)
+        else:
+            self.over.set()
+        _Clock.running = False
+
+    def _on_signal(self, *_: object) -> None:
+        worked = time.thread_time() - self.worked
+        waited = time.monotonic() - self.started
+        if worked > self.limit or waited > 2 * self.limit:
+            self.limit += 1.0  # if it is swallowed, the next one comes a second later
+            raise TimeLimit
+
+    def _watch(self, watched: int) -> None:
+        while not self.over.wait(self.tick):
+            if time.monotonic() - self.started > self.limit:
+                stop = ctypes.py_object(TimeLimit)
+                number = ctypes.c_ulong(watched)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(number, stop)
+
+
+# --------------------------------------------------------------- global state
+
+
+@contextlib.contextmanager
+def neutral() -> Iterator[None]:
+    """Run a block in the state that a fresh notebook has; then put back what was.
+
+    Neither does what a student has set (a default dtype, a seed) change what the checks
+    see, nor do the checks change what comes after them.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.callback(_torch_and_numpy())
+        stack.callback(_surroundings())
+        stack.enter_context(warnings.catch_warnings())
+        torch.set_default_dtype(torch.float32)
+        if torch.get_default_device().type != "cpu":
+            torch.set_default_device(None)
+        torch.set_grad_enabled(True)
+        torch.use_deterministic_algorithms(False)
+        torch.autograd.set_detect_anomaly(False)
+        torch.set_flush_denormal(False)
+        np.seterr(all="warn", under="ignore")
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002 - the generator that an answer may draw from
+        random.seed(0)
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _torch_and_numpy() -> Callable[[], None]:
+    """Return a function that puts back what holds now."""
+    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
+    device = torch.get_default_device()
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    anomaly = torch.is_anomaly_enabled()
+    errors = np.geterr()
+    draws = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+
+    def put_back() -> None:
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
+        torch.set_grad_enabled(grad)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
+        torch.autograd.set_detect_anomaly(anomaly)
+        np.seterr(**errors)
+        torch.set_rng_state(draws[0])
+        np.random.set_state(draws[1])  # noqa: NPY002
+        random.setstate(draws[2])
+
+    return put_back
+
+
+def _surroundings() -> Callable[[], None]:
+    """The same for the process: folder, environment, path, the style of plots."""
+    folder, environment, path = os.getcwd(), dict(os.environ), list(sys.path)
+    matplotlib = sys.modules.get("matplotlib")
+    style = dict.copy(matplotlib.rcParams) if matplotlib else {}
+
+    def put_back() -> None:
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        sys.path[:] = path
+        if matplotlib and dict.copy(matplotlib.rcParams) != style:
+            dict.update(matplotlib.rcParams, style)
+
+    return put_back
+
+
+# --------------------------------------------------------------- the package's answer
+
+reached = False
+"""Whether a version that was out of order has been called."""
+
+
+def refuse() -> None:
+    """Called by whatever is out of order.
+
+    Raises:
+        PackageAnswer: always.
+    """
+    global reached
+    reached = True
+    raise PackageAnswer
+
+
+def _stub(*args: Any, **kwargs: Any) -> Any:
+    # This code runs inside the package's function, with that function's names.
+    from odenets.check.guard import refuse
+
+    refuse()
+
+
+@contextlib.contextmanager
+def out_of_order(package: tuple[Any, ...]) -> Iterator[None]:
+    """Let functions and classes of the package raise `PackageAnswer` in the block.
+
+    A function gets other code, a class another `__init__`: so it does not matter by
+    which name, attribute or subclass an answer reaches them.
+    """
+    with contextlib.ExitStack() as stack:
+        for part in package:
+            if isinstance(part, type):
+                had = part.__dict__.get("__init__")
+                part.__init__ = _stub  # type: ignore[misc]
+                if had is None:
+                    stack.callback(delattr, part, "__init__")
+                else:
+                    stack.callback(setattr, part, "__init__", had)
+            else:
+                function = inner(part)
+                stack.callback(setattr, function, "__code__", function.__code__)
+                free = function.__code__.co_freevars
+                function.__code__ = _stub.__code__.replace(co_freevars=free)
+        yield
+
+
+def inner(part: Any) -> types.FunctionType:
+    """Return the function behind a method or a decorator.
+
+    Raises:
+        TypeError: if there is none.
+    """
+    function = inspect.unwrap(getattr(part, "__func__", part))
+    if not isinstance(function, types.FunctionType):
+        raise TypeError(f"package= takes functions and classes, not {part!r}")
+    return function
+
+
+def is_package_answer(answer: Any, package: tuple[Any, ...]) -> bool:
+    """Return whether an answer is one of the package's versions, or a subclass."""
+    return any(
+        answer is part
+        or (
+            isinstance(part, type)
+            and isinstance(answer, type)
+            and issubclass(answer, part)
+        )
+        for part in package
+    )

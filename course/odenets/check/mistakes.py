@@ -1,0 +1,143 @@
+"""Names of mistakes: what known wrong answers show in the visible checks.
+
+`mistakes/NN_topic.json` holds, for each exercise, the labels of its visible checks and,
+for each known wrong answer, its title and a small fingerprint of what came in each
+check that it failed. An answer gets a title when that title explains *everything* that
+was seen: in every check both passed, or both failed with the same fingerprint.
+The files are made from the course's own collection of wrong answers.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .compare import leaves
+
+FOLDER = Path(__file__).parent / "mistakes"
+ENTRIES = 5  # of an array, in a fingerprint
+LONGEST = 30  # numbers in a fingerprint
+
+Came = Mapping[str, Any]
+"""What a check saw: {"observed": plain value} or {"error": names, "text": message}."""
+
+
+def name_of(exercise: str, came: Mapping[str, Came | None]) -> str:
+    """Return the title of the one mistake that explains all that came, or "".
+
+    Args:
+        exercise: the name of the exercise.
+        came: by the label of a check, what it saw; None where it passed.
+    """
+    known = catalogue().get(exercise)
+    if known is None or any(label not in came for label in known["checks"]):
+        return ""
+    seen = {
+        label: fingerprint(came[label])
+        for label in known["checks"]
+        if came[label] is not None
+    }
+    if not seen:
+        return ""
+    titles = {
+        mistake["title"]
+        for mistake in known["mistakes"]
+        if explains(mistake["failed"], seen)
+    }
+    return titles.pop() if len(titles) == 1 else ""
+
+
+def explains(failed: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Return whether a known mistake failed in the same checks in the same way."""
+    return set(failed) == set(seen) and all(
+        alike(failed[label], seen[label]) for label in seen
+    )
+
+
+@functools.cache
+def catalogue() -> dict[str, Any]:
+    """Return what is known, by exercise; nothing where no file can be read."""
+    known: dict[str, Any] = {}
+    for path in sorted(FOLDER.glob("*.json")):
+        known |= json.loads(path.read_text(encoding="utf-8"))
+    return known
+
+
+# --------------------------------------------------------------- fingerprints
+
+
+def fingerprint(came: Came) -> dict[str, Any]:
+    """Return what tells one wrong result from another, in a few numbers.
+
+    An error is its kind and its text; a value is its form (types, shapes, dtypes) and
+    some entries and a norm of each of its parts, to six digits.
+    """
+    if "observed" not in came:
+        text = re.sub(r"0x[0-9a-f]+", "0x", str(came.get("text", "")))
+        return {"error": str(came["error"][0]), "text": text[:100]}
+    numbers: list[float | str] = []
+    for leaf in leaves(came["observed"]):
+        if len(numbers) >= LONGEST:
+            break
+        numbers += [] if isinstance(leaf, str) else _numbers(leaf)
+    return {"form": _form(came["observed"])[:200], "numbers": numbers}
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_form(item) for item in value) + "]"
+    if isinstance(value, dict):
+        parts = [f"{key}: {_form(item)}" for key, item in value.items()]
+        return "{" + ", ".join(parts) + "}"
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"{value.dtype.str[1:]}{value.shape}"
+    if value is None or isinstance(value, (str, bool)):
+        return repr(value)
+    return "number"  # whoever gives a number may give it as a tensor
+
+
+def _numbers(leaf: Any) -> list[float | str]:
+    """Return some entries of an array and its norm; a number by itself."""
+    if leaf is None or isinstance(leaf, bool):
+        return []
+    values = np.asarray(leaf)
+    values = values.astype(complex).ravel()
+    if values.imag.any():
+        values = np.stack([values.real, values.imag], axis=-1).ravel()
+    else:
+        values = values.real
+    if values.size == 1:
+        return [_digits(values[0])]
+    places = np.unique(np.linspace(0, values.size - 1, ENTRIES).round().astype(int))
+    with np.errstate(all="ignore"):
+        # Weighted, so that an exchange of entries shows.
+        weights = np.cos(np.arange(values.size))
+        sums = [np.sqrt(np.square(values).sum()), (weights * values).sum()]
+    return [_digits(v) for v in [*values[places], *sums]]
+
+
+def _digits(value: float) -> float | str:
+    """Round to six digits; what JSON cannot hold becomes a word."""
+    return float(f"{value:.6g}") if np.isfinite(value) else str(float(value))
+
+
+def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two fingerprints agree up to rounding."""
+    if "error" in one or "error" in other:
+        return dict(one) == dict(other)
+    a, b = one["numbers"], other["numbers"]
+    if one["form"] != other["form"] or len(a) != len(b):
+        return False
+    finite = [abs(v) for v in (*a, *b) if not isinstance(v, str)]
+    rounding = 1e-6 * min(max(finite, default=0.0), 1.0)
+    return all(_near(u, v, rounding) for u, v in zip(a, b))
+
+
+def _near(one: float | str, other: float | str, rounding: float) -> bool:
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    return abs(one - other) <= 1e-4 * max(abs(one), abs(other)) + rounding
