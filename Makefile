@@ -6,10 +6,10 @@ PY = .venv/bin/python
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: course/pyproject.toml pyproject.toml constraints.txt
 	@echo "== installing into .venv (once; a few minutes)"
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[people,test,cluster]"
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e course -e ".[cluster,test]"
 	$(PY) -c "open('.venv/installed', 'w')"
 
 demo: install

@@ -7,6 +7,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["ODENETS_PROGRESS"] = "off"
 
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +45,22 @@ def program():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def wheel_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Build the wheel of a folder from a copy: nothing is left behind in the tree."""
+
+    def build(folder: Path) -> Path:
+        source = tmp_path_factory.mktemp("source") / folder.name
+        unwanted = ("[01]*_*", ".*", "*.egg-info", "__pycache__", "build", "submitted")
+        shutil.copytree(folder, source, ignore=shutil.ignore_patterns(*unwanted))
+        target = tmp_path_factory.mktemp("wheel")
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+        command += ["--wheel-dir", str(target), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (built,) = target.glob("*.whl")
+        return built
+
+    return build

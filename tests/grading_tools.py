@@ -28,9 +28,10 @@ SOURCE = '''# %% [markdown]
 # **The question.** Does it run?
 
 # %%
-import importlib.util, os, torch
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
+import importlib.util
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+REPOSITORY#subdirectory=course")
 from odenets import check, scale
 scale.use("lesson");
 

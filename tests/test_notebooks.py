@@ -52,12 +52,17 @@ def test_the_title_says_what_and_how_long(name):
 @EVERY
 def test_the_set_up_cell_is_short_and_installs_on_colab(name):
     first = notebooks.code_cells(name)[0]
-    assert len(first.strip().splitlines()) <= 7
-    assert 'importlib.util.find_spec("odenets") is None' in first
-    assert 'os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY")' in first
-    assert "import *" not in first
-    for call in ('scale.use("lesson"', "plots.style()", "training.set_seed("):
-        assert call in first
+    lines = first.splitlines()
+    assert len(lines) <= 14
+    assert 'if importlib.util.find_spec("odenets") is None:' in first
+    install = "install -q git+REPOSITORY#subdirectory=course"
+    assert f'get_ipython().run_line_magic("pip", "{install}")' in first
+    assert ";" not in first and "import *" not in first
+    for line in lines:
+        assert len(line) <= 100
+        assert not line.startswith("import ") or "," not in line, "one import a line"
+    for call in ('scale.use("lesson")', "plots.style()", "training.set_seed(0)"):
+        assert call in lines
 
 
 @EVERY

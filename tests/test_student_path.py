@@ -1,20 +1,21 @@
 """A student on Colab, end to end: an environment without the package, one notebook.
 
 A fresh virtual environment gets what Colab brings; the released notebook lies alone in
-an empty folder. Its set-up cell installs the package (here from a wheel built from this
-tree), the solutions are typed in, and every visible check passes.
+an empty folder. Its set-up cell installs the student's package (the wheel of `course/`
+stands in for the repository), the solutions are typed in, every visible check passes.
 """
 
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import notebooks
 import pytest
+
+from autograder.layout import Course
 
 NAME = "01_resnets_as_euler"
 COLAB = ["torch", "torchvision", "matplotlib", "numpy", "ipykernel", "nbconvert"]
@@ -26,24 +27,6 @@ def run(*command: object, **options) -> str:
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Build the wheel from a copy, so that nothing is left behind in the tree."""
-    source = tmp_path_factory.mktemp("source")
-    for part in ("course/odenets", "autograder"):
-        shutil.copytree(
-            notebooks.ROOT / part,
-            source / part,
-            ignore=shutil.ignore_patterns("__pycache__", "submitted", "autograded"),
-        )
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(notebooks.ROOT / file, source)
-    target = source / "dist"
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", target, source)
-    (built,) = target.glob("odenets-*.whl")
-    return built
 
 
 @pytest.fixture(scope="module")
@@ -82,19 +65,33 @@ def type_in(notebook: dict, name: str) -> None:
             )
 
 
-def test_the_notebook_alone_installs_the_package_and_passes(wheel, colab, tmp_path):
+def install_from(notebook: dict, wheel: Path) -> None:
+    """Let the set-up cell install `wheel` where it names the repository."""
+    (setup,) = [
+        cell for cell in notebook["cells"] if "find_spec" in "".join(cell["source"])
+    ]
+    address = f"git+{Course(notebooks.ROOT).repository}#subdirectory=course"
+    source = "".join(setup["source"])
+    assert source.count(address) == 1
+    setup["source"] = source.replace(address, str(wheel))
+
+
+def test_the_notebook_alone_installs_the_package_and_passes(wheel_of, colab, tmp_path):
     python, variables = colab
     probe = "import importlib.util as u; print(u.find_spec('odenets'))"
     assert run(python, "-c", probe, env=variables, cwd=tmp_path).strip() == "None"
     notebook = released(NAME)
     type_in(notebook, NAME)
+    install_from(notebook, wheel_of(notebooks.ROOT / "course"))
     (tmp_path / "alone.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     run(
         *(python, "-m", "nbconvert", "--to", "notebook", "--execute"),
         *("--output", "done.ipynb", "alone.ipynb"),
         cwd=tmp_path,
-        env=variables | {"ODENETS_PACKAGE": str(wheel), "ODENETS_SCALE": "quick"},
+        env=variables | {"ODENETS_SCALE": "quick"},
     )
+    probe = "import importlib.util as u; print(u.find_spec('autograder'))"
+    assert run(python, "-c", probe, env=variables, cwd=tmp_path).strip() == "None"
     done = json.loads((tmp_path / "done.ipynb").read_text(encoding="utf-8"))
     scores = {}
     for cell in done["cells"]:

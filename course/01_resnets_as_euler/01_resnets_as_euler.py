@@ -33,11 +33,19 @@
 # [arXiv 1806.07366](https://arxiv.org/abs/1806.07366): from layers to an ODE.
 
 # %%
-import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
-from odenets import check, optimise, plots, scale, solvers, training; from odenets.data import images, toy; from odenets.nets import resnet
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import importlib.util
+import math
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+https://github.com/odenets/odenets-course#subdirectory=course")
+from odenets import check, optimise, plots, scale, solvers, training
+from odenets.data import images, toy
+from odenets.nets import resnet
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 
 # %% [markdown]

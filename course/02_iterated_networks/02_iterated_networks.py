@@ -33,11 +33,20 @@
 # 1909.01377](https://arxiv.org/abs/1909.01377): section 3, the limit of many iterations.
 
 # %%
-import copy, importlib.util, math, os, tempfile, torch, torch.nn.functional as F, matplotlib.pyplot as plt; from torch import nn
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
-from odenets import check, plots, scale, training; from odenets.nets import iterated; from odenets.studies import iterated as study
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import copy
+import importlib.util
+import math
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from torch import nn
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+https://github.com/odenets/odenets-course#subdirectory=course")
+from odenets import check, plots, scale, training
+from odenets.nets import iterated
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 
 # %% [markdown]
@@ -278,6 +287,8 @@ with check.exercise("parameter_budget", points=2) as exercise:
 check.score(exercise)
 
 # %%
+from odenets.studies import iterated as study
+
 budgets = {f"iterated, {c} channels": iterated.parameter_budget(iterated.IteratedNet(c)) for c in study.CHANNELS}
 baseline = iterated.cnn()
 budgets["CNN of the original"] = {
@@ -504,6 +515,8 @@ check.score(exercise)
 # and go on from a results file when they are interrupted.
 
 # %%
+import tempfile
+
 dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
 recipe = scale.pick(
     quick=study.Recipe(1, 256, 1e-2, 3, 16, 4),

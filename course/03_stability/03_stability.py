@@ -35,11 +35,18 @@
 # **Slip** gives the right statement and a cell that shows it.
 
 # %%
-import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
-from odenets import check, multilevel, plots, scale, training; from odenets.nets import stable; from odenets.studies import stability
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import importlib.util
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+https://github.com/odenets/odenets-course#subdirectory=course")
+from odenets import check, multilevel, plots, scale, training
+from odenets.nets import stable
+from odenets.studies import stability
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 # %% [markdown]
 # ## 1. Three networks with the same weight in every layer

@@ -33,11 +33,19 @@
 # chapter II: Runge-Kutta methods (formula II.1.8), embedded pairs and step control (II.4).
 
 # %%
-import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt; from types import SimpleNamespace
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
-from odenets import check, plots, scale, solvers, training; from odenets.data import images; from odenets.nets import continuous
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import importlib.util
+from types import SimpleNamespace
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+https://github.com/odenets/odenets-course#subdirectory=course")
+from odenets import check, plots, scale, solvers, training
+from odenets.data import images
+from odenets.nets import continuous
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 # %% [markdown]
 # ## 1. A method is a table of numbers

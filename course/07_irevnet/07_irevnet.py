@@ -33,11 +33,18 @@
 # [arXiv 1410.8516](https://arxiv.org/abs/1410.8516): additive couplings (section 3.2).
 
 # %%
-import importlib.util, os, torch, matplotlib.pyplot as plt
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+https://github.com/odenets/odenets-course"))
-from odenets import check, plots, scale, training; from odenets.data import images; from odenets.nets import irevnet; from odenets.studies import invertible
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import importlib.util
+import matplotlib.pyplot as plt
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+https://github.com/odenets/odenets-course#subdirectory=course")
+from odenets import check, plots, scale, training
+from odenets.data import images
+from odenets.nets import irevnet
+from odenets.studies import invertible
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 # %% [markdown]
 # ## 1. The data, and a plain network (Q1)

@@ -22,11 +22,20 @@
 # L. Pontryagin et al., *The mathematical theory of optimal processes*, 1962.
 
 # %%
-import importlib.util, os, torch, math, time, numpy as np, matplotlib.pyplot as plt
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
-from odenets import adjoint, check, plots, scale, solvers, training; from odenets.data import images; from odenets.nets import neural_ode; from odenets.studies import spirals
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import importlib.util
+import math
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+REPOSITORY#subdirectory=course")
+from odenets import adjoint, check, plots, scale, solvers, training
+from odenets.data import images
+from odenets.nets import neural_ode
+from odenets.studies import spirals
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 # %% [markdown]
 # ## 1. A layer that is a solver
@@ -896,6 +905,8 @@ print(f"largest relative error by backpropagation: below 1e-3: {max(errors['back
 # The paper reports a backward pass with about half as many evaluations as the forward pass. *Predict first:* will we find that?
 
 # %%
+import time
+
 channels = scale.pick(quick=4, lesson=16, full=64)
 epochs = scale.pick(quick=1, lesson=8, full=10)
 data = images.mnist() if scale.current() == "full" else images.digits(scale.pick(quick=16, lesson=16, full=28))

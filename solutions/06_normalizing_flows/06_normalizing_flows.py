@@ -24,11 +24,20 @@
 # the trace estimator.
 
 # %%
-import importlib.util, math, os, time, torch, matplotlib.pyplot as plt
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
-from odenets import check, plots, scale, solvers, training; from odenets.data import toy; from odenets.nets import flows; from odenets.studies import flows as study
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import importlib.util
+import math
+import time
+import matplotlib.pyplot as plt
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+REPOSITORY#subdirectory=course")
+from odenets import check, plots, scale, solvers, training
+from odenets.data import toy
+from odenets.nets import flows
+from odenets.studies import flows as study
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 # %% [markdown]
 # ## 1. One layer moves probability

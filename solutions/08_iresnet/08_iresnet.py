@@ -23,11 +23,20 @@
 # convolutional layers*, ICLR 2019, [arXiv 1805.10408](https://arxiv.org/abs/1805.10408).
 
 # %%
-import importlib.util, math, os, time, torch, matplotlib.pyplot as plt
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
-from odenets import check, plots, scale, training; from odenets.data import images, toy; from odenets.nets import iresnet, irevnet; from odenets.studies import invertible
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import importlib.util
+import math
+import time
+import matplotlib.pyplot as plt
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+REPOSITORY#subdirectory=course")
+from odenets import check, plots, scale, training
+from odenets.data import images, toy
+from odenets.nets import iresnet, irevnet
+from odenets.studies import invertible
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 # %% [markdown]
 # ## 1. A residual network (Q10)

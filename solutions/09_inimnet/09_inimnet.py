@@ -23,11 +23,18 @@
 # *An introduction to invariant imbedding*, 1975.
 
 # %%
-import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
-from odenets import check, plots, scale, solvers, training; from odenets.nets import inimnet; from odenets.studies import imbedding_cost
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import importlib.util
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+REPOSITORY#subdirectory=course")
+from odenets import check, plots, scale, solvers, training
+from odenets.nets import inimnet
+from odenets.studies import imbedding_cost
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 # %% [markdown]
 # ## 1. Where do I arrive, if I start later?

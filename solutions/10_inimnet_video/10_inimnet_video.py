@@ -26,11 +26,20 @@
 # NeurIPS 2008: bouncing balls.
 
 # %%
-import importlib.util, os, torch, numpy as np, matplotlib.pyplot as plt; from dataclasses import replace
-if importlib.util.find_spec("odenets") is None:  # on Colab: install the helper package
-    get_ipython().run_line_magic("pip", "install -q " + os.environ.get("ODENETS_PACKAGE", "git+REPOSITORY"))
-from odenets import check, plots, scale, training; from odenets.data import video; from odenets.nets import inimnet; from odenets.studies import video as study
-scale.use("lesson"); plots.style(); training.set_seed(0)
+import importlib.util
+from dataclasses import replace
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
+    get_ipython().run_line_magic("pip", "install -q git+REPOSITORY#subdirectory=course")
+from odenets import check, plots, scale, training
+from odenets.data import video
+from odenets.nets import inimnet
+from odenets.studies import video as study
+scale.use("lesson")
+plots.style()
+training.set_seed(0)
 
 # %% [markdown]
 # ## 1. Two kinds of films
