@@ -165,8 +165,8 @@ def evaluate(
     with evaluating(model):
         for batch in batches:
             inputs, targets = _split(_moved(batch, device))
-            value = metric(model(inputs), *targets)
-            total += value.double().mean().item() * len(inputs)
+            value = metric(model(inputs), *targets).double()
+            total += value.sum().item() * (len(inputs) / value.numel())
             count += len(inputs)
     if not count:
         raise ValueError("there are no batches to evaluate on")
