@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
-from odenets import training
+from odenets import scale, training
 from odenets.data import images
 
 
@@ -88,6 +88,8 @@ def test_progress_shows_on_a_terminal(monkeypatch, capsys):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert not training.shows_progress()
+    monkeypatch.setattr(scale, "_chosen", "quick")
+    assert not training.shows_progress()
 
 
 def test_progress_leaves_nothing_in_a_stored_notebook(monkeypatch):
@@ -126,6 +128,26 @@ def test_accuracy_weights_unequal_batches_and_restores_modes():
     ) == pytest.approx(0.8)
     with pytest.raises(ValueError, match="no batches"):
         training.accuracy(model, [])
+
+
+def test_evaluation_makes_no_float64_of_a_tensor_on_the_device(monkeypatch):
+    """Apple's GPU has none: what becomes one has come to the CPU before."""
+    arrived, real_cpu, real_double = [], torch.Tensor.cpu, torch.Tensor.double
+
+    def cpu(self):
+        arrived.append(real_cpu(self))
+        return arrived[-1]
+
+    def double(self):
+        assert any(self is tensor for tensor in arrived)
+        return real_double(self)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
+    monkeypatch.setattr(torch.Tensor, "double", double)
+    batches = [(torch.eye(2), torch.tensor([0, 0]))]
+    assert training.accuracy(nn.Identity(), batches) == 0.5
+    error = training.evaluate(nn.Identity(), batches, lambda z, y: z.sum(1) * 3)
+    assert error == 3.0 and len(arrived) == 2
 
 
 def test_modes_are_restored_after_an_error():

@@ -220,6 +220,8 @@ class Batches:
             part: images and labels, on any device.
             batch_size: the last batch may be smaller.
             generator: seed or generator of the order; None keeps the order of `part`.
+                With a seed, a GPU draws for itself what lies on it, so that nothing
+                waits for the CPU; its numbers are others than those of the CPU.
             augment: changes the images of a batch at random, with the same generator.
         Raises:
             ValueError: if the batch size is not positive, or if there is something to
@@ -230,7 +232,8 @@ class Batches:
         if augment is not None and generator is None:
             raise ValueError("augmentation needs a generator")
         if isinstance(generator, int):
-            generator = torch.Generator().manual_seed(generator)
+            where = part.labels.device if part.labels.is_cuda else "cpu"
+            generator = torch.Generator(where).manual_seed(generator)
         self.part, self.batch_size = part, batch_size
         self.generator, self.augment = generator, augment
 
@@ -242,7 +245,8 @@ class Batches:
         if self.generator is None:
             order = torch.arange(len(labels))
         else:
-            order = torch.randperm(len(labels), generator=self.generator)
+            on = dict(generator=self.generator, device=self.generator.device)
+            order = torch.randperm(len(labels), **on)
         for index in order.to(labels.device).split(self.batch_size):
             batch = images[index]
             if self.augment is not None:
@@ -261,8 +265,9 @@ def crop_and_flip(images: Tensor, generator: torch.Generator, edge: int = 4) -> 
     """
     n, _, height, width = images.shape
     device = images.device
-    shift = torch.randint(2 * edge + 1, (2, n, 1), generator=generator).to(device)
-    mirror = torch.rand(n, 1, generator=generator).to(device) < 0.5
+    on = dict(generator=generator, device=generator.device)
+    shift = torch.randint(2 * edge + 1, (2, n, 1), **on).to(device)
+    mirror = torch.rand(n, 1, **on).to(device) < 0.5
     rows = shift[0] + torch.arange(height, device=device)
     columns = torch.arange(width, device=device)
     columns = shift[1] + torch.where(mirror, columns.flip(0), columns)
