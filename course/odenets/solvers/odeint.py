@@ -1,19 +1,4 @@
-"""Solvers of ordinary differential equations y'(t) = f(t, y), y(t_0) = y_0.
-
-A Runge-Kutta method is *data*, a `Tableau`; two loops use it, one with fixed and one
-with adaptive steps, and `odeint` chooses between them::
-
-    t = torch.linspace(0, 1, 11)
-    y = odeint(f, y0, t)                                            # adaptive dopri5
-    y = odeint(f, y0, t, method="rk4", options={"n_steps": 4})      # fixed steps
-
-The field `f(t, y)` always gets the time as a Python float: it is exact in double
-precision whatever the dtype of the state, and costs nothing. A field that mixes time
-with the state can write ``t * torch.ones_like(y)``.
-
-Equation numbers refer to Hairer, Norsett and Wanner, *Solving Ordinary Differential
-Equations I*, second edition ("HNW").
-"""
+"""The solver: one loop with fixed and one with adaptive steps."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-State = Tensor | tuple[Tensor, ...]
-Field = Callable[[float, Any], Any]
+from odenets.solvers.steps import Field, State, stages, weighted_sum
+from odenets.solvers.tableaus import TABLEAUS, Tableau
 
 
 class SolverError(ArithmeticError):
@@ -45,262 +30,6 @@ class Stats:
     rejected: int = 0  # steps that were tried again with a smaller step size
     times: list[float] = field(default_factory=list)  # ends of the accepted steps
     next_step: float | None = None  # what an adaptive solve would have tried next
-
-
-def count_nfe(f: Field) -> Field:
-    """Wrap a field so that its integer attribute `nfe` counts the evaluations."""
-
-    def counted(t: float, y: State) -> State:
-        counted.nfe += 1
-        return f(t, y)
-
-    counted.nfe = 0
-    return counted
-
-
-def observed_order(errors: Sequence[float], step_sizes: Sequence[float]) -> float:
-    """Return the slope of the least-squares line through (log h, log error).
-
-    Args:
-        errors, step_sizes: positive numbers, as many of one as of the other.
-    """
-    x = torch.as_tensor(step_sizes, dtype=torch.float64).log()
-    y = torch.as_tensor(errors, dtype=torch.float64).log()
-    x = x - x.mean()
-    return (x.dot(y) / x.dot(x)).item()
-
-
-# ------------------------------------------------------------------- the methods
-
-
-@dataclass(frozen=True)
-class Tableau:
-    """An explicit Runge-Kutta method with s stages (HNW, II.1.8).
-
-    k_i = f(t + c_i h, y + h sum_j a_ij k_j),   y_new = y + h sum_i b_i k_i.
-
-    Attributes:
-        a: s rows; row i holds the i weights of the stages before it.
-        b: s weights of the new state.
-        c: s nodes.
-        order: the local error is of size h^(order + 1).
-        b_error: s weights of the error estimate h sum_i b_error_i k_i, which is the
-            difference to an embedded method of lower order.
-        dense: s rows of polynomial coefficients; between the ends of a step,
-            y(t + x h) = y + h sum_i (dense_i0 x + dense_i1 x^2 + ...) k_i.
-    """
-
-    name: str
-    order: int
-    a: tuple[tuple[float, ...], ...]
-    b: tuple[float, ...]
-    c: tuple[float, ...]
-    b_error: tuple[float, ...] | None = None
-    dense: tuple[tuple[float, ...], ...] | None = None
-
-    @property
-    def last_is_next(self) -> bool:
-        """Whether the last stage is the first stage of the next step ("FSAL")."""
-        return self.b[-1] == 0 and self.a[-1] == self.b[:-1]
-
-
-TABLEAUS = {
-    tableau.name: tableau
-    for tableau in (
-        Tableau(name="euler", order=1, a=((),), b=(1,), c=(0,)),
-        Tableau(
-            name="midpoint", order=2, a=((), (1 / 2,)), b=(0, 1), c=(0, 1 / 2)
-        ),  # Runge 1895
-        Tableau(
-            name="heun", order=2, a=((), (1,)), b=(1 / 2, 1 / 2), c=(0, 1)
-        ),  # the trapezoidal rule, made explicit
-        Tableau(
-            name="rk4",  # "the" Runge-Kutta method, HNW table II.1.2
-            order=4,
-            a=((), (1 / 2,), (0, 1 / 2), (0, 0, 1)),
-            b=(1 / 6, 1 / 3, 1 / 3, 1 / 6),
-            c=(0, 1 / 2, 1 / 2, 1),
-        ),
-        Tableau(
-            name="rk4_38",  # Kutta's 3/8 rule, HNW table II.1.2
-            order=4,
-            a=((), (1 / 3,), (-1 / 3, 1), (1, -1, 1)),
-            b=(1 / 8, 3 / 8, 3 / 8, 1 / 8),
-            c=(0, 1 / 3, 2 / 3, 1),
-        ),
-        Tableau(
-            name="bosh3",  # Bogacki and Shampine 1989; cubic Hermite between the ends
-            order=3,
-            a=((), (1 / 2,), (0, 3 / 4), (2 / 9, 1 / 3, 4 / 9)),
-            b=(2 / 9, 1 / 3, 4 / 9, 0),
-            c=(0, 1 / 2, 3 / 4, 1),
-            b_error=(-5 / 72, 1 / 12, 1 / 9, -1 / 8),
-            dense=((1, -4 / 3, 5 / 9), (0, 1, -2 / 3), (0, 4 / 3, -8 / 9), (0, -1, 1)),
-        ),
-        Tableau(
-            name="dopri5",  # Dormand and Prince 1980, HNW table II.5.2
-            order=5,
-            a=(
-                (),
-                (1 / 5,),
-                (3 / 40, 9 / 40),
-                (44 / 45, -56 / 15, 32 / 9),
-                (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-                (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-                (35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-            ),
-            b=(35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84, 0),
-            c=(0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1),
-            b_error=(
-                71 / 57600,
-                0,
-                -71 / 16695,
-                71 / 1920,
-                -17253 / 339200,
-                22 / 525,
-                -1 / 40,
-            ),
-            dense=(  # Shampine 1986, of order 4
-                (
-                    1,
-                    -8048581381 / 2820520608,
-                    8663915743 / 2820520608,
-                    -12715105075 / 11282082432,
-                ),
-                (0, 0, 0, 0),
-                (
-                    0,
-                    131558114200 / 32700410799,
-                    -68118460800 / 10900136933,
-                    87487479700 / 32700410799,
-                ),
-                (
-                    0,
-                    -1754552775 / 470086768,
-                    14199869525 / 1410260304,
-                    -10690763975 / 1880347072,
-                ),
-                (
-                    0,
-                    127303824393 / 49829197408,
-                    -318862633887 / 49829197408,
-                    701980252875 / 199316789632,
-                ),
-                (
-                    0,
-                    -282668133 / 205662961,
-                    2019193451 / 616988883,
-                    -1453857185 / 822651844,
-                ),
-                (0, 40617522 / 29380423, -110615467 / 29380423, 69997945 / 29380423),
-            ),
-        ),
-    )
-}
-
-
-# --------------------------------------------------------------------- one step
-
-
-def runge_kutta_step(
-    tableau: Tableau, f: Field, t: float, y: Tensor, h: float
-) -> Tensor:
-    """Advance `y` from time `t` to `t + h` with one step of the method `tableau`.
-
-    Args:
-        tableau: one of `TABLEAUS`, or anything with the fields `a`, `b` and `c`.
-        f: field, `f(t, y)` returns a tensor of the shape of `y`.
-        t: time.   y: state, any shape.   h: step size, may be negative.
-    Returns: the new state; `y` itself is left unchanged.
-    """
-    return _step(tableau, f, t, y, h)[0]
-
-
-def embedded_step(
-    tableau: Tableau, f: Field, t: float, y: Tensor, h: float
-) -> tuple[Tensor, Tensor]:
-    """Advance `y` by one step and estimate the error of that step.
-
-    Args: as in `runge_kutta_step`; the tableau has weights `b_error`.
-    Returns: the new state, and its difference to the embedded method of lower order.
-    Raises:
-        ValueError: if the tableau has no embedded method.
-    """
-    if tableau.b_error is None:
-        raise ValueError(f"the method {tableau.name!r} has no embedded method")
-    new, slopes = _step(tableau, f, t, y, h)
-    return new, _weighted_sum(slopes, tableau.b_error, h)
-
-
-def euler_step(f: Field, t: float, y: Tensor, h: float) -> Tensor:
-    """Advance `y` by one step of Euler's method, a residual block: y + h f(t, y)."""
-    return y + h * f(t, y)
-
-
-def verlet_step(
-    f: Field, g: Field, t: float, y: Tensor, z: Tensor, h: float
-) -> tuple[Tensor, Tensor]:
-    """Advance y' = f(t, z), z' = g(t, y) by h: first z, then y with the new z.
-
-    The two live on grids that are staggered by half a step. The map is reversible
-    (`verlet_step_back`) and keeps the volume, whatever `f` and `g` are.
-    Source: Haber and Ruthotto 2017, eq. (16).
-    """
-    z = z + h * g(t, y)
-    return y + h * f(t, z), z
-
-
-def verlet_step_back(
-    f: Field, g: Field, t: float, y: Tensor, z: Tensor, h: float
-) -> tuple[Tensor, Tensor]:
-    """Undo `verlet_step(f, g, t, ..., h)`: same arguments, the two lines reversed."""
-    y = y - h * f(t, z)
-    return y, z - h * g(t, y)
-
-
-def leapfrog_step(f: Field, t: float, y: Tensor, previous: Tensor, h: float) -> Tensor:
-    """Advance y'' = f(t, y) from the states at t - h (`previous`) and t to t + h."""
-    return 2 * y - previous + h**2 * f(t, y)
-
-
-def _step(
-    tableau: Tableau,
-    f: Field,
-    t: float,
-    y: Tensor,
-    h: float,
-    first: Tensor | None = None,
-) -> tuple[Tensor, list[Tensor]]:
-    """Return the new state and the slopes of all stages; `first`: f(t, y) if known."""
-    new = y
-    slopes = [f(t, y) if first is None else first]
-    for row, node in zip(tableau.a[1:], tableau.c[1:]):
-        new = _weighted_sum(slopes, row, h, start=y)
-        slopes.append(f(t + node * h, new))
-    if tableau.b[-1] or tableau.a[-1] != tableau.b[:-1]:  # not the last stage already
-        # Summed first and added last: a small increment loses no digits to a large
-        # state, and Euler's step is a residual block, y + h f, bit for bit.
-        new = y + _weighted_sum(slopes, tableau.b, h)
-    return new, slopes
-
-
-def _weighted_sum(
-    slopes: list[Tensor],
-    weights: Sequence[float],
-    h: float,
-    start: Tensor | None = None,
-) -> Tensor:
-    """Return start + h sum_i weights_i slopes_i; a weight of zero costs nothing."""
-    total = start
-    for slope, weight in zip(slopes, weights):
-        if weight and total is None:
-            total = slope * (h * weight)
-        elif weight:
-            total = torch.add(total, slope, alpha=h * weight)  # one pass, not two
-    return total
-
-
-# --------------------------------------------------------------------- the solver
 
 
 def odeint(
@@ -418,7 +147,7 @@ def _fixed_steps(
         h = (end - start) / n_steps
         for i in range(n_steps):
             t = start + i * h
-            y = _step(tableau, f, t, y, h)[0]
+            y = stages(tableau, f, t, y, h)[0]
             t_new = end if i == n_steps - 1 else t + h
             _stop_if_not_finite(y, t_new, h, "the state")
             stats.accepted += 1
@@ -465,13 +194,13 @@ def _adaptive_steps(
                 time=t,
                 step=h,
             )
-        new, slopes = _step(tableau, f, t, y, h, first=slope)
+        new, slopes = stages(tableau, f, t, y, h, first=slope)
         error = _error_ratio(tableau, slopes, h, y, new, rtol, atol, norm)
         if error <= 1:  # False for NaN
             inside = [s for s in times[len(states) :] if abs(s - t) < abs(h)]
             if inside:
                 fractions = [(s - t) / h for s in inside]
-                states.extend(_between(tableau, slopes, h, y, fractions))
+                states.extend(between(tableau, slopes, h, y, fractions))
             if t_new == times[len(states)]:
                 states.append(new)
             t, y, slope = t_new, new, slopes[-1]
@@ -513,12 +242,12 @@ def _error_ratio(
     norm: Callable[[Tensor], float],
 ) -> float:
     """Size of the estimated error over what the tolerances allow."""
-    error = _weighted_sum(slopes, tableau.b_error, h)
+    error = weighted_sum(slopes, tableau.b_error, h)
     allowed = torch.maximum(y.abs(), new.abs()).mul_(rtol).add_(atol)
     return norm(error.div_(allowed))
 
 
-def _between(
+def between(
     tableau: Tableau,
     slopes: list[Tensor],
     h: float,
