@@ -29,7 +29,7 @@ check: install
 	@echo "== pairs in sync, release rebuilt byte for byte"
 	$(PY) -m autograder sync --check
 	$(PY) -m autograder release --check
-	$(PY) -m autograder.readme --check
+	$(PY) -m autograder readme --check
 
 lab: install
 	@echo "== JupyterLab on the released notebooks"
@@ -42,7 +42,7 @@ sync: install
 release: sync
 	@echo "== releasing solutions/ into course/"
 	$(PY) -m autograder release
-	$(PY) -m autograder.readme
+	$(PY) -m autograder readme
 
 grade: install
 	@echo "== grading autograder/submitted/"

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from .layout import Course, CourseError, find_course, printable
+from .course import Course, CourseError, find_course, printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_demo,
         _add_sync,
         _add_release,
+        _add_readme,
         _add_collect,
         _add_grade,
         _add_formgrader,
@@ -88,7 +89,7 @@ def _try(work: Callable[[str], str | list[str]], name: str) -> str | list[str]:
 
 def _add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     def run(course: Course, options: argparse.Namespace) -> int:
-        from . import pairs
+        from .authors import pairs
 
         names = course.notebooks(options.notebooks)
         if options.check:
@@ -112,7 +113,7 @@ def _add_release(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> int:
-        from . import release
+        from .authors import release
 
         names = course.notebooks(options.notebooks)
         if not options.check:
@@ -135,13 +136,31 @@ def _add_release(
     )
 
 
+def _add_readme(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        from .authors import readme
+
+        in_order = readme.write(course, check=options.check)
+        if options.check:
+            print("README:", "in order" if in_order else "run `make release`")
+        return int(options.check and not in_order)
+
+    text = "write the table of notebooks in README.md"
+    parser = commands.add_parser("readme", help=text, description=text)
+    parser.set_defaults(run=run)
+    parser.add_argument("--check", action="store_true", help="only compare")
+
+
 # -------------------------------------------------------------------- instructors
 
 
 def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     def run(course: Course, options: argparse.Namespace) -> int:
-        from . import grade, sandbox
-        from .classroom import Classroom
+        from .classroom.gradebook import Classroom
+        from .grading import grade
+        from .worker import sandbox
 
         room = Classroom(options.folder or course.autograder)
         limits = sandbox.Limits(cell_seconds=options.timeout, memory_mb=options.memory)
@@ -234,7 +253,7 @@ def _add_formgrader(
     def run(course: Course, options: argparse.Namespace) -> int:
         import subprocess
 
-        from .layout import tools_on_path
+        from .course import tools_on_path
 
         tools_on_path()
         server = [sys.executable, "-m", "jupyter_server", f"--port={options.port}"]
@@ -255,8 +274,8 @@ def _add_report(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> None:
-        from . import report
-        from .classroom import Classroom
+        from .classroom import report
+        from .classroom.gradebook import Classroom
 
         room = Classroom(options.folder or course.autograder)
         for name in course.notebooks(options.notebooks):
@@ -273,8 +292,8 @@ def _add_feedback(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> None:
-        from . import feedback
-        from .classroom import Classroom
+        from .classroom import feedback
+        from .classroom.gradebook import Classroom
 
         room = Classroom(options.folder or course.autograder)
         for name in course.notebooks(options.notebooks):
@@ -290,8 +309,8 @@ def _add_collect(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> int:
-        from . import lms
-        from .classroom import Classroom
+        from .classroom import lms
+        from .classroom.gradebook import Classroom
 
         room = Classroom(options.folder or course.autograder)
         only = course.notebooks([options.notebook])[0] if options.notebook else ""
@@ -321,9 +340,9 @@ def _add_export(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> None:
-        from . import lms
-        from .classroom import Classroom
-        from .layout import write_atomically
+        from .classroom import lms
+        from .classroom.gradebook import Classroom
+        from .course import write_atomically
 
         room = Classroom(options.folder or course.autograder)
         name = course.notebooks([options.notebook])[0]
@@ -356,7 +375,7 @@ def _add_export(
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     def run(course: Course, options: argparse.Namespace) -> int:
-        from . import demo
+        from .demo import demo
 
         folder = options.folder or course.root / "build" / "demo"
         names = options.notebooks or demo.with_a_class(course)

@@ -33,7 +33,7 @@ c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedE
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
 # `nbgrader autograde` asks the gradebook what to grade: let it know, where it does not.
-c.Autograde.pre_convert_hook = "autograder.classroom.before_autograde"
+c.Autograde.pre_convert_hook = "autograder.classroom.gradebook.before_autograde"
 
 # A test cell that a student deleted comes back, and scores what it finds.
 c.OverwriteCells.add_missing_cells = True
@@ -46,7 +46,7 @@ c.ExecutePreprocessor.timeout = 60
 
 # What students write is shown in the browser of whoever grades: it must run nothing.
 c.HTMLExporter.sanitize_html = True
-c.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown"}
+c.HTMLExporter.filters = {"markdown2html": "autograder.classroom.feedback.markdown"}
 
 # A page of output is feedback, a thousand lines are not.
 c.LimitOutput.max_lines = 200

@@ -18,8 +18,8 @@ import psutil
 import pytest
 from grading_tools import JOBS, REAL, graded, hand_in, needs_bubblewrap, rows
 
-from autograder import sandbox
-from autograder.classroom import Classroom
+from autograder.classroom.gradebook import Classroom
+from autograder.worker import sandbox
 
 pytestmark = [pytest.mark.benchmark, needs_bubblewrap]
 

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from autograder import grade, prepare, report, sample, sandbox
-from autograder.classroom import Classroom
-from autograder.layout import Course
+from autograder.authors import pairs
+from autograder.authors.assignment import Assignment, assignment
+from autograder.classroom import report
+from autograder.classroom.gradebook import Classroom
+from autograder.course import Course
+from autograder.demo import sample
+from autograder.grading import grade
+from autograder.worker import sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = Course(ROOT)
@@ -105,18 +110,14 @@ def course(folder: Path, source: str = SOURCE) -> Course:
 
 def executed(folder: Path, source: str = SOURCE) -> Course:
     """Write the same with its executed twin."""
-    from autograder import pairs
-
     made = course(folder, source)
     pairs.sync(made, TINY)
     return made
 
 
-def hand_in(
-    where: Course, room: Classroom, name: str, **students: str
-) -> prepare.Assignment:
+def hand_in(where: Course, room: Classroom, name: str, **students: str) -> Assignment:
     """Let students hand in the solution with changes, written as `sample` reads them."""
-    asked = prepare.assignment(where, name)
+    asked = assignment(where, name)
     for student, text in students.items():
         path = room.root / f"{student}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)

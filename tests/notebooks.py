@@ -3,18 +3,20 @@
 import contextlib
 import io
 import linecache
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jupytext
 
+from autograder.authors.answers import Answer
+from autograder.authors.answers import read as read_answers
+from autograder.course import Course
+
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTIONS = ROOT / "solutions"
-ANSWERS = ROOT / "tests" / "answers"
-
-NAMES = sorted(path.parent.name for path in SOLUTIONS.glob("*/*.py"))
+COURSE = Course(ROOT)
+NAMES = COURSE.notebooks()
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,6 @@ class Exercise:
     points: float
     answer: str
     test: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A named answer that replaces the solution: right or wrong."""
-
-    kind: str
-    exercise: str
-    title: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -76,13 +68,8 @@ def exercises(name: str) -> list[Exercise]:
 
 
 def answers(name: str) -> list[Answer]:
-    """Parse `tests/answers/NAME.py`: `# %% wrong: exercise -- title` and the code."""
-    path = ANSWERS / f"{name}.py"
-    if not path.exists():
-        return []
-    heading = re.compile(r"^# %% (wrong|right): (\w+) -- (.+)$", flags=re.M)
-    parts = heading.split(path.read_text())[1:]
-    return [Answer(*parts[i : i + 4]) for i in range(0, len(parts), 4)]
+    """Return the named answers, wrong and right, to the exercises of a notebook."""
+    return read_answers(COURSE, name)
 
 
 def namespace(name: str) -> dict[str, Any]:

@@ -13,8 +13,10 @@ import notebooks
 import pytest
 from grading_tools import JOBS, REAL, ROOT, graded, needs_bubblewrap, rows
 
-from autograder import prepare, sample, sandbox
-from autograder.classroom import Classroom
+from autograder.authors.assignment import assignment
+from autograder.classroom.gradebook import Classroom
+from autograder.demo import sample
+from autograder.worker import sandbox
 
 pytestmark = needs_bubblewrap
 
@@ -38,7 +40,7 @@ def plain_score(room, student, exercise):
 @pytest.mark.parametrize("half", [0, 1])
 def test_no_attack_wins_hurts_or_stops_anything(half, tmp_path):
     room = Classroom(tmp_path / "class")
-    asked = prepare.assignment(REAL, NAME)
+    asked = assignment(REAL, NAME)
     honest = [sample.Handed(name, "An honest student.") for name in ("aa", "mm", "zz")]
     handed = [*HALVES[half], *honest]
     for one in handed:

@@ -27,19 +27,13 @@ from grading_tools import (
 )
 from nbconvert.exporters import HTMLExporter
 
-from autograder import (
-    demo,
-    feedback,
-    grade,
-    judge,
-    lms,
-    prepare,
-    release,
-    report,
-    sample,
-)
-from autograder.classroom import Classroom
-from autograder.layout import CourseError
+from autograder.authors import release
+from autograder.authors.assignment import Graded, assignment
+from autograder.classroom import feedback, lms, report
+from autograder.classroom.gradebook import Classroom
+from autograder.course import CourseError
+from autograder.demo import demo, sample
+from autograder.grading import grade, judge, sanitize, tests
 
 pytestmark = needs_bubblewrap
 
@@ -104,12 +98,10 @@ def test_every_notebook_gives_all_to_its_solution_and_nothing_for_nothing(
 def test_the_sample_class(name, tmp_path):
     """Every student of the sample class, and then a second run."""
     room = Classroom(tmp_path)
-    handed = sample.materialise(
-        REAL, room, name, REAL.autograder / "sample_class" / name
-    )
+    handed = sample.materialise(REAL, room, name, sample.folder_of(REAL) / name)
     limits = type(QUICK)(cell_seconds=10, notebook_seconds=120)
     graded(REAL, room, name, limits=limits)
-    asked = prepare.assignment(REAL, name)
+    asked = assignment(REAL, name)
     table = rows(room, name)
     wrong = []
     for one in handed:
@@ -407,7 +399,7 @@ def test_expected_values_never_leave_the_trusted_side():
         "    exercise.raises('bad', lambda: f(None), TypeError, hint='look')\n"
         "check.score(exercise)\n"
     )
-    stripped = prepare.strip_expected(source)
+    stripped = tests.strip_expected(source)
     for gone in (
         "wanted",
         "helper",
@@ -429,7 +421,7 @@ def test_a_check_counts_once_and_only_under_its_own_name():
         "equal", "three", {"dict": {"expected": 3, "mistakes": {"dict": {}}}}, False
     )
     cell = {"grade": True, "solution": False, "points": 2}
-    test = prepare.Graded("test_f", "code", {"nbgrader": cell}, "", "")
+    test = Graded("test_f", "code", {"nbgrader": cell}, "", "")
     record = {"exercise": "f", "kind": "equal", "label": "three", "observed": 3}
 
     def score(*records, **more):
@@ -460,7 +452,7 @@ def test_a_check_counts_once_and_only_under_its_own_name():
 
 
 def test_a_replaced_decoy_spoils_the_test():
-    source, decoys = prepare.arm(
+    source, decoys = tests.arm(
         "with check.exercise('f', points=1) as exercise:\n"
         "    exercise.close('three', lambda: f())\ncheck.score(exercise)"
     )
@@ -469,7 +461,7 @@ def test_a_replaced_decoy_spoils_the_test():
         "equal", "three", {"dict": {"expected": 3, "mistakes": {"dict": {}}}}, False
     )
     cell = {"grade": True, "solution": False, "points": 2}
-    test = prepare.Graded("test_f", "code", {"nbgrader": cell}, "", "")
+    test = Graded("test_f", "code", {"nbgrader": cell}, "", "")
     true = [{"kind": d.kind, "label": d.label, "observed": d.observed} for d in decoys]
     own = {"exercise": "f", "kind": "equal", "label": "three", "observed": 3}
     ran = judge.Ran(records=[json.dumps(one) for one in (own, *true)])
@@ -491,14 +483,14 @@ def test_a_solution_that_fails_its_own_tests_is_never_graded_with(tmp_path):
 
 
 def test_given_cells_run_only_where_a_student_needs_them(tiny):
-    asked = prepare.assignment(tiny, TINY)
+    asked = assignment(tiny, TINY)
 
     def executed_sources(change):
         notebook = sample.solved(asked)
         index = next(i for i, c in enumerate(notebook.cells) if c.id == "double")
         notebook.cells[index].source = change
-        restored = prepare.restore(asked, notebook)
-        return [code.source for _, code in prepare.codes(asked, restored.notebook)]
+        restored = sanitize.restore(asked, notebook)
+        return [code.source for _, code in tests.codes(asked, restored.notebook)]
 
     given = 'offset = 3\nprint("three is", offset)'
     assert given not in executed_sources("def double(x):\n    return x + x")
@@ -604,7 +596,7 @@ def test_markdown_of_students_runs_nothing_in_nbgraders_pages():
 
 
 def test_pasted_pictures_reach_the_person_who_reads(tiny, tmp_path):
-    asked = prepare.assignment(tiny, TINY)
+    asked = assignment(tiny, TINY)
     answer = {"why": {"image/png": "aGk=", "text/html": "<script>"}, "x": {"a/b": "c"}}
     came = [dict(cell) for cell in asked.released.cells]
     for cell in came:
@@ -612,6 +604,6 @@ def test_pasted_pictures_reach_the_person_who_reads(tiny, tmp_path):
             cell["attachments"] = answer
     path = tmp_path / "a.ipynb"
     path.write_text(json.dumps({"nbformat": 4, "cells": came, "metadata": {}}))
-    restored = prepare.restore(asked, prepare.read(path)).notebook
+    restored = sanitize.restore(asked, sanitize.read(path)).notebook
     kept = [c.attachments for c in restored.cells if "attachments" in c]
     assert kept == [{"why": {"image/png": "aGk="}}]

@@ -8,9 +8,9 @@ import time
 import pytest
 from grading_tools import TINY, executed, graded, hand_in, needs_bubblewrap, rows
 
-from autograder import cluster
-from autograder.classroom import Classroom
-from autograder.layout import CourseError
+from autograder.classroom.gradebook import Classroom
+from autograder.course import CourseError
+from autograder.worker import cluster
 
 distributed = pytest.importorskip("distributed")
 pytestmark = needs_bubblewrap

@@ -8,9 +8,9 @@ import zipfile
 import pytest
 from grading_tools import TINY, executed, graded, hand_in, needs_bubblewrap
 
-from autograder import lms
-from autograder.classroom import Classroom
-from autograder.layout import CourseError
+from autograder.classroom import lms
+from autograder.classroom.gradebook import Classroom
+from autograder.course import CourseError
 
 KNOWN = [TINY, "02_other"]
 
@@ -107,7 +107,7 @@ def test_links_bombs_and_rubbish_are_refused(tmp_path):
 
 
 def test_a_file_that_is_too_large_is_listed(tmp_path, monkeypatch):
-    monkeypatch.setattr(lms, "MAX_BYTES", 100)
+    monkeypatch.setattr(lms, "MAX_SUBMISSION", 100)
     room = Classroom(tmp_path / "class")
     name = f"Al_2_assignsubmission_file_/{TINY}.ipynb"
     came = lms.collect(room, archive(tmp_path, (name, "x" * 500)), KNOWN)

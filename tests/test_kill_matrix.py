@@ -11,7 +11,7 @@ import re
 import notebooks
 import pytest
 
-from autograder import sample
+from autograder.demo import sample
 from odenets import check
 
 STUB = "raise NotImplementedError()"
@@ -123,9 +123,9 @@ def table(exercises: list[notebooks.Exercise]) -> str:
     lines = [
         "# The kill matrix",
         "",
-        "Made by `tests/test_kill_matrix.py`: each wrong answer in `tests/answers/`",
-        "loses points, each right one gets all. The last column is the first thing",
-        "that the student is told.",
+        "Made by `tests/test_kill_matrix.py`: each wrong answer in",
+        "`solutions/*/answers.py` loses points, each right one gets all. The last",
+        "column is the first thing that the student is told.",
     ]
     for name in notebooks.NAMES:
         lines += ["", f"## {name}", ""]

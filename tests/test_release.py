@@ -10,8 +10,8 @@ import nbformat
 import pytest
 from grading_tools import SOURCE, TINY, course, executed
 
-from autograder import pairs, release
-from autograder.layout import CourseError
+from autograder.authors import pairs, release
+from autograder.course import CourseError
 
 BAD_CELLS = {
     "raises": ("1 / 0", "division by zero"),

@@ -10,9 +10,9 @@ import pytest
 from grading_tools import needs_bubblewrap
 from nbclient import NotebookClient
 
-from autograder import execute, provisioner, sandbox
-from autograder.execute import Code, Job
-from autograder.layout import CourseError
+from autograder.course import CourseError
+from autograder.worker import execute, provisioner, sandbox
+from autograder.worker.execute import Code, Job
 
 CONNECTION = {
     "transport": "ipc",

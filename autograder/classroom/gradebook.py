@@ -24,8 +24,8 @@ from nbgrader.preprocessors import (
 from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 
-from . import pairs, release
-from .layout import (
+from ..authors import pairs, release
+from ..course import (
     Course,
     CourseError,
     find_course,

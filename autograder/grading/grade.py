@@ -27,9 +27,18 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from . import execute, feedback, judge, prepare, report, sandbox
-from .classroom import Classroom
-from .layout import Course, CourseError, printable, write_atomically
+from ..authors.assignment import Assignment, assignment
+from ..classroom import feedback, report
+from ..classroom.gradebook import Classroom
+from ..course import (
+    MAX_SUBMISSION,
+    Course,
+    CourseError,
+    printable,
+    write_atomically,
+)
+from ..worker import cluster, execute, sandbox
+from . import judge, sanitize, tests
 
 VERSION = 1  # of the result files
 
@@ -62,7 +71,7 @@ class _Task:
     student: str
     key: str
     notes: list[str]
-    submission: prepare.Submission | None = None
+    submission: sanitize.Submission | None = None
     places: list[int | None] = field(default_factory=list)
     codes: list[execute.Code] = field(default_factory=list)
 
@@ -74,7 +83,7 @@ def grade(course: Course, room: Classroom, name: str, options: Options) -> Grade
         CourseError: if there is no sandbox, or the notebook itself is not in order.
     """
     sandbox.require(unsandboxed=not options.contained)
-    asked = prepare.assignment(course, name)
+    asked = assignment(course, name)
     references = judge.reference(
         asked, room.root / "results" / name / ".reference.json", options.contained
     )
@@ -104,7 +113,7 @@ def grade(course: Course, room: Classroom, name: str, options: Options) -> Grade
 class _Grading:
     course: Course
     room: Classroom
-    asked: prepare.Assignment
+    asked: Assignment
     references: judge.Reference
     options: Options
     fate: Graded
@@ -159,15 +168,15 @@ class _Grading:
         task = _Task(student, key, notes)
         try:
             if path.parent.is_symlink():
-                raise prepare.Unreadable("the folder is a link to elsewhere")
+                raise sanitize.Unreadable("the folder is a link to elsewhere")
             if not path.exists() and not path.is_symlink():
-                raise prepare.Unreadable(f"there is no {name}.ipynb")
-            task.submission = prepare.restore(self.asked, prepare.read(path))
-        except prepare.Unreadable as error:
+                raise sanitize.Unreadable(f"there is no {name}.ipynb")
+            task.submission = sanitize.restore(self.asked, sanitize.read(path))
+        except sanitize.Unreadable as error:
             notes.append(str(error))
             return task
         notes += task.submission.notes
-        listed = prepare.codes(
+        listed = tests.codes(
             self.asked, task.submission.notebook, all_cells=self.options.all_cells
         )
         task.places = [place for place, _ in listed]
@@ -261,7 +270,7 @@ def _key(room: Classroom, student: str, name: str, base: str, options: Options) 
         if (notebook or path.name == "timestamp.txt") and not path.is_symlink():
             if path.is_file():
                 with open(path, "rb") as file:
-                    digest.update(file.read(prepare.MAX_BYTES + 1))
+                    digest.update(file.read(MAX_SUBMISSION + 1))
     return digest.hexdigest()
 
 
@@ -295,7 +304,7 @@ def _notes_on_run(ran: dict[str, Any] | None, task: _Task) -> list[str]:
     return notes
 
 
-def _answers(asked: prepare.Assignment, notebook: NotebookNode) -> dict[str, str]:
+def _answers(asked: Assignment, notebook: NotebookNode) -> dict[str, str]:
     found = {}
     for cell in notebook.cells:
         target = asked.graded.get(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
@@ -305,7 +314,7 @@ def _answers(asked: prepare.Assignment, notebook: NotebookNode) -> dict[str, str
 
 
 def _with_outputs(
-    asked: prepare.Assignment,
+    asked: Assignment,
     task: _Task,
     ran: dict[str, Any],
     verdicts: list[judge.Verdict],
@@ -325,7 +334,7 @@ def _with_outputs(
 
 
 def _verdict_outputs(verdict: judge.Verdict, count: int | None) -> list[dict[str, Any]]:
-    text = "\n".join(report.check_lines(verdict)) + "\n"
+    text = "\n".join(_check_lines(verdict)) + "\n"
     score = {"text/plain": repr(float(verdict.score))}
     return [
         {"output_type": "stream", "name": "stdout", "text": text},
@@ -338,6 +347,17 @@ def _verdict_outputs(verdict: judge.Verdict, count: int | None) -> list[dict[str
     ]
 
 
+def _check_lines(verdict: judge.Verdict) -> list[str]:
+    """Return what the checks of an exercise found; hidden ones by name only."""
+    lines = [verdict.exercise]
+    for one in verdict.checks:
+        hidden = "hidden: " if one.hidden else ""
+        lines.append(f"  {'✓' if one.passed else '✗'} {hidden}{one.label}")
+        if not one.hidden:
+            lines += [f"      {line}" for line in one.message.splitlines()]
+    return [*lines, f"{verdict.score:g} of {verdict.points:g} points"]
+
+
 # --------------------------------------------------------------- workers, progress
 
 
@@ -345,8 +365,6 @@ def _verdict_outputs(verdict: judge.Verdict, count: int | None) -> list[dict[str
 def _engine(options: Options) -> Iterator[Executor]:
     """Yield what runs the jobs: threads with a sandbox each, or a Dask cluster."""
     if options.scheduler:
-        from . import cluster
-
         with cluster.executor(options.scheduler) as engine:
             yield engine
         return

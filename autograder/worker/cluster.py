@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
-from .layout import CourseError
+from ..course import CourseError
 
 CONNECT_SECONDS = 10
 RETRIES = 2

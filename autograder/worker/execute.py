@@ -43,7 +43,7 @@ class Code:
     source: str
     test: str = ""  # the grade_id of a test cell
     answer: str = ""  # the grade_id of an answer cell
-    decoys: tuple[Any, ...] = ()  # stay here: see `prepare.arm`
+    decoys: tuple[Any, ...] = ()  # stay here: see `grading.tests.arm`
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
 """The README's table of notebooks, made from their title cells and the one address.
 
-`python -m autograder.readme` writes it between the two marks in README.md;
-`python -m autograder.readme --check` says whether it is up to date.
+`python -m autograder readme` writes it between the two marks in README.md;
+`python -m autograder readme --check` says whether it is up to date.
 """
 
 import re
-import sys
 
 import jupytext
 
-from .layout import Course, find_course
+from ..course import Course, CourseError, write_atomically
 
 BEGIN, END = "<!-- notebooks: begin -->", "<!-- notebooks: end -->"
 
@@ -44,22 +43,13 @@ def stamped(course: Course, text: str) -> str:
     table = "\n".join([BEGIN, *head, *rows, END])
     made, count = re.subn(f"{BEGIN}.*{END}", lambda _: table, text, flags=re.DOTALL)
     if count != 1:
-        raise ValueError(f"README.md needs the marks {BEGIN} and {END}, once")
+        raise CourseError(f"README.md needs the marks {BEGIN} and {END}, once")
     return made
 
 
-def main() -> int:
-    """Write the table, or with `--check` compare it."""
-    course = find_course()
+def write(course: Course, check: bool = False) -> bool:
+    """Write the table, or with `check` only compare; return whether it was in order."""
     path = course.root / "README.md"
     text = path.read_text(encoding="utf-8")
     made = stamped(course, text)
-    if "--check" in sys.argv[1:]:
-        print("README:", "in order" if made == text else "run `make release`")
-        return int(made != text)
-    path.write_text(made, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return made == text if check else not write_atomically(path, made)

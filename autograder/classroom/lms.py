@@ -16,9 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from nbgrader.api import MissingEntry
 
-from .classroom import Classroom
-from .layout import CourseError, write_atomically
-from .prepare import MAX_BYTES
+from ..course import MAX_SUBMISSION, CourseError, write_atomically
+from .gradebook import Classroom
 from .report import safe
 
 MAX_FILES = 50_000
@@ -155,7 +154,7 @@ def parse(entry: zipfile.ZipInfo, notebooks: list[str], only: str) -> Found | st
         if not only:
             return "no notebook of the course has this name (--notebook says which)"
         notebook, version = only, -1  # a right name wins over a guess
-    if entry.file_size > MAX_BYTES:
+    if entry.file_size > MAX_SUBMISSION:
         return f"{entry.file_size >> 20} MB: too large for a notebook"
     full_name = " ".join(match["name"].split())
     student = f"{_slug(full_name)}_{match['id']}"
@@ -171,10 +170,10 @@ def _slug(name: str) -> str:
 def _content(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         with opened.open(entry) as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(MAX_SUBMISSION + 1)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise CourseError(f"{entry.filename} cannot be unpacked: {error}") from None
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_SUBMISSION:
         raise CourseError(f"{entry.filename} is larger than it says: refused")
     return data
 

@@ -12,8 +12,8 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from .classroom import Classroom
-from .layout import write_atomically
+from ..course import write_atomically
+from .gradebook import Classroom
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto;

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import judge
-from .classroom import Classroom
-from .layout import printable, write_atomically
+from ..course import printable, write_atomically
+from .gradebook import Classroom
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,6 @@ class Row:
 def to_json(result: dict[str, Any]) -> str:
     """Return a result as the file that is stored."""
     return json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-
-
-def check_lines(verdict: judge.Verdict) -> list[str]:
-    """Return what the checks of an exercise found; hidden ones by name only."""
-    lines = [verdict.exercise]
-    for one in verdict.checks:
-        hidden = "hidden: " if one.hidden else ""
-        lines.append(f"  {'✓' if one.passed else '✗'} {hidden}{one.label}")
-        if not one.hidden:
-            lines += [f"      {line}" for line in one.message.splitlines()]
-    return [*lines, f"{verdict.score:g} of {verdict.points:g} points"]
 
 
 def rows(room: Classroom, name: str) -> list[Row]:

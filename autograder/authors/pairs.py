@@ -21,7 +21,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from .layout import Course, CourseError, write_atomically
+from ..course import Course, CourseError, write_atomically
 
 METADATA = {
     "kernelspec": {

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+MAX_SUBMISSION = 20 << 20  # bytes of a notebook that is handed in
 NOTEBOOK_NAME = re.compile(r"\d\d_[a-z0-9_]+")
 
 
@@ -75,6 +76,10 @@ class Course:
     def solution(self, name: str) -> Path:
         """Its executed twin."""
         return self.solutions / name / f"{name}.ipynb"
+
+    def answers(self, name: str) -> Path:
+        """Named wrong and right answers, beside the notebook."""
+        return self.solutions / name / "answers.py"
 
     def release(self, name: str) -> Path:
         """The notebook that a student opens."""

@@ -15,11 +15,12 @@ from typing import Any
 
 from odenets import check
 
-from . import pairs
-from .execute import Code, Job, Ran, execute
-from .layout import CourseError, write_atomically
-from .prepare import Assignment, Decoy, Graded, strip_expected
-from .sandbox import Limits
+from ..authors import pairs
+from ..authors.assignment import Assignment, Graded
+from ..course import CourseError, write_atomically
+from ..worker.execute import Code, Job, Ran, execute
+from ..worker.sandbox import Limits
+from .tests import Decoy, strip_expected
 
 VISIBLE = "visible:"
 REFERENCE_LIMITS = Limits(cell_seconds=120, notebook_seconds=900, memory_mb=4000)
@@ -100,9 +101,11 @@ def fingerprint(asked: Assignment) -> str:
 
 
 def _own_modules() -> list[Any]:
-    from . import execute, prepare, zygote
+    from ..authors import assignment
+    from ..worker import execute, zygote
+    from . import sanitize, tests
 
-    return [execute, prepare, zygote]
+    return [execute, assignment, sanitize, tests, zygote]
 
 
 def _run_solution(asked: Assignment, contained: bool) -> Reference:

@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
-from . import grade, pairs, release, report, sample, sandbox
-from .classroom import Classroom
-from .layout import Course, CourseError
+from ..authors import pairs, release
+from ..classroom import report
+from ..classroom.gradebook import Classroom
+from ..course import Course, CourseError
+from ..grading import grade
+from ..worker import sandbox
+from . import sample
 
 
 def with_a_class(course: Course) -> list[str]:
     """Return the notebooks that have a sample class and a source."""
-    folder = course.autograder / "sample_class"
+    folder = sample.folder_of(course)
     known = set(course.notebooks())
     return sorted(path.name for path in folder.iterdir() if path.name in known)
 
@@ -32,9 +36,7 @@ def run(course: Course, folder: Path, names: list[str], unsandboxed: bool) -> in
             raise CourseError("\n".join(leaks))
         print("   no solution, hidden test, mark scheme or output in it.")
         print("3. Grade the sample class, each student in a sandbox.", flush=True)
-        handed = sample.materialise(
-            course, room, name, course.autograder / "sample_class" / name
-        )
+        handed = sample.materialise(course, room, name, sample.folder_of(course) / name)
         for one in handed:
             print(f"   {one.student:<8} {one.story}")
         options = grade.Options(

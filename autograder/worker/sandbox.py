@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .layout import CourseError
+from ..course import CourseError
 
 START_SECONDS = 120.0
 ANSWER_SECONDS = 45.0

@@ -22,8 +22,8 @@ from nbgrader.utils import compute_checksum, determine_grade, is_grade, is_solut
 from nbgrader.validator import Validator
 from traitlets.config import Config, PyFileConfigLoader
 
+from ..course import Course, CourseError, tools_on_path, write_atomically
 from . import pairs
-from .layout import Course, CourseError, tools_on_path, write_atomically
 
 PLACEHOLDER = "git+REPOSITORY"
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"

@@ -14,7 +14,7 @@ exercises that do not earn what the base earns (`less`: not everything); `reason
 text that the table must show. Then come the changes:
 
 * ``answer NAME``: the code below is the answer; ``known NAME -- TITLE``: the answer of
-  that title in `tests/answers` (without a title: the first wrong one);
+  that title in `solutions/NN/answers.py` (without a title: the first wrong one);
 * ``cell before|after NAME``: a further cell with the code below;
 * ``source NAME``: the code below stands in a locked cell;
 * ``delete NAME ...``, ``double NAME``, ``retype NAME``, ``label NAME OTHER``;
@@ -33,10 +33,10 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from . import pairs
-from .classroom import Classroom
-from .layout import Course, CourseError
-from .prepare import Assignment, assignment
+from ..authors import answers, pairs
+from ..authors.assignment import Assignment, assignment
+from ..classroom.gradebook import Classroom
+from ..course import Course, CourseError
 
 MARKERS = re.compile(r"^.*### (BEGIN|END) (SOLUTION|MARK SCHEME).*\n?", re.M)
 SCHEME = re.compile(r"### BEGIN MARK SCHEME.*?### END MARK SCHEME", re.S)
@@ -94,6 +94,11 @@ def read(path: Path) -> Handed:
     return handed
 
 
+def folder_of(course: Course) -> Path:
+    """Return where the sample classes lie, a folder for each notebook."""
+    return course.autograder / "demo" / "sample_class"
+
+
 def students(folder: Path) -> list[Handed]:
     """Read all students of a folder, in order."""
     return [read(path) for path in sorted(folder.glob("*.txt"))]
@@ -146,13 +151,11 @@ def solved(asked: Assignment) -> NotebookNode:
 
 
 def _known(course: Course, name: str, exercise: str, title: str) -> str:
-    path = course.root / "tests" / "answers" / f"{name}.py"
-    text = path.read_text(encoding="utf-8")
-    parts = re.split(r"^# %% (wrong|right): (\w+) -- (.+)$", text, flags=re.M)
-    for kind, found, this, code in zip(*(parts[i::4] for i in range(1, 5))):
-        wanted = this.strip() == title if title else kind == "wrong"
-        if found == exercise and wanted:
-            return code.strip("\n")
+    for answer in answers.read(course, name):
+        wanted = answer.title == title if title else answer.kind == "wrong"
+        if answer.exercise == exercise and wanted:
+            return answer.source
+    path = course.answers(name)
     raise CourseError(f"{path} has no answer {title!r} of {exercise}")
 
 

@@ -1,0 +1,1 @@
+"""From the text that authors edit to what students get."""

@@ -1,0 +1,1 @@
+"""A class of examples that proves the way from solution to feedback."""

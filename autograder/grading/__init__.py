@@ -1,0 +1,1 @@
+"""The trusted step: put a submission in order, have it executed, judge, record."""
