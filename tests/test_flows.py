@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from odenets import solvers
+from odenets import adjoint, solvers
 from odenets.data import toy
 from odenets.nets import flows
 from odenets.studies import flows as study
@@ -110,6 +110,40 @@ def test_samples_of_another_dimension_are_refused():
         flow.log_prob(torch.zeros(4, 3))
     with pytest.raises(ValueError, match="2 dimensions"):
         flows.Gaussian(2).log_prob(torch.zeros(4, 3))
+
+
+def test_any_base_with_the_two_methods_can_be_sampled(field):
+    normal = torch.distributions.MultivariateNormal(
+        torch.tensor([1.0, -2.0]), torch.tensor([[0.5, 0.1], [0.1, 0.3]])
+    )
+    flow = flows.CNF(lambda t, z: 0 * z, normal)  # the identity
+    before = torch.get_rng_state()
+    x = flow.sample((4000,), rng(0))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(x, flow.sample((4000,), rng(0)))
+    assert not torch.equal(x, flow.sample((4000,), rng(1)))
+    torch.testing.assert_close(x.mean(0), normal.loc, rtol=0, atol=0.04)
+    torch.testing.assert_close(x.T.cov(), normal.covariance_matrix, rtol=0, atol=0.04)
+    assert flow.sample((3, 5)).shape == (3, 5, 2)
+
+
+@pytest.mark.parametrize("trace", ["exact", "hutchinson"])
+def test_no_graph_is_built_where_none_is_wanted(trace):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh())
+    net.append(torch.nn.Linear(8, 2)).double()
+    flow = flows.CNF(lambda t, z: net(z), flows.Gaussian(2), trace=trace)
+    x, noise = randn(6, 2), randn(6, 2)
+    kept = flow.log_prob(x, noise)
+    with torch.no_grad():
+        value = flow.log_prob(x, noise)
+        assert not flows.divergence(net, x).requires_grad
+    torch.testing.assert_close(value, kept.detach(), rtol=1e-14, atol=0)
+    # With a graph of the gradients there are twice as many.
+    with adjoint.saved_bytes() as twice:
+        flows.divergence(net, x)
+    with torch.no_grad(), adjoint.saved_bytes() as once:
+        flows.divergence(net, x)
+    assert once.total < 0.7 * twice.total
 
 
 # ------------------------------------------------------------------ planar flows

@@ -16,6 +16,7 @@ log-density or a divergence, is `(..., s)`. The leading axes are there for sever
 of the same size that are trained side by side (`copies`): much faster than in turn.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Protocol
@@ -25,9 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odenets import solvers
-
-Field = Callable[[Tensor, Tensor], Tensor]
-
+from odenets.solvers import Field
 
 # ------------------------------------------------------------------ base densities
 
@@ -94,6 +93,20 @@ def check_base(base: Base, dim: int) -> None:
             f"base.log_prob must give one value per sample: 3 samples in {dim} "
             f"dimensions gave the shape {shape} instead of (3,)"
         )
+
+
+def _drawn(
+    base: Base, shape: tuple[int, ...], generator: torch.Generator | None
+) -> Tensor:
+    sample: Callable[..., Tensor] = base.sample
+    if generator is None:
+        return sample(shape)
+    if "generator" in inspect.signature(sample).parameters:
+        return sample(shape, generator=generator)
+    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+    with torch.random.fork_rng():  # a base such as those of torch.distributions
+        torch.manual_seed(int(seed))
+        return sample(shape)
 
 
 # ------------------------------------------------------------------ planar flows
@@ -206,19 +219,24 @@ def divergence(f: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """Return the exact divergence of a field, the trace of its Jacobian.
 
     One backward pass per dimension. The result carries gradients with respect to z and
-    to the parameters of f, also when it is called while gradients are switched off.
+    to the parameters of f; where gradients are switched off, it is the value alone.
 
     Args:
         f: field, `(..., s, d)` -> the same; each row of the result depends on its row.
         z: samples, `(..., s, d)`.
     Returns: sum_i df_i/dz_i, `(..., s)`.
     """
+    wanted = torch.is_grad_enabled()  # a graph of the gradients takes time and memory
     with torch.enable_grad():
         z, value = _evaluated(f, z)
         total = torch.zeros_like(z[..., 0])
         for i in range(z.shape[-1]):
             (row,) = torch.autograd.grad(
-                value[..., i].sum(), z, create_graph=True, materialize_grads=True
+                value[..., i].sum(),
+                z,
+                retain_graph=True,
+                create_graph=wanted,
+                materialize_grads=True,
             )
             total = total + row[..., i]
     return total
@@ -238,10 +256,11 @@ def hutchinson_divergence(
         f, z: as in `divergence`.   noise: shaped like z.
     Returns: `(..., s)`.
     """
+    wanted = torch.is_grad_enabled()
     with torch.enable_grad():
         z, value = _evaluated(f, z)
         (pulled,) = torch.autograd.grad(
-            value, z, noise, create_graph=True, materialize_grads=True
+            value, z, noise, create_graph=wanted, materialize_grads=True
         )
     return (pulled * noise).sum(-1)
 
@@ -270,7 +289,7 @@ def rademacher(
 
 
 def cnf_dynamics(
-    f: Field, t: Tensor, state: tuple[Tensor, Tensor]
+    f: Field, t: float, state: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return the time derivatives of a sample and of its log-density.
 
@@ -308,7 +327,7 @@ def cnf_log_prob(
     """
     check_base(base, x.shape[-1])
 
-    def augmented(t: Tensor, state: Tensor) -> Tensor:
+    def augmented(t: float, state: Tensor) -> Tensor:
         dz, dlog_p = cnf_dynamics(f, t, (state[..., :-1], state[..., -1]))
         return torch.cat([dz, dlog_p[..., None]], dim=-1)
 
@@ -397,11 +416,11 @@ class PlanarField(nn.Module):
         u = u.unflatten(-1, (m, d)) * torch.sigmoid(gate)[..., None]
         return w.unflatten(-1, (d, m)), b[..., None, :], u
 
-    def forward(self, t: Tensor, z: Tensor) -> Tensor:
+    def forward(self, t: float | Tensor, z: Tensor) -> Tensor:
         """Return f(t, z), shaped like `z (*copies, s, d)`."""
         return self.with_divergence(t, z)[0]
 
-    def with_divergence(self, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def with_divergence(self, t: float | Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return f(t, z) and its exact divergence, which is cheap here.
 
         trace(df/dz) = sum_n g_n (u_n.w_n) tanh'(w_n.z + b_n).
@@ -429,7 +448,7 @@ class TabulatedField:
         trace = (w.mT * u).sum(-1, keepdim=True)
         self.table = list(zip(w, b, u, trace))
 
-    def with_divergence(self, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def with_divergence(self, t: float | Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return f(t, z) and its divergence.
 
         Raises:
@@ -521,9 +540,13 @@ class CNF(nn.Module):
     def sample(
         self, shape: tuple[int, ...], generator: torch.Generator | None = None
     ) -> Tensor:
-        """Draw samples, `shape` -> `(*shape, d)`, without gradients."""
+        """Draw samples, `shape` -> `(*shape, d)`, without gradients.
+
+        Args:
+            generator: of the draw, whether or not the base takes one itself.
+        """
         with torch.no_grad():
-            return self.path(self.base.sample(shape, generator=generator), 2)[-1]
+            return self.path(_drawn(self.base, shape, generator), 2)[-1]
 
     def path(self, z: Tensor, n_times: int) -> Tensor:
         """Return samples of the base on their way, `(n_times, *z.shape)`."""
