@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from torch import nn
 
 from odenets import cli, training
 from odenets.data import images
+from odenets.nets import continuous
 
 torch.set_num_threads(1)
 
@@ -153,6 +155,79 @@ def test_learning_rate_schedule(train):
     assert [r["lr"] for r in rows] == [0.1] * 3
 
 
+def test_cosine_and_warm_up(train):
+    # 2 steps an epoch; the rate of an epoch is that of its first step.
+    flags = "--epochs 4 --lr 0.2 --schedule cosine"
+    _, rows = train(flags, out="cosine")
+    cosine = [(1 + math.cos(math.pi * e / 4)) / 2 * 0.2 for e in range(4)]
+    assert [r["lr"] for r in rows] == pytest.approx(cosine)
+    state, rows = train(f"{flags} --warm-up 2", out="warm")
+    assert [r["lr"] for r in rows] == pytest.approx([0, cosine[1] / 2, *cosine[2:]])
+    assert state["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0)
+
+
+def test_kind_of_momentum_and_of_loss(train):
+    plain, _ = train(out="plain")
+    nesterov, _ = train("--nesterov", out="nesterov")
+    assert nesterov["optimizer"]["param_groups"][0]["nesterov"]
+    assert not same(plain["model"], nesterov["model"])
+    # With all of the label spread, no answer costs less than log 10.
+    _, rows = train("--label-smoothing 1 --epochs 6 --lr 0.05", out="smoothed")
+    assert all(row["loss"] > math.log(10) for row in rows)
+    _, rows = train("--epochs 6 --lr 0.05", out="sharp")
+    assert rows[-1]["loss"] < math.log(10)
+
+
+def test_mixed_precision(train):
+    exact, _ = train(out="exact")  # off on the CPU
+    mixed, _ = train("--mixed-precision", out="mixed")
+    assert mixed["config"]["mixed_precision"] and not exact["config"]["mixed_precision"]
+    assert not same(mixed["model"], exact["model"])
+    assert {v.dtype for v in mixed["model"].values()} == {torch.float32, torch.int64}
+
+
+def test_recipes_are_defaults():
+    sheet = cli.parse(["train", "--recipe", "sheet"])
+    assert (sheet.epochs, sheet.lr_decay_epoch) == (120, [30, 60, 90])
+    best = cli.parse(["train", "--recipe", "best", "--lr", "0.25"])
+    assert (best.schedule, best.nesterov, best.lr) == ("cosine", True, 0.25)
+    assert cli.parse(["train"]).schedule == "steps"
+
+
+def test_the_spellings_of_the_original_programs():
+    words = (
+        "train --name CIFAR100 --arch ContinuousNetActFirst --scheme rk4_classic "
+        "--lr_decay_epoch 30 60 90 --lr_decay=0.2 --initial_time_d 2 --batch_size 7 "
+        "--n_time_steps_per 3 --time_epsilon 0.5 --use_skipinit --batch-norm "
+        "--weight_decay 1e-4 --widen_factor 3 --device gpu --out my_folder"
+    )
+    ours = cli.parse(words.split())
+    assert ours.dataset == "cifar100" and ours.model == "ContinuousNetPreActivation"
+    assert (
+        ours.scheme == "rk4" and ours.device == "cuda" and ours.out.name == "my_folder"
+    )
+    assert ours.lr_decay_epoch == [30, 60, 90] and ours.lr_decay == 0.2
+    assert (ours.initial_time_d, ours.n_time_steps_per, ours.time_epsilon) == (
+        2,
+        3,
+        0.5,
+    )
+    assert ours.skip_init and ours.batch_norm and ours.weight_decay == 1e-4
+    assert (ours.batch_size, ours.widen_factor) == (7, 3)
+    words = "train --arch ResNet --name cifar10 --depth_res 20 --no_batch_norm"
+    ours = cli.parse(words.split())
+    assert ours.depth == 20 and ours.dataset == "cifar10" and not ours.batch_norm
+    assert cli.parse(["evaluate", "x", "--schemes", "rk4_alt"]).schemes == ["rk4_38"]
+
+
+def test_plain_nets_have_the_depth_of_the_continuous_one(train):
+    state, rows = train("--model WideResNet --initial-time-d 1 --stages 3 --epochs 1")
+    model = cli.build_model(state["config"])
+    assert isinstance(model, continuous.WideResNet) and len(model.blocks) == 3 * 2
+    model.load_state_dict(state["model"])
+    assert rows[0]["parameters"] == sum(p.numel() for p in model.parameters())
+
+
 def test_refine(train):
     state, rows = train("--epochs 4 --initial-time-d 1 --refine 1 3")
     assert [r["n_cells"] for r in rows] == [1, 2, 2, 4]
@@ -172,17 +247,17 @@ def test_refine_variance(train):
 
 def test_batch_sizes(train, monkeypatch):
     trained, tested = [], []
-    train_epoch, accuracy = training.train_epoch, training.accuracy
+    epoch, accuracy = training.Step.epoch, training.accuracy
 
-    def spy_train(model, batches, *args, **kwargs):
+    def spy_train(step, batches, *args, **kwargs):
         trained.append([len(y) for _, y in batches])
-        return train_epoch(model, batches, *args, **kwargs)
+        return epoch(step, batches, *args, **kwargs)
 
     def spy_test(model, batches, *args, **kwargs):
         tested.append([len(y) for _, y in batches])
         return accuracy(model, batches, *args, **kwargs)
 
-    monkeypatch.setattr(training, "train_epoch", spy_train)
+    monkeypatch.setattr(training.Step, "epoch", spy_train)
     monkeypatch.setattr(training, "accuracy", spy_test)
     train("--batch-size 25 --test-batch-size 15 --epochs 1")
     assert trained == [[25, 25, 10]] and tested == [[15, 15, 10]]
@@ -306,18 +381,18 @@ def test_resume_gives_the_run_that_was_never_stopped(train, tmp_path, capsys):
 def interrupt_after(train, flags, out, epochs):
     """Run, and stop as if by Ctrl-C in the middle of the epoch after `epochs`."""
     done = []
-    train_epoch = training.train_epoch
+    epoch = training.Step.epoch
 
-    def stops(model, batches, loss_fn, *args, **kwargs):
+    def stops(step, batches, *args, **kwargs):
         if len(done) == epochs:
-            for parameter in model.parameters():
+            for parameter in step.model.parameters():
                 parameter.data.zero_()
             raise KeyboardInterrupt
         done.append(1)
-        return train_epoch(model, batches, loss_fn, *args, **kwargs)
+        return epoch(step, batches, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "train_epoch", stops)
+        patch.setattr(training.Step, "epoch", stops)
         with pytest.raises(KeyboardInterrupt):
             train(flags, out=out)
 

@@ -10,7 +10,13 @@ from torch import nn
 
 from odenets import training
 from odenets.nets import continuous
-from odenets.nets.continuous import ContinuousNet, ResNet, WideContinuousNet, cell_index
+from odenets.nets.continuous import (
+    ContinuousNet,
+    ResNet,
+    WideContinuousNet,
+    WideResNet,
+    cell_index,
+)
 from odenets.solvers import TABLEAUS
 
 torch.set_num_threads(1)
@@ -60,8 +66,35 @@ def test_parameters_of_the_others():
     assert n_parameters(WideContinuousNet(8, n_classes=100)) == 13_630_676
     assert n_parameters(ResNet(20)) == 272_474
     assert n_parameters(ResNet(56)) == 855_770
-    with pytest.raises(ValueError, match="6 n"):
+    assert n_parameters(WideResNet()) == 13_631_108
+    with pytest.raises(ValueError, match=r"6 n \+ 2"):
         ResNet(52)
+    with pytest.raises(ValueError, match=r"6 n \+ 4"):
+        WideResNet(56)
+
+
+def test_a_wide_net_by_hand():
+    """No norm works in eval mode, all kernels but the centre are zero: per pixel."""
+    net = WideResNet(10, n_classes=2, in_channels=1, alpha=1, widen=1).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.fill_((1 + module.eps) ** 0.5)
+            if isinstance(module, nn.Conv2d):
+                middle = module.kernel_size[0] // 2
+                module.weight[:, :, middle, middle] = 1.0
+                module.bias.fill_(1.0)
+        net.head[-1].weight[0] = 1.0
+        # Stem 3; x -> 1 + x + relu-conv twice; the first block keeps its channel.
+        x = 2.0 + 1.0
+        x = x + (x + 2)  # one channel in, one out: no shortcut
+        x = (x + 1) + 2 * (x + 1) + 1  # two channels from one, each from both
+        x = (2 * x + 1) + 4 * (2 * x + 1) + 1
+        expected = torch.tensor([[4 * x, 0.0]])
+    scores = net(torch.full((1, 1, 8, 8), 2.0))
+    torch.testing.assert_close(scores, expected)
 
 
 # ------------------------------------------------------------------------ the cells

@@ -307,7 +307,7 @@ def restore_training_state(
     """Put back what `training_state` returned.
 
     Raises:
-        CheckpointError: if it belongs to another model or optimiser.
+        CheckpointError: if it belongs to another model, optimiser or kind of device.
     """
     try:
         model.load_state_dict(state["model"])
@@ -316,15 +316,15 @@ def restore_training_state(
             scheduler.load_state_dict(state["scheduler"])
         for name, part in (also or {}).items():
             part.load_state_dict(state["also"][name])
+        generator = getattr(batches, "generator", None)
+        if state.get("order") is not None and isinstance(generator, torch.Generator):
+            generator.set_state(state["order"].cpu())
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         first = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            f"the checkpoint belongs to another model or optimiser ({first}); the file "
-            "was left as it is"
+            "the checkpoint belongs to another model, optimiser or kind of device "
+            f"({first}); the file was left as it is"
         ) from error
-    generator = getattr(batches, "generator", None)
-    if state.get("order") is not None and isinstance(generator, torch.Generator):
-        generator.set_state(state["order"].cpu())
     restore_random_states(state["random"])
 
 

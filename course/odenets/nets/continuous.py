@@ -329,6 +329,66 @@ class ResNet(nn.Module):
         return self.head(self.blocks(self.stem(x)))
 
 
+class WideBlock(nn.Module):
+    """norm - ReLU - conv, twice, plus a shortcut; every convolution has a bias."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.unit = residual_unit(n_in, n_out, stride, preactivation=True)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or n_in != n_out:
+            self.shortcut = nn.Conv2d(n_in, n_out, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.unit(x)
+
+
+class WideResNet(nn.Module):
+    """The wide baseline: three stages of n blocks with pre-activation, depth 6 n + 4.
+
+    Zagoruyko and Komodakis 2016, "Wide residual networks" (1605.07146), without their
+    dropout. Depth 58 with 100 classes (13631108 parameters) corresponds to
+    `WideContinuousNet(8)` (13630676).
+    """
+
+    def __init__(
+        self,
+        depth: int = 58,
+        n_classes: int = 100,
+        in_channels: int = 3,
+        alpha: int = 16,
+        widen: int = 4,
+    ) -> None:
+        """Build the net.
+
+        Raises:
+            ValueError: if the depth is not 6 n + 4.
+        """
+        super().__init__()
+        n, rest = divmod(depth - 4, 6)
+        if n < 1 or rest:
+            raise ValueError(f"the depth must be 6 n + 4 (10, 16, 22, ..), not {depth}")
+        widths = [alpha] + [widen * alpha * 2**stage for stage in range(3)]
+        blocks = []
+        for stage, (a, b) in enumerate(pairwise(widths)):
+            blocks.append(WideBlock(a, b, stride=1 if stage == 0 else 2))
+            blocks += [WideBlock(b, b) for _ in range(n - 1)]
+        self.stem = nn.Conv2d(in_channels, alpha, 3, padding=1)
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Sequential(
+            nn.BatchNorm2d(widths[-1]),
+            nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(widths[-1], n_classes),
+        )
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores: images `(s, in_channels, H, W)` -> `(s, n_classes)`."""
+        return self.head(self.blocks(self.stem(x)))
+
+
 def initialise(net: nn.Module) -> None:
     """Draw the kernels from N(0, 2 / (k^2 n_out)) and set their biases to zero."""
     for module in net.modules():
