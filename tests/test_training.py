@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from odenets import scale, training
 from odenets.data import images
+from odenets.nets import continuous
 
 
 def problem(seed=0):
@@ -444,6 +445,90 @@ def test_without_a_gpu_nothing_is_recorded(capsys):
     history = training.fit(model, batches, LOSS, optimizer, 2, capture=True)
     assert history == expected and same(model, plain)
     assert capsys.readouterr().err == ""
+
+
+# ----------------------------------------------------------------- with a GPU in sight
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def gpu_problem(seed=0, scheme="euler", augment=True):
+    """A small net with batch norm and dropout, images on the GPU, and its order."""
+    training.set_seed(seed)
+    net = continuous.ContinuousNet(2, scheme, alpha=8)
+    net.head.insert(2, nn.Dropout(0.1))
+    net = net.to("cuda", memory_format=torch.channels_last)
+    X = torch.randn(200, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    part = images.Labelled(X.cuda(), (X.mean(dim=(1, 2, 3)) > 0).long().cuda())
+    moved = images.crop_and_flip if augment else None
+    batches = images.Batches(part, 64, 3, moved)
+    optimizer = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9, weight_decay=1e-3)
+    return net, batches, optimizer
+
+
+@needs_gpu
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("scheme", ["euler", "rk4"])
+def test_gpu_recorded_steps_are_the_plain_ones_and_come_again(scheme, mixed, capsys):
+    runs = []
+    for capture in (False, True, True):
+        net, batches, optimizer = gpu_problem(scheme=scheme)
+        kind = dict(mixed_precision=mixed, capture=capture, clip=1.0)
+        history = training.fit(net, batches, LOSS, optimizer, 4, **kind)
+        runs.append((history, net, torch.rand(1, device="cuda")))
+    assert capsys.readouterr().err == ""
+    (_, plain, _), (first, one, drawn), (second, other, again) = runs
+    assert first == second and same(one, other) and torch.equal(drawn, again)
+    assert runs[0][0]["loss"] == pytest.approx(first["loss"], rel=1e-3)
+    for name, value in plain.state_dict().items():
+        found = one.state_dict()[name].double()
+        torch.testing.assert_close(found, value.double(), rtol=0.02, atol=2e-3)
+
+
+@needs_gpu
+def test_gpu_run_is_resumed_bit_for_bit(tmp_path):
+    kind = dict(capture=True, mixed_precision=True)
+    whole, batches, optimizer = gpu_problem()
+    expected = training.fit(whole, batches, LOSS, optimizer, 4, **kind)
+    kind |= dict(checkpoint=tmp_path / "run.pt")
+    for epochs, seed in ((2, 0), (4, 99)):
+        net, batches, optimizer = gpu_problem(seed)
+        history = training.fit(net, batches, LOSS, optimizer, epochs, **kind)
+    assert history == expected and same(net, whole)
+
+
+@needs_gpu
+@pytest.mark.parametrize("capture", [False, True])
+def test_gpu_is_never_waited_for_inside_an_epoch(capture):
+    net, batches, optimizer = gpu_problem()
+    rate = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.99)
+    kind = dict(capture=capture, mixed_precision=True, scheduler=rate, clip=1.0)
+    step = training.Step(net, LOSS, optimizer, **kind)
+    step.epoch(batches)  # records, and asks for the mean
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in batches:
+            step(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@needs_gpu
+@pytest.mark.parametrize("kind", ["number", "draws on the CPU"])
+def test_gpu_step_that_cannot_be_recorded(kind, capsys):
+    def loss(scores, labels):
+        value = LOSS(scores, labels)
+        if kind == "number":
+            return value * (1.0 if value.item() < 1e9 else 2.0)
+        return value + 0 * torch.randn(3).to("cuda").sum()
+
+    net, batches, optimizer = gpu_problem()
+    history = training.fit(net, batches, loss, optimizer, 2, capture=True)
+    assert capsys.readouterr().err.count("Notice: no CUDA graph of the step") == 1
+    plain, batches, optimizer = gpu_problem()
+    expected = training.fit(plain, batches, loss, optimizer, 2)
+    assert history == expected and same(net, plain)
+    torch.randn(3, device="cuda").sum().item()  # the generator is as good as before
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
