@@ -10,8 +10,6 @@ import sys
 import textwrap
 from unittest.mock import Mock
 
-import nbclient
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -94,6 +92,8 @@ def test_progress_shows_on_a_terminal(monkeypatch, capsys):
 
 
 def test_progress_leaves_nothing_in_a_stored_notebook(monkeypatch):
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
     for name in ("ODENETS_PROGRESS", "ODENETS_SCALE", "NBGRADER_EXECUTION"):
         monkeypatch.delenv(name, raising=False)
     source = """

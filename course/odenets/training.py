@@ -474,7 +474,9 @@ class _Captured:
         try:
             # What is allocated or chosen at the first runs must not be in the record,
             # and a step that waits for the device is told here, before recording.
-            torch.cuda.set_sync_debug_mode("error")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that this mode is a prototype
+                torch.cuda.set_sync_debug_mode("error")
             with torch.cuda.stream(aside):
                 for _ in range(3):
                     step.gradients(self.batch)
