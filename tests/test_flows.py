@@ -1,6 +1,5 @@
 """Normalizing flows against closed forms, autograd and numerical integration."""
 
-import json
 import math
 
 import pytest
@@ -682,7 +681,7 @@ def test_maximum_likelihood_learns():
 
 def test_the_recorded_runs_are_complete_and_make_sense():
     results = study.recorded()
-    assert {job for job, _ in results} == set(study.JOBS)
+    assert {job for job, _ in results} == set(study.NAMES)
     for (job, quantity), values in results.items():
         if quantity == "kl, 64 steps" or (job, quantity) == ("match-nf-32", "kl"):
             assert min(values.values()) > -0.01, "a divergence is not negative"
@@ -703,16 +702,18 @@ def test_the_baseline_is_the_mixture_of_scikit_learn():
 
 def test_the_command_line(tmp_path, capsys):
     arguments = ["match-nf-2", "--out", str(tmp_path), "--fraction", "1e-4"]
-    study.main(arguments)
+    study.STUDY.main(arguments)
     first = capsys.readouterr().out
-    assert first.startswith("match-nf-2, 100 steps: kl: {'U1':")
-    result = json.loads((tmp_path / "match-nf-2.json").read_text())
-    assert set(result["kl"]) == {"U1", "U2", "U3", "U4"}
-    study.main(["table", "--out", str(tmp_path)])
+    assert first.startswith("job match-nf-2, steps 100, quantity kl")
+    (result,) = study.STUDY.results(tmp_path)
+    assert set(result["found"]["kl"]) == {"U1", "U2", "U3", "U4"}
+    assert len(result["history"]["loss"]) == 100
+    study.STUDY.main(["table", "--out", str(tmp_path)])
     assert capsys.readouterr().out == first
-    study.write_record(tmp_path, tmp_path / "flows.csv")
-    assert study.recorded(tmp_path / "flows.csv") == {
-        ("match-nf-2", "kl"): result["kl"]
-    }
-    study.main(["table", "--out", str(tmp_path / "empty")])
-    assert "no results" in capsys.readouterr().out
+    path = study.STUDY.record(
+        study.jobs(["match-nf-2"], fraction=1e-4), tmp_path, tmp_path / "flows.csv"
+    )
+    assert study.recorded(path) == {("match-nf-2", "kl"): result["found"]["kl"]}
+    assert (
+        path.read_text().split("\n")[0] == study.STUDY.kept.read_text().split("\n")[0]
+    )

@@ -1,6 +1,5 @@
 """The study of notebook 02: what it trains, what it measures, and that it resumes."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -10,8 +9,15 @@ from torch import nn
 from odenets.data.images import ImageData, Labelled
 from odenets.nets import iterated
 from odenets.studies import iterated as study
+from odenets.studies.study import settings
 
 RECIPE = study.Recipe(2, 100, 1e-2, kernel_size=3, hidden=16, filters=1)
+
+
+def run(*jobs, recipe=RECIPE, out=None):
+    """Do the jobs on few images, with a small net."""
+    jobs = [replace(job, dataset="any", recipe=recipe) for job in jobs]
+    return study.run(jobs, out, "cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -50,13 +56,13 @@ def test_moved_images_are_those_of_a_seed_and_keep_their_labels():
 def test_competitors_are_as_large_as_the_iterated_net(net):
     job = study.Job(net, iterations=1)
     with torch.device("meta"):
-        tied = study.build(replace(job, net="iterated"), study.RECIPES["mnist"], 28)
-        other = study.build(job, study.RECIPES["mnist"], 28)
+        tied = study.build(replace(job, net="iterated"), 28)
+        other = study.build(job, 28)
     assert iterated.count(other) == pytest.approx(iterated.count(tied), rel=2e-3)
 
 
 def test_all_jobs_are_different_and_cover_the_seeds_tables():
-    jobs = study.all_jobs()
+    jobs = study.jobs(seeds=[0])
     assert len(set(jobs)) == len(jobs)
     assert {j.iterations for j in study.iteration_jobs()} == {0, 1, 2, 5, 10, 20}
     assert {j.channels for j in study.channel_jobs()} == {1, 2, 5, 10, 20}
@@ -75,16 +81,16 @@ def test_all_jobs_are_different_and_cover_the_seeds_tables():
     ],
 )
 def test_every_kind_of_job_trains_and_repeats(job):
-    one, two = (study.run([job], "any", RECIPE, device="cpu")[0] for _ in range(2))
+    one, two = (run(job)[0] for _ in range(2))
     assert one["accuracy"] == two["accuracy"] and one["loss"] == two["loss"]
     assert 0 <= one["accuracy"] <= 1 and one["seconds"] > 0
-    other = study.run([replace(job, seed=1)], "any", RECIPE, device="cpu")[0]
+    other = run(replace(job, seed=1))[0]
     assert other["loss"] != one["loss"]
 
 
 def test_training_learns():
     recipe = replace(RECIPE, epochs=12, batch_size=20)
-    row = study.run([study.Job(iterations=2)], "any", recipe, device="cpu")[0]
+    row = run(study.Job(iterations=2), recipe=recipe)[0]
     assert row["accuracy"] > 0.95
     assert row["deployed"]["2"] == row["accuracy"]
     assert len(row["residuals"]) == 40
@@ -92,10 +98,8 @@ def test_training_learns():
 
 def test_a_contracting_net_stays_below_its_norm():
     recipe = replace(RECIPE, epochs=6, batch_size=20)
-    free, bound = (
-        study.run([study.Job(iterations=3, max_norm=m)], "any", recipe, device="cpu")[0]
-        for m in (0.0, 0.5)
-    )
+    jobs = (study.Job(iterations=3, max_norm=m) for m in (0.0, 0.5))
+    free, bound = run(*jobs, recipe=recipe)
     assert free["norm"] > 0.6
     assert bound["norm"] == pytest.approx(0.5, rel=0.02)
     assert bound["residuals"][-1] < 1e-5
@@ -118,7 +122,7 @@ def test_iteration_study_is_the_accuracy_at_each_depth():
 
 def test_one_pass_gives_the_accuracies_of_all_depths():
     data = study.load("any")
-    net, _ = study.train(study.Job(iterations=2), data, RECIPE)
+    net, _ = study.train(study.Job(iterations=2, recipe=RECIPE), data)
     batches = study.in_order(data.test, 7)
     depths = (0, 1, 3, 9)
     assert study.deployed(net.train(), batches, depths) == pytest.approx(
@@ -129,37 +133,34 @@ def test_one_pass_gives_the_accuracies_of_all_depths():
 
 def test_results_are_resumed_and_a_line_cut_off_is_trained_again(tmp_path):
     jobs = study.with_seeds([study.Job("mlp"), study.Job(iterations=1)], (0, 1))
-    rows = study.run(jobs, "any", RECIPE, tmp_path, "cpu")
-    file = tmp_path / "iterated-any.jsonl"
+    rows = run(*jobs, out=tmp_path)
+    file = tmp_path / "iterated.jsonl"
     before = file.read_text()
-    assert study.run(jobs, "any", RECIPE, tmp_path, "cpu") == rows
+    assert run(*jobs, out=tmp_path) == rows
     assert file.read_text() == before
     file.write_text(before[:-20])
-    again = study.run(jobs, "any", RECIPE, tmp_path, "cpu")
+    again = run(*jobs, out=tmp_path)
     assert [r["accuracy"] for r in again] == [r["accuracy"] for r in rows]
     assert again[:3] == rows[:3]
-    assert len(study.read_rows(file)) == 4
-    assert file.read_text().startswith(before[:-20])
+    assert len(study.STUDY.results(tmp_path)) == 4
     # Another recipe is another experiment.
-    study.run(jobs[:1], "any", replace(RECIPE, epochs=1), tmp_path, "cpu")
-    assert len(study.read_rows(file)) == 5
+    run(jobs[0], recipe=replace(RECIPE, epochs=1), out=tmp_path)
+    assert len(study.STUDY.results(tmp_path)) == 5
 
 
-def test_summary_joins_seeds_only(tmp_path):
+def test_summary_joins_seeds_only():
     jobs = study.with_seeds([study.Job("mlp"), study.Job(iterations=1)], (0, 1))
-    rows = study.run(jobs, "any", RECIPE, device="cpu")
+    rows = run(*jobs)
     table = study.summary(rows)
     assert [(t["net"], t["seeds"]) for t in table] == [("mlp", 2), ("iterated", 2)]
     assert table[0]["accuracy"] == (rows[0]["accuracy"] + rows[1]["accuracy"]) / 2
     assert table[1]["lowest"] <= table[1]["accuracy"] <= table[1]["highest"]
-    text = study.write_csv(rows, tmp_path / "rows.csv").read_text()
-    assert len(text.splitlines()) == 5 and "accuracy_at_10" in text
 
 
 def test_a_summary_survives_its_file(tmp_path):
-    rows = study.run([study.Job("mlp"), study.Job(iterations=1)], "any", RECIPE, None)
+    rows = run(study.Job("mlp"), study.Job(iterations=1))
     table = study.summary(rows)
-    kept = study.recorded(study.write_csv(table, tmp_path / "table.csv"))
+    kept = study.recorded(study.STUDY.write(rows, tmp_path / "table.csv"))
     assert len(kept) == 2
     for before, after in zip(table, kept):
         for name, value in after.items():
@@ -169,43 +170,41 @@ def test_a_summary_survives_its_file(tmp_path):
 
 def test_the_recorded_results_are_of_every_job_and_reach_the_original():
     rows = study.recorded()
-    names = [name for name in study.Job.__dataclass_fields__ if name != "seed"]
+    names = [name for name in settings(study.Job()) if name != "seed"]
 
-    def settings(job) -> tuple:
-        return tuple(getattr(job, name) for name in names)
+    def said(row) -> tuple:
+        return tuple(row[name] for name in names)
 
-    by_job = {tuple(row[name] for name in names): row for row in rows}
-    assert set(by_job) == {settings(job) for job in study.all_jobs()}
+    by_job = {said(row): row for row in rows}
+    assert set(by_job) == {said(settings(job)) for job in study.jobs()}
     for row in rows:
         assert row["lowest"] <= row["accuracy"] <= row["highest"]
         assert (row["dataset"], row["seeds"]) == ("mnist", 3) and row["machine"]
-        recipe = {n: row[n] for n in study.Recipe.__dataclass_fields__}
-        assert study.Recipe(**recipe) == study.RECIPES["mnist"]
-    best = by_job[settings(study.Job(channels=5, iterations=10))]
+    best = by_job[said(settings(study.Job(channels=5, iterations=10)))]
     assert best["lowest"] >= 0.986 and best["seconds"] <= 141
 
 
 def test_step_times_are_positive():
-    jobs = [study.Job(iterations=0), study.Job(iterations=6)]
-    times = study.step_times("any", jobs, RECIPE, "cpu", steps=5)
+    jobs = [study.Job(iterations=k, recipe=RECIPE) for k in (0, 6)]
+    times = study.step_times(jobs, "cpu", steps=5)
     assert 0 < times[jobs[0]] < times[jobs[1]]
 
 
-def test_the_command_writes_lines_and_tables(tmp_path, capsys):
-    arguments = ["--dataset", "any", "--out", str(tmp_path), "--seeds", "0"]
-    arguments += ["--only", "competitors", "--epochs", "1", "--device", "cpu"]
-    arguments += ["--batch-size", "50", "--lr", "0.02"]
-    study.main(arguments)
-    lines = (tmp_path / "iterated-any.jsonl").read_text().split("\n")
-    rows = [json.loads(line) for line in lines if line]
+def test_the_command_trains_what_its_flags_say(tmp_path, capsys, monkeypatch):
+    recipe = replace(RECIPE, epochs=4)
+    monkeypatch.setitem(study.RECIPES, "digits", recipe)
+    arguments = ["competitors", "--dataset", "digits", "--out", str(tmp_path)]
+    arguments += ["--seeds", "0", "--epochs", "1", "--batch-size", "50", "--lr", "0.02"]
+    study.STUDY.main(arguments)
+    rows = study.STUDY.results(tmp_path)
     assert [row["net"] for row in rows] == ["cnn", "cnn_equal", "mlp"]
     assert {(r["epochs"], r["batch_size"], r["lr"]) for r in rows} == {(1, 50, 0.02)}
-    assert (tmp_path / "iterated-any.csv").exists()
+    assert {row["hidden"] for row in rows} == {16}
     assert "cnn_equal" in capsys.readouterr().out
 
 
 @pytest.mark.full
 def test_mnist_is_as_accurate_as_the_original_in_a_tenth_of_its_time():
-    row = study.run([study.Job(channels=5, iterations=10)], "mnist")[0]
+    row = study.run([study.Job(channels=5, iterations=10)])[0]
     assert row["accuracy"] >= 0.986
     assert row["seconds"] <= 141

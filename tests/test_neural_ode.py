@@ -211,7 +211,7 @@ def test_observed_series_are_windows_with_times_of_their_own():
 def test_training_lowers_the_loss_and_goes_on_where_it_was(name, tmp_path):
     data = [spirals.observe(30, 20, seed=1)]
     _, losses = spirals.train(name, data, 120, batch_size=20)
-    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    assert len(losses) == 6 and losses[-1] < 0.5 * losses[0]
     path = tmp_path / "run.pt"
     with pytest.MonkeyPatch.context() as patch:
         stop = iter(range(110))
@@ -230,26 +230,29 @@ def test_training_lowers_the_loss_and_goes_on_where_it_was(name, tmp_path):
     assert again == losses  # bit for bit, from iteration 100 on
 
 
-def test_the_study_does_not_repeat_what_is_done(tmp_path, monkeypatch):
-    jobs = spirals.all_jobs(models=("rnn",), trained_on=("30", "all"), seeds=(0,))
+def test_a_job_is_observed_trained_and_scored(tmp_path):
+    jobs = spirals.jobs(["rnn"], ["30", "all"], seeds=[0], iterations=2, n=10)
     assert len(jobs) == 4  # two learning rates
-    size = spirals.Size(n=10, iterations=2, batch_size=5)
-    first = spirals.run(jobs[:3], tmp_path, size)
-    assert {"within_30", "ahead_30"} <= set(first[0])
-    assert {"ahead_30", "ahead_50", "ahead_100"} <= set(first[1])
-    missing = []
-    train = spirals.train
-
-    def counted(*arguments, **settings):
-        missing.append(settings["lr"])
-        return train(*arguments, **settings)
-
-    monkeypatch.setattr(spirals, "train", counted)
-    again = spirals.run(jobs, tmp_path, size)
-    assert again[:3] == first and missing == [jobs[3].lr]
-    kept = spirals.recorded(spirals.write_record(again, tmp_path / "table.csv"))
+    rows = spirals.STUDY.run(jobs, tmp_path)
+    assert {"within_30", "ahead_30"} <= set(rows[0])
+    assert {"ahead_30", "ahead_50", "ahead_100"} <= set(rows[1])
+    again, _ = spirals.train(
+        "rnn", [spirals.observe(10, 30, seed=1000)], 2, lr=jobs[0].lr
+    )
+    test = spirals.observe(10, 30, seed=0, ahead=True)
+    assert rows[0]["ahead_30"] == round(spirals.errors(again, test)["ahead"], 4)
+    kept = spirals.recorded(spirals.STUDY.record(jobs, tmp_path, tmp_path / "kept.csv"))
     assert [row["trained_on"] for row in kept] == ["30", "all"] * 2
-    assert kept[1]["ahead_100"] == again[1]["ahead_100"]
+    assert kept[1]["ahead_100"] == rows[1]["ahead_100"]
+
+
+def test_the_jobs_are_those_of_the_record():
+    kept = {spirals.Job(*list(row.values())[:7]) for row in spirals.recorded()}
+    jobs = spirals.jobs()
+    assert kept == set(jobs) and len(jobs) == len(kept)
+    assert spirals.jobs(lrs=[0.01], seeds=[1]) == [
+        job for job in jobs if (job.lr, job.seed) == (0.01, 1)
+    ]
 
 
 def test_the_record_is_complete_and_the_latent_ode_wins():

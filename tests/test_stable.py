@@ -1,7 +1,6 @@
 """Stable networks and their training, against closed forms and references."""
 
 import itertools
-import json
 import math
 
 import numpy as np
@@ -436,35 +435,45 @@ def test_the_hamiltonian_network_unrolls_the_swiss_roll():
     assert trained.level.val_accuracy[-1] >= 0.98
 
 
-def test_the_toy_study_goes_on_where_it_stopped(tmp_path):
-    once, twice = tmp_path / "once", tmp_path / "twice"
-    stability.toy_study(once, "ellipses", "ResNet", 8, 3)
-    stability.toy_study(twice, "ellipses", "ResNet", 4, 3)
-    with open(twice / "toy.jsonl", "a") as file:
-        file.write('\n{"data": "ellip')  # cut off by a crash
-    stability.toy_study(twice, "ellipses", "ResNet", 8, 3)
-    stability.toy_study(twice, "ellipses", "ResNet", 8, 3)  # nothing is left to do
-    one, other = (
-        [
-            {k: v for k, v in row.items() if k != "seconds"}
-            for row in stability.read_rows(folder / "toy.jsonl")
-        ]
-        for folder in (once, twice)
-    )
-    assert [row["layers"] for row in one] == [4, 8]
-    assert json.dumps(one[0]) == json.dumps(other[0])
-    assert one[1]["objective"] == pytest.approx(other[1]["objective"], rel=1e-3)
-    assert stability.write_csv(twice / "toy.jsonl").read_text().count("\n") == 3
+def test_levels_of_the_toy_study_go_on_from_each_other(tmp_path):
+    study = stability.STUDIES["toy"]
+
+    def run(folder, last):
+        jobs = stability.toy_jobs(["ellipses"], ["ResNet"], last=last, iterations=3)
+        rows = study.run(jobs, tmp_path / folder)
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+    once = run("once", 8)
+    assert [row["layers"] for row in once] == [4, 8]
+    assert len(once[1]["objectives"]) == 4
+    assert run("twice", 4) == once[:1]
+    assert run("twice", 8) == once
+    data = stability.load(stability.PROBLEMS["ellipses"])
+    levels = stability.train(stability.PROBLEMS["ellipses"], "ResNet", 8, 3, data)
+    for row, trained in zip(once, levels, strict=True):
+        assert row["objectives"] == pytest.approx(trained.level.objective, rel=1e-3)
 
 
-def test_the_image_study_on_a_few_digits(tmp_path, monkeypatch):
+def test_the_image_study_on_a_few_digits(tmp_path, monkeypatch, capsys):
     parts = [(draw(20, 1, 8, 8).float(), torch.arange(20) % 10)] * 3
     monkeypatch.setattr(stability, "split_images", lambda dataset: parts)
     arguments = ["images", "--dataset", "digits", "--out", str(tmp_path)]
     arguments += ["--device", "cpu", "--epochs", "2", "--nets", "Hamiltonian"]
+    arguments += ["--seeds", "0"]
     stability.main([*arguments, "--last", "4"])
     stability.main([*arguments, "--last", "8"])
-    rows = stability.read_rows(tmp_path / "images.jsonl")
+    rows = stability.STUDIES["images"].results(tmp_path)
     assert [row["layers"] for row in rows] == [4, 8]
     assert all(0 <= row["val_error"] <= 1 for row in rows)
-    assert (tmp_path / "images.csv").read_text().startswith("data,net,seed,layers")
+    assert "val_error" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="toy or images"):
+        stability.main([])
+
+
+def test_the_records_hold_every_level_of_the_toy_study():
+    names = ("data", "net", "seed", "layers", "iterations")
+    kept = {tuple(row[name] for name in names) for row in stability.recorded("toy")}
+    assert kept == {tuple(vars(job).values()) for job in stability.toy_jobs()}
+    names = ("data", "net", "seed", "layers", "epochs")
+    kept = {tuple(row[name] for name in names) for row in stability.recorded("images")}
+    assert kept <= {tuple(vars(job).values())[:5] for job in stability.image_jobs()}

@@ -1,8 +1,8 @@
 """The video study: what it records, and what it trains on."""
 
-import json
 from dataclasses import replace
 
+import pytest
 import torch
 
 from odenets.studies import video as study
@@ -24,24 +24,57 @@ def test_the_record_holds_every_run_with_its_errors_by_depth():
         assert max(run["mse"][1:]) < run["mse"][0] / 2
 
 
-def test_write_record_reads_back(tmp_path):
-    result = {
-        "task": "rotating",
-        "tag": "tiny",
-        "n_train": 5,
-        "n_test": 6,
-        "settings": {"seed": 3, "latent_dim": 4, "width": 8, "n_layers": 2}
-        | {"augment": 0.1},
-        "history": [[250, 0.5], [500, 0.25]],
-        "seconds": 7.4,
-        "mse_by_depth": [0.5, 0.25],
-        "mse_by_depth_and_frame": [[0.5], [0.25]],
-    }
-    (tmp_path / "tiny.json").write_text(json.dumps(result))
-    study.write_record(tmp_path, tmp_path / "record.csv")
-    (run,) = study.recorded(tmp_path / "record.csv")
-    assert (run["seed"], run["steps"], run["seconds"]) == (3, 500, 7)
-    assert run["mse"] == [0.5, 0.25] and run["mse_by_frame"] == [[0.5], [0.25]]
+def test_the_jobs_are_those_of_the_record():
+    jobs = study.jobs()
+    assert len(jobs) == len(study.recorded()) == 9
+    for run in study.recorded():
+        (job,) = (
+            job
+            for job in jobs
+            if (job.task, job.tag, job.settings.seed)
+            == (run["task"], run["tag"], run["seed"])
+        )
+        for name in ("latent_dim", "width", "n_layers", "augment"):
+            assert getattr(job.settings, name) == run[name]
+        assert (job.n_train, job.n_test) == (run["n_train"], run["n_test"])
+        assert job.settings.minutes == 8 and run["steps"] <= job.settings.steps
+
+
+def test_the_commands_of_the_notebook_name_these_jobs():
+    wide = {"width": 128, "n_layers": 3, "latent_dim": 32, "channels": 32}
+    asked = [
+        *study.jobs(["rotating"], tag="base", seeds=[0], minutes=8.0),
+        *study.jobs(["rotating"], tag="wide", seeds=[0], minutes=8.0, **wide),
+        *study.jobs(["balls"], tag="base", seeds=[0], minutes=8.0),
+    ]
+    assert set(asked) <= set(study.jobs())
+    with pytest.raises(ValueError, match="--tag"):
+        study.jobs(["rotating"], width=128)
+
+
+def test_a_run_is_scored_by_depth_and_frame(tmp_path):
+    settings = replace(TINY, steps=2, minutes=5)
+    job = study.Job("balls", "tiny", settings, "mnist", 4, 3)
+    (row,) = study.STUDY.run([job], tmp_path, "cpu")
+    assert row["steps_taken"] == 2 and len(row["history"]) == 1
+    assert row["device"] == "cpu" and 0 <= row["seconds"] < 300
+    for error, frames in zip(row["mse"], row["mse_by_frame"], strict=True):
+        assert len(frames) == 10 and error == pytest.approx(sum(frames) / 10)
+    path = study.STUDY.record([job], tmp_path, tmp_path / "record.csv")
+    head = study.STUDY.kept.read_text().split("\n")[0]
+    assert path.read_text().split("\n")[0] == head
+    (run,) = study.recorded(path)
+    assert (run["seed"], run["steps"], run["latent_dim"]) == (0, 2, 4)
+    assert run["mse"] == pytest.approx(row["mse"], abs=1e-5)
+    assert run["mse_by_frame"][2] == pytest.approx(row["mse_by_frame"][2], abs=1e-5)
+
+
+def test_training_ends_in_time():
+    videos = torch.rand(4, 16, 28, 28, generator=torch.Generator().manual_seed(0))
+    settings = replace(TINY, steps=250_000, minutes=0.01)
+    result = study.train(study.TASKS["rotating"], settings, videos)
+    steps, _ = result.history[-1]
+    assert 0 < steps < 10_000 and 0.6 <= result.seconds < 5
 
 
 def test_small_digits_have_a_margin_that_a_turn_does_not_cut():

@@ -534,7 +534,8 @@ folder = scale.pick(quick=scratch.name, lesson=scratch.name, full="results")
 
 def measure(jobs):
     """Train every job with every seed, if that has not been done; return one row per job."""
-    return study.summary(study.run(study.with_seeds(jobs, seeds), dataset, recipe, folder))
+    jobs = study.with_seeds(jobs, seeds, dataset=dataset, recipe=recipe)
+    return study.summary(study.run(jobs, folder))
 
 
 data = study.load(dataset)
@@ -612,7 +613,7 @@ plt.show()
 # %%
 trained_with = scale.pick(quick=2, lesson=10, full=10)
 device = training.pick_device("cpu" if scale.current() != "full" else None)
-net, _ = study.train(study.Job(iterations=trained_with), study.to(data, device), recipe, device)
+net, _ = study.train(study.Job(iterations=trained_with, recipe=recipe), study.to(data, device), device)
 net = net.cpu()
 shown = [0, 1, 2, 3, 5, 10, 20, 40]
 image = data.test.images[3:4]

@@ -1146,7 +1146,7 @@ for name, errors in handed_on.items():
 # so that not every seed got to its end. The next cells only show it.
 
 # %%
-toy_rows = stability.published("toy")
+toy_rows = stability.recorded("toy")
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.4))
 for ax, data in zip(axes, stability.PROBLEMS):
     for net in stable.NETS:
@@ -1173,7 +1173,7 @@ for row in toy_rows:
 # A depth can be trusted when going deeper does not change the answer.
 
 # %%
-image_rows = stability.published("images")
+image_rows = stability.recorded("images")
 print("MNIST, errors in %: training / validation / test, mean over the seeds (spread of the test error)")
 for net in stable.NETS:
     for layers in (4, 8, 16):

@@ -831,7 +831,7 @@ noise = flows.Gaussian(2).sample((1, 5000), torch.Generator().manual_seed(3))
 for n_steps, energy in ((4, 0.0), (8, 0.01)):
     training.set_seed(0)
     flow = study.planar_cnf(width=8, copies=(1,), n_steps=n_steps)
-    study.match_densities(flow, targets[:1], steps, learning_rate=3e-2, energy=energy, epochs=10)
+    study.match_densities(flow, targets[:1], steps, lr=3e-2, energy=energy, epochs=10)
     seen = study.kl_divergences(flow, targets[:1], noise, log_Z[:1]).item()
     flow.solver["options"] = {"n_steps": 64}
     true = study.kl_divergences(flow, targets[:1], noise, log_Z[:1]).item()
@@ -866,7 +866,7 @@ for size in training.progress(sizes, "density matching"):
     cnf = study.planar_cnf(size, copies=(4,), n_steps=scale.pick(quick=4, lesson=8, full=16))
     history["cnf", size] = study.match_densities(
         cnf, targets, cnf_steps, epochs=epochs, energy=scale.pick(quick=0.0, lesson=5e-3, full=2e-3),
-        learning_rate=scale.pick(quick=2e-2, lesson=2e-2, full=5e-3),
+        lr=scale.pick(quick=2e-2, lesson=2e-2, full=5e-3),
     )
     cnf.solver["options"] = {"n_steps": scale.pick(quick=4, lesson=24, full=64)}
     for key, flow in (("nf", nf), ("cnf", cnf)):
@@ -950,14 +950,14 @@ training.set_seed(2)
 cnf = study.planar_cnf(64, copies=(2,), n_steps=scale.pick(quick=4, lesson=8, full=32), gain=scale.pick(quick=1, lesson=3, full=1))
 study.fit_densities(
     cnf, train, scale.pick(quick=2, lesson=460, full=10_000), epochs=epochs,
-    learning_rate=scale.pick(quick=1e-2, lesson=1e-2, full=5e-3),
+    lr=scale.pick(quick=1e-2, lesson=1e-2, full=5e-3),
     energy=scale.pick(quick=0.03, lesson=0.03, full=5e-3),
 )
 cnf.solver = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-5}  # the truth, not what the training saw
 nf = study.planar_nf(64, copies=(2,))
 study.fit_densities(
     nf, train, scale.pick(quick=2, lesson=300, full=10_000), epochs=epochs,
-    learning_rate=scale.pick(quick=1e-2, lesson=3e-2, full=1e-2),
+    lr=scale.pick(quick=1e-2, lesson=3e-2, full=1e-2),
 )
 mixture = study.mixture_log_prob(train, test)
 results = {"CNF, 64 units": study.mean_log_prob(cnf, test), "64 planar layers": study.mean_log_prob(nf, test), "mixture of 10 Gaussians": mixture}

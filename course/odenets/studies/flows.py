@@ -4,16 +4,12 @@ Notebook 06 calls these functions with small numbers. The large ones run as::
 
     python -m odenets.studies.flows all --out results/flows
 
-Every job writes a checkpoint beside its result and goes on from it when it is started
-again; `python -m odenets.studies.flows table --out results/flows` prints what is there,
-`record` writes it to `flows.csv` beside this file.
+An interrupted job goes on from its checkpoint. See `odenets.studies.study`.
 """
 
-import argparse
-import csv
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,8 @@ from torch import Tensor, nn
 from odenets import training
 from odenets.data import toy
 from odenets.nets import flows
+from odenets.studies import study
+from odenets.studies.study import Row, Study
 
 Potential = Callable[[Tensor], Tensor]
 
@@ -117,28 +115,12 @@ def push(flow: nn.Module, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return x, base.log_prob(z) - log_det, torch.zeros_like(log_det)
 
 
-class Batches:
-    """An endless stream, cut into epochs of `n` batches; `generator` can be resumed."""
-
-    def __init__(
-        self, draw: Callable[[torch.Generator], Tensor], n: int, seed: int
-    ) -> None:
-        self.draw, self.n = draw, n
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self.draw(self.generator) for _ in range(self.n))
-
-
 def match_densities(
     flow: nn.Module,
     potentials: Sequence[Potential],
     n_steps: int,
     *,
-    learning_rate: float = 1e-2,
+    lr: float = 1e-2,
     batch_size: int = 256,
     energy: float = 0.0,
     seed: int = 0,
@@ -151,7 +133,8 @@ def match_densities(
     Args:
         flow: a `PlanarFlow` or `CNF` with a copy per potential; trained in place.
         potentials: one per copy.
-        n_steps: gradient steps (Adam, learning rate rising and falling once).
+        n_steps: gradient steps (Adam).
+        lr: highest learning rate; it rises and falls once.
         batch_size: samples per copy and step.
         energy: weight of the kinetic energy of a CNF.
         epochs: the history has so many entries.
@@ -163,19 +146,22 @@ def match_densities(
     copies = (len(potentials),)
     logs = torch.tensor([log_normaliser(U) for U in potentials])
     fixed = base.sample((*copies, 2000), torch.Generator().manual_seed(seed + 1))
-    fixed = fixed if device is None else fixed.to(device)
+    fixed = fixed.to(device)
 
     def measure(epoch: int, _: nn.Module) -> dict[str, float]:
         values = kl_divergences(flow, potentials, fixed, logs)
         return {f"kl{i}": value for i, value in enumerate(values.tolist())}
 
-    model = Matching(flow, potentials, n_steps, energy)
-    model = model if device is None else model.to(device)
-    batches = Batches(
-        lambda rng: base.sample((*copies, batch_size), rng), n_steps // epochs, seed
-    )
     return _train(
-        model, batches, torch.sum, learning_rate, epochs, measure, device, checkpoint
+        Matching(flow, potentials, n_steps, energy),
+        lambda rng: base.sample((*copies, batch_size), rng),
+        n_steps,
+        epochs=epochs,
+        lr=lr,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+        callback=measure,
     )
 
 
@@ -231,7 +217,7 @@ def fit_densities(
     data: Tensor,
     n_steps: int,
     *,
-    learning_rate: float = 5e-3,
+    lr: float = 5e-3,
     batch_size: int = 256,
     energy: float = 0.0,
     seed: int = 0,
@@ -251,11 +237,15 @@ def fit_densities(
     def draw(rng: torch.Generator) -> Tensor:
         return data[:, torch.randint(data.shape[1], (batch_size,), generator=rng)]
 
-    model = Likelihood(flow, energy)
-    model = model if device is None else model.to(device)
-    batches = Batches(draw, n_steps // epochs, seed)
     return _train(
-        model, batches, torch.sum, learning_rate, epochs, None, device, checkpoint
+        Likelihood(flow, energy),
+        draw,
+        n_steps,
+        epochs=epochs,
+        lr=lr,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
     )
 
 
@@ -278,195 +268,151 @@ def mixture_log_prob(train: Tensor, test: Tensor, seed: int = 0) -> Tensor:
 
 def _train(
     model: nn.Module,
-    batches: Batches,
-    loss_fn: Callable[[Tensor], Tensor],
-    learning_rate: float,
+    draw: Callable[[torch.Generator], Tensor],
+    n_steps: int,
+    *,
     epochs: int,
-    callback: Any,
+    lr: float,
+    seed: int,
     device: torch.device | str | None,
-    checkpoint: str | Path | None,
+    **others: Any,
 ) -> training.History:
-    optimizer = torch.optim.Adam(model.parameters(), learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=epochs + 1, pct_start=0.1
-    )
-
-    def clip(*_: Any) -> None:  # one odd batch must not throw the flow far away
-        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-
-    optimizer.register_step_pre_hook(clip)
+    optimizer = torch.optim.Adam(model.to(device).parameters(), lr)
     return training.fit(
         model,
-        batches,
-        loss_fn,
+        study.Draws(draw, n_steps // epochs, seed),
+        torch.sum,
         optimizer,
         epochs,
-        scheduler=schedule,
+        scheduler=torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, lr, total_steps=epochs + 1, pct_start=0.1
+        ),
+        clip=10.0,  # one odd batch must not throw the flow far away
         device=device,
-        checkpoint=checkpoint,
-        callback=callback,
         desc="flow",
+        **others,
     )
 
 
 # ------------------------------------------------------------------ the large runs
 
 NF_STEPS, CNF_STEPS, LIKELIHOOD_STEPS = 50_000, 10_000, 10_000
-JOBS = (
+EPOCHS = 100
+NAMES = (
     *(f"match-{kind}-{size}" for kind in ("nf", "cnf") for size in SIZES),
     "likelihood-nf",
     "likelihood-cnf",
 )
 
 
-def run_job(
-    name: str, out: Path, device: torch.device, fraction: float = 1.0
-) -> dict[str, Any]:
-    """Run one of `JOBS` or go on with it; write `name.json` and return what is in it.
+@dataclass(frozen=True)
+class Job:
+    """One of `NAMES`, with a fraction of the full number of steps, for trying out."""
+
+    job: str
+    fraction: float = 1.0
+
+
+def jobs(names: Sequence[str] = NAMES, /, fraction: float = 1.0) -> list[Job]:
+    """Return the jobs of these names.
 
     Args:
-        out: folder of results and checkpoints.
-        fraction: of the full number of steps, for trying out.
+        fraction: of the full number of steps, for trying out
     """
-    target = out / f"{name}.json"
-    if target.exists():
-        return json.loads(target.read_text())
+    return [Job(name, fraction) for name in names]
+
+
+def work(job: Job, out: Path, device: str | None) -> Row:
+    """Train and measure; these nets are so small that a CPU is as good as a GPU."""
+    place = training.pick_device(device or "cpu")
     training.set_seed(0)
     started = time.perf_counter()
-    job = _match_job if name.startswith("match") else _likelihood_job
-    result = {"job": name, "device": device.type, "torch": torch.__version__}
-    result |= job(name, out, device, fraction)
-    result["seconds of this call"] = round(time.perf_counter() - started, 1)
-    out.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=1))
-    return result
+    measure = _match if job.job.startswith("match") else _likelihood
+    found = measure(job, study.checkpoint(job, out), place)
+    seconds = round(time.perf_counter() - started, 1)
+    about = {"device": place.type, "torch": torch.__version__, "seconds": seconds}
+    return found | about
 
 
-def _match_job(name: str, out: Path, device: torch.device, fraction: float) -> dict:
-    _, kind, size = name.split("-")
+def _match(job: Job, checkpoint: Path, device: torch.device) -> Row:
+    _, kind, size = job.job.split("-")
     potentials = [confined(U) for U in toy.POTENTIALS.values()]
     copies = (len(potentials),)
+    flow: nn.Module
     if kind == "nf":
         flow, n_steps, options = planar_nf(int(size), copies), NF_STEPS, {}
     else:
         flow, n_steps = planar_cnf(int(size), copies, n_steps=16), CNF_STEPS
-        options = {"energy": 2e-3, "learning_rate": 5e-3}
-    epochs = 100
-    n_steps = max(epochs, int(n_steps * fraction))
+        options = {"energy": 2e-3, "lr": 5e-3}
+    n_steps = max(EPOCHS, int(n_steps * job.fraction))
+    paths = {"device": device, "checkpoint": checkpoint}
     history = match_densities(
-        flow,
-        potentials,
-        n_steps,
-        epochs=epochs,
-        device=device,
-        checkpoint=out / f"{name}.pt",
-        **options,
+        flow, potentials, n_steps, epochs=EPOCHS, **paths, **options
     )
     logs = torch.tensor([log_normaliser(U) for U in potentials])
     z = flows.Gaussian(2).sample((*copies, 50_000), torch.Generator().manual_seed(7))
-    finals = {"kl": _final_kl(flow, potentials, z.to(device), logs)}
+
+    def final() -> Row:
+        values = kl_divergences(flow, potentials, z.to(device), logs).tolist()
+        return dict(zip(toy.POTENTIALS, (round(value, 4) for value in values)))
+
+    finals = {"kl": final()}
     if kind == "cnf":  # the same flow, solved four times as finely
         flow.solver["options"] = {"n_steps": 64}
-        finals["kl, 64 steps"] = _final_kl(flow, potentials, z.to(device), logs)
-    return {"steps": n_steps, **finals, "history": history}
+        finals["kl, 64 steps"] = final()
+    return {"steps": n_steps, "found": finals, "history": history}
 
 
-def _final_kl(flow: nn.Module, potentials: list, z: Tensor, logs: Tensor) -> dict:
-    values = kl_divergences(flow, potentials, z, logs).tolist()
-    return {key: round(value, 4) for key, value in zip(toy.POTENTIALS, values)}
-
-
-def _likelihood_job(
-    name: str, out: Path, device: torch.device, fraction: float
-) -> dict:
+def _likelihood(job: Job, checkpoint: Path, device: torch.device) -> Row:
     train, test = circles_and_moons(20_000, 0), circles_and_moons(20_000, 1)
-    if name.endswith("cnf"):
+    flow: nn.Module
+    if job.job.endswith("cnf"):
         flow = planar_cnf(64, (2,), n_steps=32)
-        options = {"energy": 5e-3, "learning_rate": 5e-3}
+        options = {"energy": 5e-3, "lr": 5e-3}
     else:
-        flow, options = planar_nf(64, (2,)), {"learning_rate": 1e-2}
-    epochs = 100
-    n_steps = max(epochs, int(LIKELIHOOD_STEPS * fraction))
-    fit_densities(
-        flow,
-        train,
-        n_steps,
-        epochs=epochs,
-        device=device,
-        checkpoint=out / f"{name}.pt",
-        **options,
-    )
-    if name.endswith("cnf"):
+        flow, options = planar_nf(64, (2,)), {"lr": 1e-2}
+    n_steps = max(EPOCHS, int(LIKELIHOOD_STEPS * job.fraction))
+    paths = {"device": device, "checkpoint": checkpoint}
+    fit_densities(flow, train, n_steps, epochs=EPOCHS, **paths, **options)
+    if job.job.endswith("cnf"):
         flow.solver["options"] = {"n_steps": 128}
-    sets = ("circles", "moons")
-    log_p = mean_log_prob(flow, test.to(device)).tolist()
-    mixture = mixture_log_prob(train, test).tolist()
+    found = {
+        "test log-likelihood": mean_log_prob(flow, test.to(device)),
+        "mixture of 10 Gaussians": mixture_log_prob(train, test),
+    }
     return {
         "steps": n_steps,
-        "test log-likelihood": dict(zip(sets, (round(v, 4) for v in log_p))),
-        "mixture of 10 Gaussians": dict(zip(sets, (round(v, 4) for v in mixture))),
+        "found": {
+            name: dict(
+                zip(("circles", "moons"), (round(v, 4) for v in values.tolist()))
+            )
+            for name, values in found.items()
+        },
     }
 
 
-def table(out: Path) -> str:
-    """Return the results that are in a folder, as lines of text."""
-    lines = []
-    for name in JOBS:
-        if (out / f"{name}.json").exists():
-            result = json.loads((out / f"{name}.json").read_text())
-            numbers = [f"{k}: {v}" for k, v in result.items() if isinstance(v, dict)]
-            numbers = [text for text in numbers if not text.startswith("history")]
-            lines.append(f"{name}, {result['steps']} steps: " + "; ".join(numbers))
-    return "\n".join(lines) or f"no results in {out}"
+def one_number_a_row(results: list[Row]) -> list[Row]:
+    """Return a row for each quantity and case of the results."""
+    return [
+        {"job": row["job"], "steps": row["steps"]}
+        | {"quantity": quantity, "case": case, "value": value}
+        for row in results
+        for quantity, values in row["found"].items()
+        for case, value in values.items()
+    ]
 
 
-RECORD = Path(__file__).with_suffix(".csv")
-"""Results of the large runs, which notebook 06 shows; written by the job `record`."""
+STUDY = Study("flows", jobs, work, one_number_a_row)
 
 
-def write_record(out: Path, path: Path = RECORD) -> None:
-    """Gather the results in a folder into one table: one number a row."""
-    rows = []
-    for name in JOBS:
-        if (out / f"{name}.json").exists():
-            result = json.loads((out / f"{name}.json").read_text())
-            for quantity, values in result.items():
-                if isinstance(values, dict) and quantity != "history":
-                    cases = values.items()
-                    rows += [(name, result["steps"], quantity, *case) for case in cases]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("job", "steps", "quantity", "case", "value"))
-        writer.writerows(rows)
-
-
-def recorded(path: Path = RECORD) -> dict[tuple[str, str], dict[str, float]]:
+def recorded(path: Path | None = None) -> dict[tuple[str, str], dict[str, float]]:
     """Return the recorded results, `{(job, quantity): {case: value}}`."""
     results: dict[tuple[str, str], dict[str, float]] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            key = (row["job"], row["quantity"])
-            results.setdefault(key, {})[row["case"]] = float(row["value"])
+    for row in STUDY.recorded(path):
+        key = (row["job"], row["quantity"])
+        results.setdefault(key, {})[row["case"]] = float(row["value"])
     return results
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run jobs in turn; see the head of this file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("job", choices=(*JOBS, "all", "table", "record"))
-    parser.add_argument("--out", type=Path, default=Path("results/flows"))
-    parser.add_argument(
-        "--device", default="cpu", help="these nets are small: cpu is good"
-    )
-    parser.add_argument("--fraction", type=float, default=1.0, help="of the steps")
-    given = parser.parse_args(arguments)
-    if given.job == "record":
-        write_record(given.out)
-    elif given.job != "table":
-        for name in JOBS if given.job == "all" else (given.job,):
-            run_job(name, given.out, training.pick_device(given.device), given.fraction)
-    print(table(given.out))
-
-
 if __name__ == "__main__":
-    main()
+    STUDY.main()

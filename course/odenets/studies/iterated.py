@@ -1,26 +1,20 @@
 """The experiments of notebook 02: iterated networks, tied and untied, and competitors.
 
-    python -m odenets.studies.iterated --dataset mnist --out results
-    python -m odenets.studies.iterated --dataset mnist --out results --only time
+    python -m odenets.studies.iterated --dataset mnist --workers 8 --out results
+    python -m odenets.studies.iterated channels --dataset digits --out results
 
-Each training is one line in `results/iterated-mnist.jsonl`, written when it is done;
-`results/iterated-mnist.csv` is the same as a table. Started again with the same `--out`
-the command goes on with the trainings that are missing.
+See `odenets.studies.study`; a word chooses one of the `QUESTIONS`.
 """
 
-import argparse
 import functools
 import itertools
-import json
-import multiprocessing
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +24,8 @@ from odenets import training
 from odenets.data import images
 from odenets.data.images import ImageData, Labelled
 from odenets.nets import iterated
-from odenets.studies import files
-from odenets.studies.files import Row
+from odenets.studies import study
+from odenets.studies.study import Row, Study
 
 ITERATIONS = (0, 1, 2, 5, 10, 20)
 CHANNELS = (1, 2, 5, 10, 20)
@@ -94,6 +88,7 @@ class Job:
         any_depth: train each batch with a random depth from 1 to `iterations`.
         max_norm: keep the operator norm of the recurrent layer below this; 0 does not.
         moved: turn, scale and shift every image at random, also the test images.
+        dataset, recipe: on what, and how.
     """
 
     net: str = "iterated"
@@ -103,6 +98,8 @@ class Job:
     any_depth: bool = False
     max_norm: float = 0.0
     moved: bool = False
+    dataset: str = "mnist"
+    recipe: Recipe = RECIPES["mnist"]
 
 
 def iteration_jobs(iterations: Iterable[int] = ITERATIONS) -> list[Job]:
@@ -146,17 +143,45 @@ def diverse_jobs(iterations: int = 10) -> list[Job]:
     ]
 
 
-def all_jobs() -> list[Job]:
-    """Return the jobs of all questions, each once."""
-    jobs = iteration_jobs() + channel_jobs() + untied_jobs() + depth_free_jobs()
-    jobs += competitor_jobs() + dense_jobs() + diverse_jobs()
-    return list(dict.fromkeys(jobs))
+QUESTIONS = {
+    "iterations": iteration_jobs,
+    "channels": channel_jobs,
+    "untied": untied_jobs,
+    "depth-free": depth_free_jobs,
+    "competitors": competitor_jobs,
+    "dense": dense_jobs,
+    "diverse": diverse_jobs,
+}
 
 
-def with_seeds(jobs: Iterable[Job], seeds: Iterable[int]) -> list[Job]:
-    """Repeat the jobs with every seed."""
-    seeds = list(seeds)
-    return [replace(job, seed=seed) for job in jobs for seed in seeds]
+def with_seeds(jobs: Iterable[Job], seeds: Sequence[int], **settings: Any) -> list[Job]:
+    """Repeat the jobs with every seed, each once; `settings` are the same for all."""
+    changed = dict.fromkeys(replace(job, **settings) for job in jobs)
+    return [replace(job, seed=seed) for job in changed for seed in seeds]
+
+
+def jobs(
+    questions: Sequence[str] = tuple(QUESTIONS),
+    /,
+    seeds: Sequence[int] = (0, 1, 2),
+    dataset: str = "mnist",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+) -> list[Job]:
+    """Return the jobs of some questions, each once.
+
+    Args:
+        dataset: digits, mnist, fashionmnist
+        epochs: those of the data set when left out
+        batch_size: that of the data set when left out
+        lr: highest learning rate; that of the data set when left out
+    """
+    changes = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
+    given = {name: value for name, value in changes.items() if value is not None}
+    recipe = replace(RECIPES.get(dataset, RECIPES["mnist"]), **given)
+    chosen = itertools.chain(*(QUESTIONS[name]() for name in questions))
+    return with_seeds(chosen, seeds, dataset=dataset, recipe=recipe)
 
 
 # ------------------------------------------------------------------------ the data
@@ -199,11 +224,12 @@ def to(data: ImageData, device: torch.device | str) -> ImageData:
 # --------------------------------------------------------------------- one training
 
 
-def build(job: Job, recipe: Recipe, image_size: int) -> nn.Module:
+def build(job: Job, image_size: int) -> nn.Module:
     """Return the untrained net of a job; every net is as large as the iterated one.
 
     The untied net starts from the iterated one's weights, the same in all layers.
     """
+    recipe = job.recipe
     tied = iterated.IteratedNet(
         job.channels, recipe.kernel_size, image_size, recipe.hidden
     )
@@ -265,17 +291,17 @@ def keep_below(conv: nn.Conv2d, max_norm: float, size: int) -> Callable[..., Non
 
 
 def train(
-    job: Job, data: ImageData, recipe: Recipe, device: torch.device | str = "cpu"
+    job: Job, data: ImageData, device: torch.device | str = "cpu"
 ) -> tuple[nn.Module, float]:
     """Train one net; return it in eval mode, and the time in seconds.
 
     Args:
-        job, recipe: what and how.   data: images and labels, on `device` already.
+        data: images and labels, on `device` already.
     """
     training.set_seed(job.seed)
-    size = data.train.images.shape[-1]
+    size, recipe = data.train.images.shape[-1], job.recipe
     start = time.perf_counter()
-    net = build(job, recipe, size).to(device)
+    net = build(job, size).to(device)
     on_cpu = torch.device(device).type == "cpu"
     if on_cpu:  # a third faster with few channels
         net = net.to(memory_format=torch.channels_last)
@@ -283,15 +309,19 @@ def train(
     # Small tensors: one kernel for all of them saves a tenth of the step.
     optimizer = torch.optim.Adam(net.parameters(), recipe.lr, fused=on_cpu or None)
     steps = recipe.epochs * len(batches)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.lr, total_steps=max(steps, 2), pct_start=0.2
+    step = training.Step(
+        AtDepth(net, job.iterations, job.any_depth),
+        F.cross_entropy,
+        optimizer,
+        scheduler=torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.lr, total_steps=max(steps, 2), pct_start=0.2
+        ),
+        after_step=keep_below(net.recurrent, job.max_norm, size)
+        if job.max_norm
+        else None,
     )
-    optimizer.register_step_post_hook(lambda *_: cycle.step())
-    if job.max_norm:
-        optimizer.register_step_post_hook(keep_below(net.recurrent, job.max_norm, size))
-    model = AtDepth(net, job.iterations, job.any_depth)
     for _ in range(recipe.epochs):
-        training.train_epoch(model, batches, F.cross_entropy, optimizer)
+        step.epoch(batches)
     return net.eval(), time.perf_counter() - start
 
 
@@ -364,17 +394,6 @@ def machine(device: torch.device | str) -> str:
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
-def key(row: Row) -> str:
-    """What a training is: two rows with the same key hold the same experiment."""
-    names = (*Job.__dataclass_fields__, *Recipe.__dataclass_fields__, "dataset")
-    return json.dumps([row[name] for name in names])
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Return the finished trainings of a results file; a line cut off is left out."""
-    return list({key(row): row for row in files.read(path)}.values())
-
-
 @functools.lru_cache(maxsize=2)
 def _data(dataset: str, device: str, is_moved: bool) -> ImageData:
     data = load(dataset)
@@ -393,103 +412,42 @@ def _warm_up(device: str) -> None:
     optimizer.step()
 
 
-def run_job(
-    job: Job, dataset: str, recipe: Recipe, device: str, path: Path | None = None
-) -> Row:
-    """Train and examine one net, and write the row to `path` where there is one."""
-    data = _data(dataset, device, job.moved)
-    _warm_up(device)
-    net, seconds = train(job, data, recipe, device)
-    row = {
-        "dataset": dataset,
-        **asdict(job),
-        **asdict(recipe),
-        "seconds": round(seconds, 2),
-        "machine": machine(device),
-        **examine(job, net, data),
-    }
-    if path is not None:
-        files.append(path, row)
-    return row
-
-
-def run(
-    jobs: Sequence[Job],
-    dataset: str,
-    recipe: Recipe | None = None,
-    out: str | Path | None = None,
-    device: str | None = None,
-    workers: int = 0,
-) -> list[Row]:
-    """Train and examine what is not in the results file yet; return all rows.
-
-    Args:
-        jobs: what to train.   dataset: `digits`, `mnist`, `fashionmnist`.
-        recipe: how; by default that of the data set.
-        out: folder of the results file; None keeps the rows in memory only.
-        device: as in `training.pick_device`; small digits stay on the CPU by default.
-        workers: number of processes that share the device; 0 trains here, in turn.
-    Returns: one row per job, in their order.
-    """
-    recipe = recipe or RECIPES.get(dataset, RECIPES["mnist"])
-    if device is None and dataset == "digits":
+def work(job: Job, out: Path, device: str | None) -> Row:
+    """Train and examine one net; the small digits stay on the CPU by default."""
+    if device is None and job.dataset == "digits":
         device = "cpu"
     device = str(training.pick_device(device))
-    path = None if out is None else Path(out) / f"iterated-{dataset}.jsonl"
-    rows = {key(row): row for row in read_rows(path)} if path else {}
-
-    def known(job: Job) -> str:
-        return key(asdict(job) | asdict(recipe) | {"dataset": dataset})
-
-    missing = [job for job in jobs if known(job) not in rows]
-    arguments = [(job, dataset, recipe, device, path) for job in missing]
-    if workers:
-        spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-        with ProcessPoolExecutor(workers, spawn, _one_thread) as pool:
-            tasks = [pool.submit(run_job, *a) for a in arguments]
-            done = training.progress(tasks, "study")
-            rows |= {known(job): task.result() for job, task in zip(missing, done)}
-    else:
-        for job, a in zip(missing, training.progress(arguments, "study")):
-            rows[known(job)] = run_job(*a)
-    return [rows[known(job)] for job in jobs]
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)  # the processes share the cores
+    data = _data(job.dataset, device, job.moved)
+    _warm_up(device)
+    net, seconds = train(job, data, device)
+    row = {"seconds": round(seconds, 2), "machine": machine(device)}
+    return row | examine(job, net, data)
 
 
 def step_times(
-    dataset: str,
-    jobs: Sequence[Job],
-    recipe: Recipe | None = None,
-    device: str | None = None,
-    steps: int = 20,
+    jobs: Sequence[Job], device: str | None = None, steps: int = 20
 ) -> dict[Job, float]:
     """Return the median time of a training step in milliseconds, one job at a time.
 
     The jobs take turns, so that a machine that becomes slower meanwhile is fair.
     """
-    recipe = recipe or RECIPES.get(dataset, RECIPES["mnist"])
     device = str(training.pick_device(device))
-    data = _data(dataset, device, False)
-    x = data.train.images[: recipe.batch_size]
-    labels = data.train.labels[: recipe.batch_size]
-    nets, times = {}, {job: [] for job in jobs}
+    times: dict[Job, list[float]] = {job: [] for job in jobs}
+    taken = {}
     for job in jobs:
+        part = _data(job.dataset, device, False).train
+        batch = [tensor[: job.recipe.batch_size] for tensor in part]
         training.set_seed(0)
-        net = build(job, recipe, x.shape[-1]).to(device)
+        net = build(job, part.images.shape[-1]).to(device)
         if device == "cpu":
             net = net.to(memory_format=torch.channels_last)
-        nets[job] = AtDepth(net, job.iterations), torch.optim.Adam(net.parameters())
+        optimizer = torch.optim.Adam(net.parameters())
+        model = AtDepth(net, job.iterations)
+        taken[job] = training.Step(model, F.cross_entropy, optimizer), batch
     for turn in range(steps + 3):  # the first three warm up
-        for job, (net, optimizer) in nets.items():
+        for job, (step, batch) in taken.items():
             start = time.perf_counter()
-            optimizer.zero_grad()
-            loss = F.cross_entropy(net(x), labels)
-            loss.backward()
-            optimizer.step()
-            float(loss.detach())  # waits for the GPU
+            float(step(batch))  # the number waits for the GPU
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
             if turn >= 3:
@@ -502,64 +460,50 @@ def step_times(
 
 def summary(rows: Iterable[Row]) -> list[Row]:
     """Join the seeds of each experiment: mean, lowest and highest accuracy, time."""
-    groups: dict[str, list[Row]] = {}
+    names = [name for name in study.settings(Job()) if name != "seed"]
+    groups: dict[tuple, list[Row]] = {}
     for row in rows:
-        groups.setdefault(key(row | {"seed": None}), []).append(row)
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
     table = []
     for group in groups.values():
         accuracies = [row["accuracy"] for row in group]
-        first = {k: v for k, v in group[0].items() if not isinstance(v, (dict, list))}
-        table.append(
-            first
-            | {
-                "seed": None,
-                "seeds": len(group),
-                "accuracy": statistics.mean(accuracies),
-                "lowest": min(accuracies),
-                "highest": max(accuracies),
-                "loss": statistics.mean(row["loss"] for row in group),
-                "seconds": statistics.median(row["seconds"] for row in group),
-            }
-            | (
-                {"norm": statistics.mean(r["norm"] for r in group)}
-                if "norm" in first
-                else {}
-            )
-            | {
-                name: _means([row[name] for row in group])
-                for name in ("deployed", "residuals")
-                if name in group[0]
-            }
-        )
+        joined = {
+            "seed": None,
+            "seeds": len(group),
+            "lowest": min(accuracies),
+            "highest": max(accuracies),
+            "seconds": statistics.median(row["seconds"] for row in group),
+        }
+        for name in ("accuracy", "loss", "norm", "deployed", "residuals"):
+            if name in group[0]:
+                joined[name] = _mean([row[name] for row in group])
+        table.append(group[0] | joined)
     return table
 
 
-def _means(parts: list) -> dict | list:
+def _mean(parts: list) -> Any:
     if isinstance(parts[0], dict):
         return {k: statistics.mean(part[k] for part in parts) for k in parts[0]}
-    return [statistics.mean(values) for values in zip(*parts)]
+    if isinstance(parts[0], list):
+        return [statistics.mean(values) for values in zip(*parts)]
+    return statistics.mean(parts)
 
 
-def write_csv(rows: Iterable[Row], path: Path) -> Path:
-    """Write the rows as a table; accuracies by depth get a column each."""
-    flat = []
-    for row in rows:
-        deployed = row.get("deployed", {}).items()
-        flat.append(row | {f"accuracy_at_{k}": accuracy for k, accuracy in deployed})
-    return files.write_csv(flat, path)
+def as_table(rows: Iterable[Row]) -> list[Row]:
+    """Return the summary with a column for the accuracy at each depth."""
+    return [
+        row | {f"accuracy_at_{k}": a for k, a in row.get("deployed", {}).items()}
+        for row in summary(rows)
+    ]
 
 
-RECORDED = Path(__file__).with_name("iterated_mnist.csv")
-"""Results at full scale on MNIST, one line per experiment: see `recorded`."""
+STUDY = Study("iterated", jobs, work, as_table)
+run = STUDY.run
 
 
-def recorded(path: Path = RECORDED) -> list[Row]:
-    """Return the results that were measured at full scale, as `summary` made them.
-
-    The file is `write_csv(summary(rows), RECORDED)`; numbers and truth values are
-    numbers and truth values again, empty fields are left out.
-    """
-    rows = files.read_csv(path)
+def recorded(path: Path | None = None) -> list[Row]:
+    """Return the results that were measured on MNIST, as `summary` made them."""
+    rows = STUDY.recorded(path)
     for row in rows:
         depths = [name for name in row if name.startswith("accuracy_at_")]
         if depths:
@@ -568,71 +512,5 @@ def recorded(path: Path = RECORDED) -> list[Row]:
     return rows
 
 
-# ---------------------------------------------------------------------- the command
-
-QUESTIONS = {
-    "iterations": iteration_jobs,
-    "channels": channel_jobs,
-    "untied": untied_jobs,
-    "depth-free": depth_free_jobs,
-    "competitors": competitor_jobs,
-    "dense": dense_jobs,
-    "diverse": diverse_jobs,
-}
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the study from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m odenets.studies.iterated", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--dataset", default="mnist", help="digits, mnist, ..")
-    parser.add_argument("--out", type=Path, default=Path("results"))
-    parser.add_argument(
-        "--only", nargs="+", choices=[*QUESTIONS, "time"], help="default: all trainings"
-    )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--device", help="cuda, mps or cpu; default: the best one")
-    parser.add_argument("--workers", type=int, default=0, help="processes; default: 0")
-    for name, kind in (("epochs", int), ("batch-size", int), ("lr", float)):
-        parser.add_argument(f"--{name}", type=kind, help="default: the data set's")
-    chosen = parser.parse_args(arguments)
-    recipe = RECIPES.get(chosen.dataset, RECIPES["mnist"])
-    changes = {name: getattr(chosen, name) for name in ("epochs", "batch_size", "lr")}
-    recipe = replace(recipe, **{k: v for k, v in changes.items() if v is not None})
-    only = set(chosen.only or QUESTIONS)
-    if "time" in only:
-        jobs = list(
-            dict.fromkeys(iteration_jobs() + channel_jobs() + competitor_jobs())
-        )
-        times = step_times(chosen.dataset, jobs, recipe, chosen.device)
-        device = training.pick_device(chosen.device)
-        lines = [
-            {**asdict(job), **asdict(recipe), "dataset": chosen.dataset}
-            | {"milliseconds": round(t, 3), "machine": machine(device)}
-            for job, t in times.items()
-        ]
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        path = chosen.out / f"iterated-{chosen.dataset}-time.csv"
-        print("table:", write_csv(lines, path))
-    jobs = [job for name in QUESTIONS if name in only for job in QUESTIONS[name]()]
-    jobs = with_seeds(dict.fromkeys(jobs), chosen.seeds)
-    if jobs:
-        run(jobs, chosen.dataset, recipe, chosen.out, chosen.device, chosen.workers)
-        path = chosen.out / f"iterated-{chosen.dataset}.jsonl"
-        rows = read_rows(path)
-        print("table:", write_csv(rows, path.with_suffix(".csv")))
-        for row in summary(rows):
-            extra = [f for f in ("any_depth", "max_norm", "moved") if row[f]]
-            print(
-                f"{row['net']:10s} channels {row['channels']:2d}"
-                f" iterations {row['iterations']:2d}"
-                f" accuracy {row['accuracy']:.4f}"
-                f" ({row['lowest']:.4f} to {row['highest']:.4f}, {row['seeds']} seeds)"
-                f" {row['seconds']:7.1f} s {' '.join(extra)}"
-            )
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    main()
+    STUDY.main()

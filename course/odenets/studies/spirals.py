@@ -1,36 +1,23 @@
 """The experiment of notebook 05: spirals seen at irregular times.
 
     python -m odenets.studies.spirals --out results --workers 4
-    python -m odenets.studies.spirals --out results --iterations 1200 --batch-size 50
     python -m odenets.studies.spirals record --out results
 
 The latent ODE and recurrent nets of equal size learn from series with 30, 50 or 100
 noisy observations, or from all three in turns, and go on for 100 points of time that
-nobody observed (Chen et al. 2018, section 5.1). Each training is one line in
-`results/spirals.jsonl`; an interrupted one goes on from its checkpoint, and those that
-are there already are not repeated. `record` writes the table that the notebook shows,
-`spirals.csv` beside this file.
+nobody observed (Chen et al. 2018, section 5.1). See `odenets.studies.study`.
 
 The data are the paper's (1000 series, 300 windows of two curves). It trained for 2000
 iterations on all series at once, here it is 8000 on 100 of them.
-
-The record holds a part of these trainings: at full length the latent ODE with the
-smaller learning rate, the paper's decoder for all three numbers in turns, and the RNN;
-the short ones for all three in turns, with seeds 0 to 6 for the latent ODE, the paper's
-decoder and the RNN at their larger learning rate. `--lrs`, `--models`, `--trained-on`
-and `--seeds` choose them.
 """
 
-import argparse
-import multiprocessing
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from math import cos, pi
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +25,8 @@ from torch import Tensor, nn
 from odenets import training
 from odenets.data import toy
 from odenets.nets.neural_ode import Forecaster, LatentODE, elbo
-from odenets.studies import files
-from odenets.studies.files import Row
+from odenets.studies import study
+from odenets.studies.study import Row, Study
 
 SIGMA = 0.3
 N_TIMES = 100
@@ -154,7 +141,8 @@ def train(
         lr: highest learning rate; the model's first one if None.
         checkpoint: written every 100 iterations; training goes on from it.
         desc: words next to the progress bar.
-    Returns: the model and its losses.
+    Returns: the model and its losses, the mean of every 100 iterations (of the greatest
+        number that divides both 100 and `iterations`).
     """
     recipe = MODELS[name]
     with torch.random.fork_rng(devices=[]):
@@ -162,31 +150,31 @@ def train(
         model = recipe.build()
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr or recipe.lrs[0])
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda i: min(1, (i + 1) / 50) * (1 + cos(pi * i / iterations)) / 2
+
+    def rate(i: int) -> float:
+        return min(1, (i + 1) / 50) * (1 + math.cos(math.pi * i / iterations)) / 2
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+    def draw(rng: torch.Generator) -> Observed:
+        data = sets[schedule.last_epoch % len(sets)]
+        return data.rows(torch.randint(len(data.x), (batch_size,), generator=rng))
+
+    every = math.gcd(iterations, 100)
+    history = training.fit(
+        model,
+        study.Draws(draw, every, rng),
+        None,
+        optimizer,
+        iterations // every,
+        batch_loss=lambda batch: recipe.loss(model, batch, rng),
+        scheduler=schedule,
+        per_step=True,
+        clip=30.0,  # a gradient that explodes would spoil Adam's memory for long
+        checkpoint=checkpoint,
+        desc=desc or name,
     )
-    losses: list[float] = []
-    if checkpoint is not None and Path(checkpoint).exists():
-        state = training.load_checkpoint(checkpoint)
-        training.restore_training_state(state, model, optimizer, schedule)
-        rng.set_state(state["rng"])
-        losses = state["losses"]
-    for i in training.progress(range(len(losses), iterations), desc or name):
-        data = sets[i % len(sets)]
-        batch = data.rows(torch.randint(len(data.x), (batch_size,), generator=rng))
-        optimizer.zero_grad()
-        loss = recipe.loss(model, batch, rng)
-        loss.backward()
-        # A single gradient that explodes would spoil Adam's memory for long.
-        nn.utils.clip_grad_norm_(model.parameters(), 30.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if checkpoint is not None and (i + 1) % 100 == 0:
-            state = training.training_state(model, optimizer, schedule)
-            state |= {"losses": losses, "rng": rng.get_state()}
-            training.save_checkpoint(checkpoint, state)
-    return model, losses
+    return model, history["loss"]
 
 
 @torch.no_grad()
@@ -221,147 +209,93 @@ TRAINED_ON = {str(k): (k,) for k in COUNTS} | {"all": COUNTS}
 
 @dataclass(frozen=True)
 class Job:
-    """One training: a key of `MODELS`, a key of `TRAINED_ON`, learning rate, seed."""
+    """One training: a key of `MODELS`, a key of `TRAINED_ON`, learning rate, seed; how
+    many series there are to learn from, iterations, and series in each of them.
+    """
 
     model: str
     trained_on: str
     lr: float
     seed: int = 0
-
-
-def all_jobs(
-    models: Iterable[str] = MODELS,
-    trained_on: Iterable[str] = TRAINED_ON,
-    seeds: Iterable[int] = range(3),
-) -> list[Job]:
-    """Return the jobs of the study, each model with each of its learning rates."""
-    trained_on, models = list(trained_on), list(models)
-    return [
-        Job(model, kind, lr, seed)
-        for seed in seeds
-        for model in models
-        for lr in MODELS[model].lrs
-        for kind in trained_on
-    ]
-
-
-@dataclass(frozen=True)
-class Size:
-    """Number of series to learn from, of iterations, and of series in each of them."""
-
     n: int = 1000
     iterations: int = 8000
     batch_size: int = 100
 
 
-def run_job(job: Job, size: Size, out: Path) -> None:
-    """Train and test one model, and append the line of its results."""
-    torch.set_num_threads(1)
-    row = asdict(job) | asdict(size)
-    name = "-".join(map(str, ("spirals", *row.values())))
-    start = time.perf_counter()
-    model, losses = train(
-        job.model,
-        [observe(size.n, k, seed=1000 + job.seed) for k in TRAINED_ON[job.trained_on]],
-        size.iterations,
-        size.batch_size,
-        seed=job.seed,
-        lr=job.lr,
-        checkpoint=out / f"{name}.pt",
-    )
-    for k in TRAINED_ON[job.trained_on]:
-        found = errors(model, observe(size.n, k, seed=job.seed, ahead=True))
-        row |= {f"{where}_{k}": round(rmse, 4) for where, rmse in found.items()}
-    row["loss"] = sum(losses[-100:]) / len(losses[-100:])
-    row["seconds"] = round(time.perf_counter() - start)
-    files.append(out / "spirals.jsonl", row)
-
-
-def read_rows(out: Path) -> dict[tuple[Job, Size], Row]:
-    """Return the results in a folder."""
-
-    def pick(kind: type, row: Row) -> Any:
-        return kind(**{field.name: row[field.name] for field in fields(kind)})
-
-    found = files.read(out / "spirals.jsonl")
-    return {(pick(Job, row), pick(Size, row)): row for row in found}
-
-
-def run(
-    jobs: Sequence[Job], out: str | Path, size: Size | None = None, workers: int = 0
-) -> list[Row]:
-    """Train whatever the folder does not hold yet; return the results of all jobs.
+def jobs(
+    models: Sequence[str] = tuple(MODELS),
+    trained_on: Sequence[str] = tuple(TRAINED_ON),
+    lrs: Sequence[float] = (),
+    seeds: Sequence[int] = tuple(range(7)),
+    iterations: int | None = None,
+    batch_size: int = 100,
+    n: int = 1000,
+) -> list[Job]:
+    """Return the trainings of the record, or those of another length.
 
     Args:
-        workers: number of processes, one thread each; 0 trains here, in turn.
+        lrs: only these learning rates
+        iterations: train all of these models, and so long
+        batch_size: series in each of these iterations
+        n: number of series to learn from
     """
-    out, size = Path(out), size or Size()
-    out.mkdir(parents=True, exist_ok=True)
-    known = read_rows(out)
-    arguments = [(job, size, out) for job in jobs if (job, size) not in known]
-    if workers:
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, spawn) as pool:
-            tasks = [pool.submit(run_job, *a) for a in arguments]
-            for task in training.progress(tasks, "study"):
-                task.result()
-    else:
-        for a in arguments:
-            run_job(*a)
-    known = read_rows(out)
-    return [known[job, size] for job in jobs]
+    sizes = [(iterations, batch_size)] if iterations else [(8000, 100), (1200, 50)]
+    found = [
+        Job(model, kind, lr, seed, n, *size)
+        for size in sizes
+        for seed in seeds
+        for model in models
+        for lr in MODELS[model].lrs
+        for kind in trained_on
+        if not lrs or lr in lrs
+    ]
+    return found if iterations else [job for job in found if _recorded(job)]
 
 
-RECORD = Path(__file__).with_name("spirals.csv")
+def _recorded(job: Job) -> bool:
+    """Tell whether the record holds a training; not all of them were worth the time."""
+    at_first_rate = job.lr == MODELS[job.model].lrs[0]
+    if job.iterations == 1200:
+        n_seeds = 7 if at_first_rate and job.model != "gru" else 3
+        return job.trained_on == "all" and job.seed < n_seeds
+    if job.model != "rnn" and (at_first_rate or job.model == "gru"):
+        return False
+    return job.seed < 3 and (job.model != "relu_decoder" or job.trained_on == "all")
 
 
-def write_record(rows: Iterable[Row], path: Path = RECORD) -> Path:
-    """Write the table that the notebook shows."""
-    return files.write_csv(rows, path)
+def work(job: Job, out: Path, device: str | None) -> Row:
+    """Train and test one model, on the CPU: `within_30`, `ahead_30` as in `errors`."""
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    counts = TRAINED_ON[job.trained_on]
+    model, losses = train(
+        job.model,
+        [observe(job.n, k, seed=1000 + job.seed) for k in counts],
+        job.iterations,
+        job.batch_size,
+        seed=job.seed,
+        lr=job.lr,
+        checkpoint=study.checkpoint(job, out),
+    )
+    row: Row = {}
+    for k in counts:
+        found = errors(model, observe(job.n, k, seed=job.seed, ahead=True))
+        row |= {f"{where}_{k}": round(rmse, 4) for where, rmse in found.items()}
+    return row | {"loss": losses[-1], "seconds": round(time.perf_counter() - start)}
 
 
-def recorded(path: Path = RECORD) -> list[Row]:
+STUDY = Study("spirals", jobs, work)
+
+
+def recorded(path: Path | None = None) -> list[Row]:
     """Return what was measured at full size, one dict per training.
 
-    Keys: those of `Job` and `Size`; `within_30`, `ahead_30` and so on for the
-    numbers of observations it was trained on (see `errors`); `loss`, `seconds`.
+    Keys: those of `Job`; `within_30`, `ahead_30` and so on for the numbers of
+    observations it was trained on (see `errors`); `loss`, `seconds`.
     """
-    rows = files.read_csv(path)
+    rows = STUDY.recorded(path)
     return [row | {"trained_on": str(row["trained_on"])} for row in rows]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the study from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m odenets.studies.spirals", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("job", nargs="?", default="train", choices=["train", "record"])
-    parser.add_argument("--out", type=Path, default=Path("results"))
-    parser.add_argument("--n", type=int, default=1000, help="number of series")
-    parser.add_argument("--iterations", type=int, default=8000)
-    parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
-    parser.add_argument(
-        "--trained-on", nargs="+", default=list(TRAINED_ON), choices=TRAINED_ON
-    )
-    parser.add_argument("--lrs", type=float, nargs="+", help="only these")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--workers", type=int, default=0, help="processes; default: 0")
-    chosen = parser.parse_args(arguments)
-    if chosen.job == "record":
-        rows = read_rows(chosen.out)
-        print("table:", write_record(rows[key] for key in sorted(rows, key=str)))
-        return
-    jobs = all_jobs(chosen.models, chosen.trained_on, chosen.seeds)
-    jobs = [job for job in jobs if not chosen.lrs or job.lr in chosen.lrs]
-    size = Size(chosen.n, chosen.iterations, chosen.batch_size)
-    for row in run(jobs, chosen.out, size, chosen.workers):
-        found = "".join(
-            f"  {k}: {row[f'within_{k}']:.3f} {row[f'ahead_{k}']:.3f}"
-            for k in TRAINED_ON[row["trained_on"]]
-        )
-        print(f"{row['model']} {row['trained_on']} {row['lr']} {row['seed']}{found}")
-
-
 if __name__ == "__main__":
-    main()
+    STUDY.main()

@@ -1,19 +1,16 @@
 """The experiments of notebook 03: three stable networks on toy data and on images.
 
-    python -m odenets.studies.stability toy --out results
+    python -m odenets.studies.stability toy --out results --workers 2
     python -m odenets.studies.stability images --dataset mnist --out results
 
-Both train 4, 8, 16, .. layers (the swiss roll starts at 16), append one line of JSON
-per level to `results/toy.jsonl` or `results/images.jsonl`, and keep the weights of the
-last level in a checkpoint. Started again with the same `--out` they go on from there.
+Both train 4, 8, 16, .. layers (the swiss roll starts at 16); each level goes on from
+the weights of the one before it. See `odenets.studies.study`.
 """
 
-import argparse
-import os
+import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +21,7 @@ from odenets.data import images as image_data
 from odenets.data import toy
 from odenets.multilevel import Classifier, Data, Trained
 from odenets.nets.stable import NETS, ImageNet, StableNet
-from odenets.studies import files
+from odenets.studies.study import Row, Study, checkpoint
 
 # ----------------------------------------------------------- the problems
 
@@ -134,94 +131,76 @@ def initial_image_net(
 
 IMAGE_ALPHA = 0.005
 
-# ----------------------------------------------------------- files
+# ----------------------------------------------------------- the study of toy data
 
 
-def read_rows(path: Path) -> list[dict]:
-    """Return the results: one row per level, the latest where there are several.
+@dataclass(frozen=True)
+class ToyJob:
+    """One level of a network on a data set, after the levels with fewer layers."""
 
-    A line that was cut off is left out.
-    """
-    rows = {
-        (row["data"], row["net"], row["seed"], row["layers"]): row
-        for row in files.read(path)
-    }
-    return [rows[key] for key in sorted(rows)]
-
-
-def write_csv(path: Path) -> Path:
-    """Write the lines of a results file, without long lists, as a table next to it."""
-    return files.write_csv(read_rows(path), path.with_suffix(".csv"))
+    data: str
+    net: str
+    seed: int
+    layers: int
+    iterations: int
 
 
-RESULTS = Path(__file__).parent
-"""Where the package keeps what the full-scale runs gave."""
+def _levels(first: int, last: int) -> list[int]:
+    """Return first, 2 first, 4 first, .. up to last."""
+    return [first * 2**k for k in range((last // first).bit_length())]
 
 
-def published(study: str) -> list[dict]:
-    """Return the rows of the full-scale run that the package keeps.
+def toy_jobs(
+    data: Sequence[str] = tuple(PROBLEMS),
+    nets: Sequence[str] = tuple(NETS),
+    seeds: Sequence[int] = (0,),
+    last: int = 1024,
+    iterations: int | None = None,
+) -> list[ToyJob]:
+    """Return all levels of all networks, those that take longest first.
 
     Args:
-        study: "toy" or "images".
+        last: layers of the last level
+        iterations: of each level; 60 for the peaks and 300 for the others if left out
     """
-    return files.read_csv(RESULTS / f"stability_{study}.csv")
+    return [
+        ToyJob(name, net, seed, layers, iterations or (60 if name == "peaks" else 300))
+        for seed in seeds
+        for name in sorted(data, key=lambda name: name != "peaks")
+        for net in nets
+        for layers in _levels(PROBLEMS[name].first, last)
+    ]
 
 
-# ----------------------------------------------------------- toy data
-
-
-def toy_study(
-    out: Path, problem: str, name: str, last: int, iterations: int, seed: int = 0
-) -> None:
-    """Train one network on one data set, level by level, from where it was left."""
+def toy_work(job: ToyJob, out: Path, device: str | None) -> Row:
+    """Train one level, on the CPU."""
     torch.set_num_threads(1)  # the tensors are small; other processes do the rest
-    settings = PROBLEMS[problem]
-    data = load(settings, seed)
-    state_file = out / "checkpoints" / f"{problem}-{name}-{seed}.pt".replace(" ", "-")
-    net, classifier = initial_net(settings, name, seed), None
-    refine = False
-    if state_file.exists():
-        state = training.load_checkpoint(state_file)
-        net = NETS[name](state["K"], state["b"], settings.T)
+    problem, classifier = PROBLEMS[job.data], None
+    data, net = load(problem, job.seed), initial_net(problem, job.net, job.seed)
+    if job.layers > problem.first:
+        below = replace(job, layers=job.layers // 2)
+        state = training.load_checkpoint(checkpoint(below, out))
+        net = NETS[job.net](state["K"], state["b"], problem.T).refined()
         classifier = Classifier(state["W"], state["mu"])
-        refine = True
-    while len(net.K) * (2 if refine else 1) <= last:
-        net = net.refined() if refine else net
-        start = time.perf_counter()
-        trained = multilevel.train_level(
-            net, data, settings.alpha, iterations, classifier, settings.alpha_W
-        )
-        net, classifier, refine = trained.net, trained.classifier, True
-        level = trained.level
-        row = {
-            "data": problem,
-            "net": name,
-            "seed": seed,
-            "layers": level.layers,
-            "iterations": len(level.objective) - 1,
-            "objective": level.objective[-1],
-            "train_accuracy": level.train_accuracy[-1],
-            "val_accuracy": level.val_accuracy[-1],
-            "seconds": round(time.perf_counter() - start, 1),
-            "objectives": level.objective,
-            "val_accuracies": level.val_accuracy,
-        }
-        state = {"K": net.K.detach(), "b": net.b.detach()}
-        state |= {"W": classifier.W, "mu": classifier.mu}
-        files.append(out / "toy.jsonl", row)
-        training.save_checkpoint(state_file, state)
-        print(_told(row), flush=True)
-
-
-def _told(row: dict) -> str:
-    shown = {key: value for key, value in row.items() if not isinstance(value, list)}
-    return "  ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in shown.items()
+    start = time.perf_counter()
+    trained = multilevel.train_level(
+        net, data, problem.alpha, job.iterations, classifier, problem.alpha_W
     )
+    state = {"K": net.K.detach(), "b": net.b.detach()}
+    state |= {"W": trained.classifier.W, "mu": trained.classifier.mu}
+    training.save_checkpoint(checkpoint(job, out), state)
+    level = trained.level
+    return {
+        "objective": level.objective[-1],
+        "train_accuracy": level.train_accuracy[-1],
+        "val_accuracy": level.val_accuracy[-1],
+        "seconds": round(time.perf_counter() - start, 1),
+        "objectives": level.objective,
+        "val_accuracies": level.val_accuracy,
+    }
 
 
-# ----------------------------------------------------------- images
+# ----------------------------------------------------------- the study of images
 
 
 def split_images(dataset: str, size: int = 28) -> tuple[tuple[Tensor, Tensor], ...]:
@@ -248,108 +227,107 @@ def split_images(dataset: str, size: int = 28) -> tuple[tuple[Tensor, Tensor], .
     )
 
 
-def image_study(
-    out: Path,
-    dataset: str,
-    name: str,
-    epochs: int,
+@dataclass(frozen=True)
+class ImageJob:
+    """One level of a network of convolutions, after the levels with fewer layers."""
+
+    data: str
+    net: str
+    seed: int
+    layers: int
+    epochs: int = 12
+    batch_size: int = 250
+    lr: float = 5e-3
+
+
+def image_jobs(
+    dataset: str = "mnist",
+    nets: Sequence[str] = tuple(NETS),
+    seeds: Sequence[int] = (0, 1, 2),
     last: int = 16,
-    device: str = "cpu",
+    epochs: int = 12,
     batch_size: int = 250,
     lr: float = 5e-3,
-    seed: int = 0,
-) -> None:
-    """Train one network of convolutions with 4, 8, 16 layers, one line per level."""
-    parts = [(x.to(device), labels.to(device)) for x, labels in split_images(dataset)]
+) -> list[ImageJob]:
+    """Return the levels with 4, 8, .. layers of all networks.
+
+    Args:
+        dataset: digits, mnist, fashionmnist
+        last: layers of the last level
+        epochs: of each level
+        lr: the largest learning rate
+    """
+    return [
+        ImageJob(dataset, net, seed, layers, epochs, batch_size, lr)
+        for seed in seeds
+        for net in nets
+        for layers in _levels(4, last)
+    ]
+
+
+def image_work(job: ImageJob, out: Path, device: str | None) -> Row:
+    """Train one level."""
+    place = training.pick_device(device)
+    parts = [(x.to(place), labels.to(place)) for x, labels in split_images(job.data)]
     size = parts[0][0].shape[-1]
-    state_file = out / "checkpoints" / f"{dataset}-{name}-{seed}.pt"
-    net, layers, trained = initial_image_net(name, size, seed=seed), 4, False
-    if state_file.exists():
-        state = training.load_checkpoint(state_file)
-        layers, trained = len(state["model"]["body.K"]), True
-        net = initial_image_net(name, size, layers, seed=seed)
-        net.load_state_dict(state["model"])
-    while layers * (2 if trained else 1) <= last:
-        if trained:
-            net.body, layers = net.body.refined(), 2 * layers
-        net.to(device)
-        start = time.perf_counter()
-        losses = multilevel.train_images(
-            net, *parts[0], IMAGE_ALPHA, epochs, batch_size, lr, seed=seed
-        )
-        trained = True
-        errors = [multilevel.error_rate(net, *part) for part in parts]
-        row = {
-            "data": dataset,
-            "net": name,
-            "seed": seed,
-            "layers": layers,
-            "epochs": epochs,
-            "loss": losses[-1],
-            "train_error": errors[0],
-            "val_error": errors[1],
-            "test_error": errors[2],
-            "seconds": round(time.perf_counter() - start, 1),
-            "losses": losses,
-        }
-        files.append(out / "images.jsonl", row)
-        training.save_checkpoint(state_file, {"model": net.state_dict()})
-        print(_told(row), flush=True)
-
-
-# ----------------------------------------------------------- the command
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run a study from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m odenets.studies.stability", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("study", choices=["toy", "images"])
-    parser.add_argument("--out", type=Path, default=Path("results"))
-    parser.add_argument(
-        "--data", nargs="+", choices=list(PROBLEMS), default=[*PROBLEMS]
-    )
-    parser.add_argument("--nets", nargs="+", choices=list(NETS), default=[*NETS])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--last", type=int, help="layers of the last level")
-    parser.add_argument("--iterations", type=int, default=300, help="per level (toy)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="(toy)")
-    parser.add_argument("--dataset", default="mnist", help="digits or mnist (images)")
-    parser.add_argument("--epochs", type=int, default=12, help="per level (images)")
-    parser.add_argument("--batch-size", type=int, default=250, help="(images)")
-    parser.add_argument("--lr", type=float, default=5e-3, help="(images)")
-    parser.add_argument("--device", default=None, help="cuda, mps or cpu (images)")
-    chosen = parser.parse_args(arguments)
-    if chosen.study == "toy":
-        last = chosen.last or 1024
-        with ProcessPoolExecutor(chosen.jobs) as pool:
-            running = [
-                pool.submit(toy_study, chosen.out, p, n, last, chosen.iterations, s)
-                for s in chosen.seeds
-                for p in sorted(
-                    chosen.data, key=lambda p: p != "peaks"
-                )  # longest first
-                for n in chosen.nets
-            ]
-            for task in running:
-                task.result()
+    if job.layers == 4:
+        net = initial_image_net(job.net, size, seed=job.seed)
     else:
-        device = str(training.pick_device(chosen.device))
-        for seed in chosen.seeds:
-            for name in chosen.nets:
-                image_study(
-                    chosen.out,
-                    chosen.dataset,
-                    name,
-                    chosen.epochs,
-                    chosen.last or 16,
-                    device,
-                    chosen.batch_size,
-                    chosen.lr,
-                    seed,
-                )
-    print("table:", write_csv(chosen.out / f"{chosen.study}.jsonl"))
+        below = replace(job, layers=job.layers // 2)
+        net = initial_image_net(job.net, size, below.layers, seed=job.seed)
+        net.load_state_dict(training.load_checkpoint(checkpoint(below, out))["model"])
+        net.body = net.body.refined()
+    net.to(place)
+    start = time.perf_counter()
+    losses = multilevel.train_images(
+        net, *parts[0], IMAGE_ALPHA, job.epochs, job.batch_size, job.lr, seed=job.seed
+    )
+    training.save_checkpoint(checkpoint(job, out), {"model": net.state_dict()})
+    errors = [multilevel.error_rate(net, *part) for part in parts]
+    return {
+        "loss": losses[-1],
+        **dict(zip(("train_error", "val_error", "test_error"), errors)),
+        "seconds": round(time.perf_counter() - start, 1),
+        "losses": losses,
+    }
+
+
+# ----------------------------------------------------------- both
+
+
+def _sorted(rows: list[Row]) -> list[Row]:
+    return sorted(
+        rows, key=lambda row: [row[n] for n in ("data", "net", "seed", "layers")]
+    )
+
+
+def _network(job: ToyJob | ImageJob) -> ToyJob | ImageJob:
+    return replace(job, layers=0)
+
+
+STUDIES = {
+    "toy": Study("stability_toy", toy_jobs, toy_work, _sorted, chain=_network),
+    "images": Study(
+        "stability_images", image_jobs, image_work, _sorted, chain=_network
+    ),
+}
+
+
+def recorded(study: str) -> list[Row]:
+    """Return what was measured at full size, a row per level.
+
+    Args:
+        study: "toy" or "images".
+    """
+    return STUDIES[study].recorded()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one of the studies from the command line; its name comes first."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or given[0] not in STUDIES:
+        sys.exit(f"name the study first: {' or '.join(STUDIES)}")
+    STUDIES[given[0]].main(given[1:])
 
 
 if __name__ == "__main__":

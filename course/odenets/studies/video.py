@@ -1,26 +1,21 @@
 """Video prediction with InImNet at any size: rotating digits and bouncing balls.
 
-    python -m odenets.studies.video rotating --data mnist --out results
-    python -m odenets.studies.video balls --out results
+    python -m odenets.studies.video --out results
+    python -m odenets.studies.video rotating --tag mine --width 80 --out results
 
-Every run writes `results/<name>.pt`, a checkpoint from which it goes on when it is
-started again, and at its end `results/<name>.json` with the errors of every depth.
-`python -m odenets.studies.video table --out results` puts them into one table, and
-`python -m odenets.studies.video record --out results` writes `video.csv` beside this
-file, which notebook 10 shows.
+The first command makes what notebook 10 shows, the second one trains other settings.
+An interrupted run goes on from its checkpoint. See `odenets.studies.study`.
 
 Notebook 10 calls the same functions with smaller numbers.
 """
 
-import argparse
 import copy
-import csv
-import json
+import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +24,8 @@ from torch import Tensor, nn
 from odenets import training
 from odenets.data import images, video
 from odenets.nets.inimnet import LatentInImNet, VideoInImNet
+from odenets.studies import study
+from odenets.studies.study import Row, Study
 
 # ------------------------------------------------------------------ the tasks
 
@@ -351,85 +348,85 @@ def train(
     checkpoint: Path | None = None,
     test: Tensor | None = None,
     desc: str = "training",
-    save_every: float = 60.0,
     make: Callable[[], nn.Module] | None = None,
 ) -> Result:
     """Train with AdamW, a cosine schedule and a running mean of the weights.
 
     Args:
         videos: training videos, on any device.
-        checkpoint: gone on from when it exists, bit for bit.
-        save_every: seconds between two checkpoints.
+        checkpoint: gone on from when it exists, bit for bit; written every 250 steps
+            (of the greatest number that divides both 250 and all steps).
         make: returns the untrained model, by default `build(task, settings)`.
         test: scored now and then, only to print; nothing is chosen by it.
     """
     training.set_seed(settings.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    generator = torch.Generator().manual_seed(settings.seed)
-    make = make or (lambda: build(task, settings))
-    model = make().to(device).train()
+    model = (make() if make else build(task, settings)).to(device)
     mean = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
     )
     videos = videos.to(device)
-    step, spent, history = 0, 0.0, []
-    running = torch.zeros((), device=device)
-    if checkpoint is not None and checkpoint.exists():
-        state = training.load_checkpoint(checkpoint)
-        training.restore_training_state(state, model, optimizer)
-        mean.load_state_dict(state["mean"])
-        generator.set_state(state["generator"])
-        step, spent, history = state["step"], state["spent"], state["history"]
-        running = state["running"].to(device)
+    history: list[tuple[int, float]] = []
+    limit = 60 * settings.minutes if settings.minutes else math.inf
+    start, spent = time.monotonic(), 0.0
 
-    def save() -> None:
-        if checkpoint is not None:
-            state = training.training_state(model, optimizer)
-            state |= {"mean": mean.state_dict(), "generator": generator.get_state()}
-            state |= {"step": step, "spent": spent, "history": history}
-            state["running"] = running
-            training.save_checkpoint(checkpoint, state)
+    def rate(step: int) -> float:
+        return schedule(max(step / settings.steps, spent / limit))
 
-    limit = settings.minutes * 60 if settings.minutes else None
-    start, saved = time.monotonic() - spent, time.monotonic()
-    bar = iter(training.progress(range(step, settings.steps), desc))
-    while step < settings.steps and (limit is None or spent < limit):
-        done = max(step / settings.steps, spent / limit if limit else 0.0)
-        rate = settings.lr * schedule(done)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         rows = torch.randint(len(videos), (settings.batch,), generator=generator)
         frames = draw_frames(task, settings.batch, generator)
         batch = videos[rows.to(device)]
         if settings.augment or settings.tilt:
             batch = AUGMENT[task.name](batch, settings, generator)
-        optimizer.zero_grad(set_to_none=True)
-        loss = training_loss(model, task, batch, frames.to(device))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        next(bar, None)
+        return batch, frames.to(device)
+
+    def after_step(_: nn.Module) -> None:
+        nonlocal spent
+        spent = time.monotonic() - start
         # Early on the mean forgets faster, so that the first weights do not stay in it.
+        step = scheduler.last_epoch
         keep = min(settings.decay, step / (step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(mean.parameters()), list(model.parameters()), 1 - keep
             )
-        running = running + loss.detach()
-        if step % 250 == 0:
-            history.append((step, float(running) / 250))
-            running = torch.zeros((), device=device)
-            if test is not None and step % 1000 == 0:
+
+    every = math.gcd(settings.steps, 250)
+    batches = study.Draws(draw, every, settings.seed)
+    kept = model, optimizer, scheduler, batches, {"mean": mean}
+    if checkpoint is not None and checkpoint.exists():
+        state = training.load_checkpoint(checkpoint)
+        training.restore_training_state(state, *kept)
+        history, spent = [tuple(entry) for entry in state["history"]], state["spent"]
+        start -= spent
+    step = training.Step(
+        model,
+        None,
+        optimizer,
+        batch_loss=lambda batch: training_loss(model, task, *batch),
+        scheduler=scheduler,
+        clip=1.0,
+        after_step=after_step,
+    )
+    with training.progress(None, desc, settings.steps) as bar:
+        bar.update(scheduler.last_epoch)
+        while scheduler.last_epoch < settings.steps and spent < limit:
+            in_time = itertools.takewhile(lambda _: spent < limit, batches)
+            loss = step.epoch(in_time)
+            history.append((scheduler.last_epoch, loss))
+            bar.update(every)
+            if test is not None and scheduler.last_epoch % 1000 == 0:
                 scores = errors(mean, task, test.to(device)).mean(dim=1)
                 text = " ".join(f"{score:.4f}" for score in scores.tolist())
-                print(f"{step} {spent:.0f}s {history[-1][1]:.4f} | {text}", flush=True)
-        spent = time.monotonic() - start
-        if time.monotonic() - saved >= save_every:
-            save()
-            saved = time.monotonic()
-    save()
+                print(*history[-1], f"{spent:.0f} s | {text}", flush=True)
+            if checkpoint is not None:
+                state = training.training_state(*kept)
+                state |= {"history": history, "spent": spent}
+                training.save_checkpoint(checkpoint, state)
     return Result(mean, history, spent)
 
 
@@ -439,108 +436,8 @@ def schedule(done: float) -> float:
     return warm * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(done, 1.0))).item())
 
 
-# ------------------------------------------------------------------ command line
+# ------------------------------------------------------------------ the study
 
-
-def run(task: Task, settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
-    """Train one model, score it on the test videos and write the result."""
-    device = training.pick_device(args.device)
-    name = f"{task.name}-{args.tag}-seed{settings.seed}"
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    if task.name == "rotating":
-        videos, test = rotating_videos(args.data, 3, args.n_train, args.n_test)
-    else:
-        videos, test = balls_videos(args.n_train, args.n_test)
-    result = train(task, settings, videos, device, out / f"{name}.pt", test, desc=name)
-    every = [k for k in range(task.n_frames) if k not in range(task.n_context)]
-    scored = errors(result.model, task, test.to(device))
-    record = {
-        "task": task.name,
-        "tag": args.tag,
-        "settings": asdict(settings),
-        "n_train": len(videos),
-        "n_test": len(test),
-        "seconds": round(result.seconds, 1),
-        "device": str(device),
-        "scored_frames": task.scored,
-        "mse_by_depth": scored.mean(dim=1).tolist(),
-        "mse_by_depth_and_frame": scored.tolist(),
-        "frames": every,
-        "mse_all_frames": errors(result.model, task, test.to(device), every).tolist(),
-        "history": result.history,
-    }
-    (out / f"{name}.json").write_text(json.dumps(record))
-    return record
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m odenets.studies.video")
-    parser.add_argument("task", choices=[*TASKS, "table", "record"])
-    parser.add_argument("--out", default="results", help="folder for the results")
-    parser.add_argument("--tag", default="full", help="name of this configuration")
-    parser.add_argument("--data", default="mnist", choices=["mnist", "digits"])
-    parser.add_argument("--n-train", type=int, default=None)
-    parser.add_argument("--n-test", type=int, default=None)
-    parser.add_argument("--device", default=None)
-    for field, kind in (
-        ("latent_dim", int),
-        ("width", int),
-        ("depth", int),
-        ("n_layers", int),
-        ("channels", int),
-        ("variant", str),
-        ("batch", int),
-        ("steps", int),
-        ("lr", float),
-        ("weight_decay", float),
-        ("decay", float),
-        ("augment", float),
-        ("tilt", float),
-        ("seed", int),
-        ("minutes", float),
-    ):
-        flag = "--" + field.replace("_", "-")
-        parser.add_argument(flag, type=kind, default=None, dest=field)
-    parser.add_argument("--coupled", action="store_true", default=None)
-    parser.add_argument("--no-clock", action="store_false", default=None, dest="clock")
-    args = parser.parse_args(arguments)
-    if args.task == "table":
-        table(Path(args.out))
-        return
-    if args.task == "record":
-        write_record(Path(args.out))
-        return
-    task = TASKS[args.task]
-    sizes = {"rotating": (500, 542), "balls": (10_000, 500)}[args.task]
-    args.n_train = sizes[0] if args.n_train is None else args.n_train
-    args.n_test = sizes[1] if args.n_test is None else args.n_test
-    given = {
-        key: value
-        for key, value in vars(args).items()
-        if key in Settings.__dataclass_fields__ and value is not None
-    }
-    record = run(task, replace(FULL[args.task], **given), args)
-    text = " ".join(f"{value:.4f}" for value in record["mse_by_depth"])
-    print(f"{args.task} {args.tag}: test MSE by depth {text}")
-
-
-def table(out: Path) -> None:
-    """Print the errors of every result in a folder, one line each."""
-    print(f"{'result':32s} {'seconds':>7s}  test MSE at depth 0, 1, ..")
-    for path in sorted(out.glob("*.json")):
-        record = json.loads(path.read_text())
-        if "mse_by_depth" not in record:
-            continue
-        text = " ".join(f"{value:.4f}" for value in record["mse_by_depth"])
-        print(f"{path.stem:32s} {record['seconds']:7.0f}  {text}")
-
-
-# ------------------------------------------------------------------ the record
-
-RECORD = Path(__file__).with_suffix(".csv")
-"""Results at full size, one line per run and depth: see `recorded`."""
 
 PUBLISHED = {
     "rotating": {
@@ -564,52 +461,149 @@ table 1), and by predicted frame 1 to 10 of the balls (Yildiz et al. 2019; the p
 notebook of Vialard et al. 2020)."""
 
 
-def write_record(out: Path, path: Path = RECORD) -> None:
-    """Gather the results in a folder into one table."""
-    rows = []
-    for file in sorted(out.glob("*.json")):
-        result = json.loads(file.read_text())
-        if "mse_by_depth" not in result:
-            continue
-        settings, (steps, _) = result["settings"], result["history"][-1]
-        for depth, frames in enumerate(result["mse_by_depth_and_frame"]):
-            row = {name: result[name] for name in ("task", "tag", "n_train", "n_test")}
-            for name in ("seed", "latent_dim", "width", "n_layers", "augment"):
-                row[name] = settings[name]
-            row |= {"steps": steps, "seconds": round(result["seconds"])}
-            row |= {"depth": depth, "mse": round(result["mse_by_depth"][depth], 5)}
-            row["mse_by_frame"] = " ".join(f"{error:.5f}" for error in frames)
-            rows.append(row)
-    with open(path, "w", newline="", encoding="utf-8") as table:
-        writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+@dataclass(frozen=True)
+class Job:
+    """One training: a task, the name and the settings of the model, and the data.
+
+    Attributes:
+        data: of the digits, mnist or digits.   n_train, n_test: numbers of videos.
+    """
+
+    task: str
+    tag: str
+    settings: Settings
+    data: str
+    n_train: int
+    n_test: int
 
 
-def recorded(path: Path = RECORD) -> list[dict[str, Any]]:
+SIZES = {"rotating": (500, 542), "balls": (10_000, 500)}
+"""Numbers of videos for training and for testing."""
+
+WIDE = {"width": 128, "n_layers": 3, "latent_dim": 32, "channels": 32}
+
+
+def jobs(
+    tasks: Sequence[str] = tuple(TASKS),
+    /,
+    tag: str = "",
+    seeds: Sequence[int] = (0, 1, 2),
+    minutes: float | None = None,
+    data: str = "mnist",
+    n_train: int | None = None,
+    n_test: int | None = None,
+    latent_dim: int | None = None,
+    width: int | None = None,
+    depth: int | None = None,
+    n_layers: int | None = None,
+    channels: int | None = None,
+    variant: str | None = None,
+    batch: int | None = None,
+    steps: int | None = None,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    decay: float | None = None,
+    augment: float | None = None,
+    tilt: float | None = None,
+    coupled: bool = False,
+    clock: bool = True,
+) -> list[Job]:
+    """Return the trainings of the record, or with a `tag` those with other settings.
+
+    Args:
+        tag: name of the settings that the other flags change, of the `Settings`
+        minutes: finish by then; 8 in the record
+        data: mnist or digits
+    """
+    given = {
+        name: value
+        for name, value in locals().items()
+        if name in Settings.__dataclass_fields__ and value is not None
+    }
+    usual = {"coupled": False, "clock": True, "minutes": minutes}
+    if tag:
+        models = [(task, tag, given) for task in tasks]
+    elif given.items() - usual.items():
+        raise ValueError("other settings than those of the record need a --tag")
+    else:
+        models = [(task, "base", given | {"minutes": minutes or 8}) for task in tasks]
+        if "rotating" in tasks:
+            models += [("rotating", "wide", WIDE | {"minutes": minutes or 8})]
+    return [
+        Job(
+            task,
+            name,
+            replace(FULL[task], seed=seed, **changes),
+            data,
+            n_train or SIZES[task][0],
+            n_test or SIZES[task][1],
+        )
+        for task, name, changes in models
+        for seed in seeds
+    ]
+
+
+def work(job: Job, out: Path, device: str | None) -> Row:
+    """Train one model and score it on the test videos."""
+    place, task = training.pick_device(device), TASKS[job.task]
+    sizes = job.n_train, job.n_test
+    if task.name == "rotating":
+        videos, test = rotating_videos(job.data, 3, *sizes)
+    else:
+        videos, test = balls_videos(*sizes)
+    name, path = f"{job.task} {job.tag} {job.settings.seed}", study.checkpoint(job, out)
+    result = train(task, job.settings, videos, place, path, test, name)
+    every = [k for k in range(task.n_frames) if k not in range(task.n_context)]
+    scored = errors(result.model, task, test.to(place))
+    return {
+        "steps_taken": result.history[-1][0],
+        "seconds": round(result.seconds),
+        "device": str(place),
+        "mse": scored.mean(dim=1).tolist(),
+        "mse_by_frame": scored.tolist(),
+        "mse_all_frames": errors(result.model, task, test.to(place), every).tolist(),
+        "history": result.history,
+    }
+
+
+def by_depth(results: list[Row]) -> list[Row]:
+    """Return a row for each depth of the results."""
+    return [
+        row
+        | {"steps": row["steps_taken"], "depth": depth, "mse": round(mse, 5)}
+        | {"mse_by_frame": " ".join(f"{error:.5f}" for error in frames)}
+        for row in results
+        for depth, (mse, frames) in enumerate(zip(row["mse"], row["mse_by_frame"]))
+    ]
+
+
+STUDY = Study(
+    "video",
+    jobs,
+    work,
+    by_depth,
+    columns=(
+        *("task", "tag", "n_train", "n_test", "seed", "latent_dim", "width"),
+        *("n_layers", "augment", "steps", "seconds", "depth", "mse", "mse_by_frame"),
+    ),
+)
+
+
+def recorded(path: Path | None = None) -> list[Row]:
     """Return what was measured at full size, one entry per run.
 
-    Returns: dicts with `task`, `tag`, `seed`, `latent_dim`, `width`, `n_layers`,
-        `augment`, `steps`, `seconds`, `mse` (a list by depth), `mse_by_frame` (a list
-        of lists, by depth and frame).
+    Returns: dicts with the columns of the record, where `mse` is a list by depth and
+        `mse_by_frame` a list of lists, by depth and frame.
     """
-    runs: dict[tuple[str, ...], dict[str, Any]] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            key = (row["task"], row["tag"], row["seed"])
-            new = {
-                "task": row["task"],
-                "tag": row["tag"],
-                "mse": [],
-                "mse_by_frame": [],
-            }
-            for name in ("seed", "latent_dim", "width", "n_layers", "steps", "seconds"):
-                new[name] = int(row[name])
-            run = runs.setdefault(key, new | {"augment": float(row["augment"])})
-            run["mse"].append(float(row["mse"]))
-            run["mse_by_frame"].append([float(e) for e in row["mse_by_frame"].split()])
+    runs: dict[tuple, Row] = {}
+    for row in STUDY.recorded(path):
+        frames = [float(error) for error in str(row.pop("mse_by_frame")).split()]
+        new = row | {"mse": [], "mse_by_frame": []}
+        run = runs.setdefault((row["task"], row["tag"], row["seed"]), new)
+        run["mse"].append(row["mse"])
+        run["mse_by_frame"].append(frames)
     return list(runs.values())
 
 
 if __name__ == "__main__":
-    main()
+    STUDY.main()

@@ -1,0 +1,421 @@
+"""A study is a list of jobs, the work that each of them is, and a table of results.
+
+A file of this folder says these three, and what is left is the same for all::
+
+    @dataclass(frozen=True)
+    class Job:
+        net: str
+        seed: int
+
+    def jobs(nets: Sequence[str] = ("ResNet", "RNN"), seeds: Sequence[int] = (0, 1)):
+        return [Job(net, seed) for net in nets for seed in seeds]
+
+    def work(job: Job, out: Path, device: str | None) -> Row:
+        return {"accuracy": ..}
+
+    STUDY = Study("name", jobs, work)
+
+    if __name__ == "__main__":
+        STUDY.main()
+
+The results are lines of JSON in one file, each written when it is there: what was
+interrupted goes on with the jobs that are missing, and several processes may write into
+one file. The record is a table beside the study, which the package keeps and the
+notebooks show. On the command line each parameter of `jobs` is a flag::
+
+    python -m odenets.studies.name --nets RNN --out results --workers 2
+    python -m odenets.studies.name table --out results
+    python -m odenets.studies.name record --out results
+"""
+
+import argparse
+import contextlib
+import csv
+import inspect
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import re
+import tempfile
+import typing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any
+
+import torch
+
+from odenets import training
+
+Row = dict[str, Any]
+
+# --------------------------------------------------------------------- the study
+
+
+@dataclass(frozen=True)
+class Study:
+    """A list of jobs, the work of one, and the columns of the table.
+
+    Attributes:
+        name: of the results, `NAME.jsonl`, and of the record, `NAME.csv` beside this
+            file.
+        jobs: returns the list of jobs, which are frozen dataclasses; without arguments
+            it is that of the record. Its parameters are the flags of the command line;
+            words without a flag go to one that is positional only.
+        work: does a job and returns what came out, as JSON can hold it. It may keep
+            checkpoints in the folder of the results.
+        table: makes the rows of the table from those of the results; a result is what
+            `settings` says of the job and what its work returned.
+        columns: those of the table, in their order; all numbers and words if empty.
+        chain: jobs that follow each other with the same value are done in turn, so that
+            one can go on from the last one; the others may share processes.
+    """
+
+    name: str
+    jobs: Callable[..., list]
+    work: Callable[[Any, Path, str | None], Row]
+    table: Callable[[list[Row]], list[Row]] = list
+    columns: tuple[str, ...] = ()
+    chain: Callable[[Any], object] = lambda job: job
+
+    @property
+    def kept(self) -> Path:
+        """The record that the package keeps."""
+        return Path(__file__).with_name(f"{self.name}.csv")
+
+    def results(self, out: str | Path, jobs: Iterable | None = None) -> list[Row]:
+        """Return the results in a folder, of one job the latest.
+
+        Args:
+            jobs: only theirs, in their order; what is missing is left out.
+        """
+        rows = read_lines(Path(out) / f"{self.name}.jsonl")
+        if jobs is not None:
+            found = (_result(job, rows) for job in jobs)
+            return [row for row in found if row is not None]
+        names = settings(self.jobs()[0])
+        latest = {json.dumps([row.get(name) for name in names]): row for row in rows}
+        return list(latest.values())
+
+    def run(
+        self,
+        jobs: Sequence,
+        out: str | Path | None = None,
+        device: str | None = None,
+        workers: int = 0,
+    ) -> list[Row]:
+        """Do the jobs that have no result yet, and return the results of all.
+
+        Args:
+            out: folder of the results; without one nothing is kept.
+            device: as in `training.pick_device`; left to the work if None.
+            workers: number of processes, one thread each; 0 works here, in turn.
+        """
+        if out is None:
+            with tempfile.TemporaryDirectory() as folder:
+                return self.run(jobs, folder, device, workers)
+        out = Path(out)
+        out.mkdir(parents=True, exist_ok=True)
+        rows = read_lines(out / f"{self.name}.jsonl")
+        missing = [job for job in dict.fromkeys(jobs) if _result(job, rows) is None]
+        chains = [list(chain) for _, chain in itertools.groupby(missing, self.chain)]
+        rest = self.name, self.work, out, device
+        if workers and missing:
+            spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+            with ProcessPoolExecutor(workers, spawn, _one_thread) as pool:
+                tasks = [pool.submit(_do, chain, *rest) for chain in chains]
+                for task in training.progress(tasks, self.name):
+                    task.result()
+        else:
+            for chain in training.progress(chains, self.name):
+                _do(chain, *rest)
+        return self.results(out, jobs)
+
+    def write(self, rows: list[Row], path: Path) -> Path:
+        """Write the table of results; return its path."""
+        return write_csv(self.table(rows), path, self.columns)
+
+    def record(
+        self,
+        jobs: Sequence,
+        out: str | Path,
+        path: Path | None = None,
+        partial: bool = False,
+    ) -> Path:
+        """Write the record from the results in a folder; return its path.
+
+        Args:
+            partial: write it also where some of the jobs have no result.
+        Raises:
+            ValueError: if a result is missing, unless `partial`; if all are.
+        """
+        rows = self.results(out, jobs)
+        if not rows or (len(rows) < len(jobs) and not partial):
+            lines = read_lines(Path(out) / f"{self.name}.jsonl")
+            first = next(job for job in jobs if _result(job, lines) is None)
+            raise ValueError(
+                f"{len(jobs) - len(rows)} of {len(jobs)} results are missing in {out}, "
+                f"{first} first; --partial records the others"
+            )
+        return self.write(rows, path or self.kept)
+
+    def recorded(self, path: Path | None = None) -> list[Row]:
+        """Return what the package keeps, one dict a row; empty fields are left out."""
+        return read_csv(path or self.kept)
+
+    def main(self, arguments: Sequence[str] | None = None) -> None:
+        """Run the study from the command line."""
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for equal results
+        parser = argparse.ArgumentParser(
+            prog=f"python -m odenets.studies.{Path(inspect.getfile(self.jobs)).stem}",
+            description=(inspect.getdoc(inspect.getmodule(self.jobs)) or "").split(
+                "\n"
+            )[0],
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        names = add_flags(parser, self.jobs)
+        words = ["all", "table", "record"]
+        parser.add_argument(
+            "what",
+            nargs="*",
+            choices=[*words, *names],
+            default="all",
+            help="do all jobs or those of a name; print the results; write the record",
+        )
+        add = parser.add_argument
+        add("--out", type=Path, default=Path("results"), help="folder of the results")
+        add("--workers", type=int, default=0, help="processes; 0: none beside this one")
+        add("--device", help="cuda, mps or cpu; chosen by the study when left out")
+        add("--partial", action="store_true", help="record also if results are missing")
+        given = vars(parser.parse_args(arguments))
+        what = (
+            [given.pop("what")] if isinstance(given["what"], str) else given.pop("what")
+        )
+        out, workers, device, partial = (
+            given.pop(name) for name in ("out", "workers", "device", "partial")
+        )
+        chosen = [name for name in what if name not in words]
+        try:
+            jobs = self.jobs(*([chosen] if chosen else []), **given)
+            if "record" in what:
+                print("table:", self.record(jobs, out, partial=partial))
+                return
+        except ValueError as error:
+            parser.error(str(error))
+        if "table" in what:
+            rows = self.results(out)
+        else:
+            rows = self.run(jobs, out, device, workers)
+        print(as_text(self.table(rows), self.columns) or f"no results in {out}")
+
+
+def settings(job: Any) -> Row:
+    """Return what a job says, as it is read back from a file; its parts side by side.
+
+    Args:
+        job: a dataclass of numbers, words, tuples of them, and other such dataclasses.
+    """
+    said: Row = {}
+    for name, value in json.loads(json.dumps(asdict(job))).items():
+        said |= value if isinstance(value, dict) else {name: value}
+    return said
+
+
+def checkpoint(job: Any, out: Path) -> Path:
+    """Return where a job keeps its checkpoint, in the folder of the results."""
+    words = [type(job).__module__.split(".")[-1], *settings(job).values()]
+    return (
+        out
+        / "checkpoints"
+        / (re.sub(r"[^\w.-]+", "_", "-".join(map(str, words))) + ".pt")
+    )
+
+
+class Draws:
+    """An endless stream, cut into epochs of `n` batches, to be resumed by `generator`.
+
+    Args:
+        draw: returns the next batch.   generator: a generator or a seed.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[torch.Generator], Any],
+        n: int,
+        generator: torch.Generator | int,
+    ) -> None:
+        if isinstance(generator, int):
+            generator = torch.Generator().manual_seed(generator)
+        self.draw, self.n, self.generator = draw, n, generator
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator:
+        return (self.draw(self.generator) for _ in range(self.n))
+
+
+def _result(job: Any, rows: list[Row]) -> Row | None:
+    """Return the latest row that says all that the job says."""
+    said = settings(job).items()
+    return next((row for row in reversed(rows) if said <= row.items()), None)
+
+
+def _do(jobs: list, name: str, work: Callable, out: Path, device: str | None) -> None:
+    for job in jobs:
+        append_line(out / f"{name}.jsonl", settings(job) | work(job, out, device))
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # the processes share the cores
+
+
+# --------------------------------------------------------------------- its files
+
+
+def append_line(path: Path, row: Row) -> None:
+    """Append a row to a file in one write, as a line of JSON.
+
+    The line begins with a line break: one that a crash cut off stays alone.
+    """
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps(row))
+
+
+def read_lines(path: Path) -> list[Row]:
+    """Return the rows of such a file, none if there is none.
+
+    A line that was cut off is left out.
+    """
+    found = []
+    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            found.append(json.loads(line))
+    return found
+
+
+def write_text(text: str, path: Path) -> Path:
+    """Replace a file in one go, so that a reader never sees half of it."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    beside.write_text(text, encoding="utf-8", newline="")
+    os.replace(beside, path)
+    return path
+
+
+def write_csv(rows: Iterable[Row], path: Path, columns: Sequence[str] = ()) -> Path:
+    """Write rows as a table; return its path.
+
+    Args:
+        columns: in their order; if empty every name gets one, lists and dicts aside.
+    """
+    file = io.StringIO()
+    rows = list(rows)
+    writer = csv.DictWriter(
+        file,
+        columns or _columns(rows),
+        extrasaction="ignore",
+        lineterminator="\n",
+    )
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_text(file.getvalue(), path)
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Return the rows of a table; empty fields are left out.
+
+    Numbers and truth values are numbers and truth values again.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            {name: _value(text) for name, text in line.items() if text != ""}
+            for line in csv.DictReader(file)
+        ]
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _columns(rows: list[Row]) -> list[str]:
+    """Return the names in the rows but those of lists and dicts."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    long = {name for row in rows for name in row if isinstance(row[name], list | dict)}
+    return [name for name in names if name not in long]
+
+
+def as_text(rows: list[Row], columns: Sequence[str] = ()) -> str:
+    """Return a table in words: what all rows share once, the rest in columns."""
+    shown = [
+        {name: _word(row.get(name)) for name in columns or _columns(rows)}
+        for row in rows
+    ]
+    if not shown:
+        return ""
+    first = shown[0]
+    varied = [n for n in first if any(row[n] != first[n] for row in shown)] or [*first]
+    lines = [", ".join(f"{n} {v}" for n, v in first.items() if n not in varied and v)]
+    for row in [dict(zip(varied, varied)), *shown]:
+        widths = [max(len(n), *(len(r[n]) for r in shown)) for n in varied]
+        lines.append(
+            "  ".join(row[n].ljust(w) for n, w in zip(varied, widths)).rstrip()
+        )
+    return "\n".join(line for line in lines if line)
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+# --------------------------------------------------------------------- its flags
+
+
+def add_flags(
+    parser: argparse.ArgumentParser,
+    function: Callable,
+    choices: Mapping[str, Collection[str]] | None = None,
+) -> Sequence[str]:
+    """Add a flag for each parameter of a function: `n_test: int = 5` is `--n-test`.
+
+    Its help is the line `n_test: ...` of the docstring. A parameter of truth that is
+    True has the flag `--no-...`. Of several words only those can be chosen that are
+    the default.
+
+    Args:
+        choices: what can be chosen, by parameter.
+    Returns: the default of a parameter that is positional only, or nothing.
+    """
+    notes = dict(re.findall(r"^ *(\w+): (.+)$", inspect.getdoc(function) or "", re.M))
+    words: Sequence[str] = ()
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind, flag = parameter.annotation, "--" + name.replace("_", "-")
+        options: dict[str, Any] = {"help": notes.get(name, " ")}
+        if isinstance(kind, UnionType):  # `int | None`
+            kind = next(part for part in typing.get_args(kind) if part is not NoneType)
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            words = parameter.default
+            continue
+        if kind is bool:
+            options["action"] = f"store_{str(not parameter.default).lower()}"
+            flag = "--no-" + flag[2:] if parameter.default else flag
+        elif typing.get_origin(kind):  # `Sequence[int]`, `tuple[int, ...]`
+            options |= {"type": typing.get_args(kind)[0], "nargs": "*"}
+            if options["type"] is str:
+                options["choices"] = parameter.default or None
+        else:
+            options["type"] = kind
+        if choices and name in choices:
+            options["choices"] = list(choices[name])
+        parser.add_argument(flag, dest=name, default=parameter.default, **options)
+    return words
