@@ -253,9 +253,6 @@ def _add_formgrader(
     def run(course: Course, options: argparse.Namespace) -> int:
         import subprocess
 
-        from .course import tools_on_path
-
-        tools_on_path()
         server = [sys.executable, "-m", "jupyter_server", f"--port={options.port}"]
         server += ["--ServerApp.root_dir=.", "--ServerApp.default_url=/formgrader"]
         if not options.no_browser:

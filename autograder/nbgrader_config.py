@@ -8,7 +8,13 @@ nbgrader generate_feedback 01_resnets_as_euler
 nbgrader export
 """
 
+from pathlib import Path
+
+from autograder.authors import steps
+from autograder.course import find_course, tools_on_path
+
 c = get_config()  # noqa: F821 - nbgrader hands it in
+tools_on_path()  # a new gradebook asks `alembic`, where no environment is activated
 
 # The folders: authors and students have their own doors, all else stays in here.
 c.CourseDirectory.course_id = "odenets"
@@ -27,6 +33,12 @@ c.CourseDirectory.ignore = [
     "*.so",
     ".*",
 ]
+
+# A release holds the badge and the address that students install from, and has a text
+# twin: `nbgrader generate_assignment` makes what `python -m autograder release` makes.
+c.Stamp.repository = find_course(Path(__file__).parent).repository
+c.GenerateAssignment.preprocessors = steps.GENERATE
+c.GenerateAssignment.post_convert_hook = "autograder.authors.release.write_twins"
 
 # What a student sees where an answer is missing.
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError()"}

@@ -18,6 +18,7 @@ import psutil
 import pytest
 from grading_tools import JOBS, REAL, graded, hand_in, needs_bubblewrap, rows
 
+from autograder.authors.assignment import assignment
 from autograder.classroom.gradebook import Classroom
 from autograder.worker import sandbox
 
@@ -93,7 +94,7 @@ def test_at_least_three_times_the_throughput_per_core(tmp_path):
     shutil.copy(REAL.autograder / "nbgrader_config.py", theirs.root)
     for name in ("solutions", "pyproject.toml", "jupytext.toml"):
         os.symlink(REAL.root / name, tmp_path / "theirs" / name)
-    theirs.enter_assignment(REAL, NAME)
+    theirs.enter_assignment(assignment(REAL, NAME))
     ours = classroom(tmp_path / "ours", everyone)
 
     def grade_ours():

@@ -122,14 +122,14 @@ def hand_in(where: Course, room: Classroom, name: str, **students: str) -> Assig
         path = room.root / f"{student}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# A student.\n{text}", encoding="utf-8")
-        sample.write(where, room, asked, sample.read(path))
+        sample.write(room, asked, sample.read(path))
     return asked
 
 
 def graded(where: Course, room: Classroom, name: str, **options) -> grade.Graded:
     """Grade a class quickly and quietly."""
     chosen = {"jobs": JOBS, "limits": QUICK, "quiet": True} | options
-    fate = grade.grade(where, room, name, grade.Options(**chosen))
+    fate = grade.grade(assignment(where, name), room, grade.Options(**chosen))
     assert not fate.failed
     return fate
 

@@ -44,7 +44,7 @@ def test_no_attack_wins_hurts_or_stops_anything(half, tmp_path):
     honest = [sample.Handed(name, "An honest student.") for name in ("aa", "mm", "zz")]
     handed = [*HALVES[half], *honest]
     for one in handed:
-        sample.write(REAL, room, asked, one)
+        sample.write(room, asked, one)
     jobs = max(2, JOBS // 2)
     fate = graded(REAL, room, NAME, jobs=jobs, limits=LIMITS)
     assert sorted(fate.done) == sorted(one.student for one in handed)

@@ -27,7 +27,7 @@ from grading_tools import (
 )
 from nbconvert.exporters import HTMLExporter
 
-from autograder.authors import release
+from autograder.authors import release, steps
 from autograder.authors.assignment import Graded, assignment
 from autograder.classroom import feedback, lms, report
 from autograder.classroom.gradebook import Classroom
@@ -98,10 +98,10 @@ def test_every_notebook_gives_all_to_its_solution_and_nothing_for_nothing(
 def test_the_sample_class(name, tmp_path):
     """Every student of the sample class, and then a second run."""
     room = Classroom(tmp_path)
-    handed = sample.materialise(REAL, room, name, sample.folder_of(REAL) / name)
+    asked = assignment(REAL, name)
+    handed = sample.materialise(room, asked, sample.folder_of(REAL) / name)
     limits = type(QUICK)(cell_seconds=10, notebook_seconds=120)
     graded(REAL, room, name, limits=limits)
-    asked = assignment(REAL, name)
     table = rows(room, name)
     wrong = []
     for one in handed:
@@ -585,7 +585,7 @@ def test_markdown_of_students_runs_nothing_in_nbgraders_pages():
     scripts = nbformat.v4.new_output("display_data", {"text/html": "<script>a"})
     code = nbformat.v4.new_code_cell("1", outputs=[scripts])
     notebook = nbformat.v4.new_notebook(cells=[cell, code])
-    config = release.load_config(REAL)
+    config = steps.load_config(REAL)
     page, _ = HTMLExporter(config=config).from_notebook_node(notebook)
     body = page[page.index("<main") :]
     assert "alert(1)" in body and "$x&lt;y$" in body

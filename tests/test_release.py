@@ -11,6 +11,7 @@ import pytest
 from grading_tools import SOURCE, TINY, course, executed
 
 from autograder.authors import pairs, release
+from autograder.authors.assignment import assignment
 from autograder.course import CourseError
 
 BAD_CELLS = {
@@ -164,15 +165,15 @@ def test_metadata_that_nobody_knows_is_refused(tmp_path):
 
 def test_the_release_depends_on_the_source_alone(tiny, tmp_path):
     shutil.copytree(tiny.root, tmp_path / "elsewhere")
-    one = release.build(tiny, TINY)
-    two = release.build(type(tiny)(tmp_path / "elsewhere"), TINY)
+    one = release.build(assignment(tiny, TINY))
+    two = release.build(assignment(type(tiny)(tmp_path / "elsewhere"), TINY))
     assert one == two
 
 
 def test_the_release_has_stubs_badge_and_address_and_no_secrets(mine):
     assert release.release(mine, TINY) == "released"
     assert release.release(mine, TINY) == "unchanged"
-    assert release.differences(mine, TINY) == []
+    assert release.differences(assignment(mine, TINY)) == []
     assert {p.name for p in mine.release(TINY).parent.iterdir()} == {
         f"{TINY}.ipynb",
         f"{TINY}.py",
@@ -204,7 +205,8 @@ def test_a_stale_pair_is_not_released(mine):
     ["source", "outputs", "metadata", "attachments", "nbgrader", "notebook", "text"],
 )
 def test_the_gate_finds_what_slipped_through(mine, where):
-    built = release.build(mine, TINY)
+    asked = assignment(mine, TINY)
+    built = release.build(asked)
     notebook = nbformat.reads(built.notebook, as_version=4)
     leak = "twice_as_much = x + x"
     cell, text = notebook.cells[2], built.text
@@ -224,19 +226,20 @@ def test_the_gate_finds_what_slipped_through(mine, where):
     else:
         text += f"\n# {leak}\n"
     changed = release.Built(TINY, nbformat.writes(notebook), text)
-    assert release.leaks_of(mine, built) == []
-    assert release.leaks_of(mine, changed)
+    assert release.leaks_of(asked, built) == []
+    assert release.leaks_of(asked, changed)
 
 
 def test_the_gate_finds_hidden_tests_schemes_and_markers(mine):
-    built = release.build(mine, TINY)
+    asked = assignment(mine, TINY)
+    built = release.build(asked)
     for line in (
         "concealed = torch.tensor([7.0, -3.0])",
         "One point for the magic word.",
         "### BEGIN HIDDEN TESTS",
     ):
         changed = release.Built(TINY, built.notebook, built.text + f"\n{line}\n")
-        assert release.leaks_of(mine, changed), line
+        assert release.leaks_of(asked, changed), line
 
 
 def test_stray_and_changed_files_are_found(mine):
@@ -244,7 +247,7 @@ def test_stray_and_changed_files_are_found(mine):
     (mine.release(TINY).parent / "notes.txt").write_text("solution")
     with open(mine.release(TINY).with_suffix(".py"), "a") as file:
         file.write("# more\n")
-    found = "\n".join(release.differences(mine, TINY))
+    found = "\n".join(release.differences(assignment(mine, TINY)))
     assert "notes.txt" in found and f"{TINY}.py" in found
 
 
@@ -252,14 +255,14 @@ def test_stray_and_changed_files_are_found(mine):
 
 
 def test_the_solution_is_full_and_the_release_empty(tiny):
-    assert release.scores(tiny, TINY) == []
+    assert release.scores(assignment(tiny, TINY)) == []
 
 
 def test_a_free_point_and_a_wrong_solution_are_found(tmp_path):
     source = SOURCE.replace("lambda: refuse(4.0), 1.99", "lambda: 2.0, 1.99")
     source = source.replace("twice_as_much = x + x", "twice_as_much = x + x + 1e-3")
     made = executed(tmp_path / "c", source)
-    found = "\n".join(release.scores(made, TINY))
+    found = "\n".join(release.scores(assignment(made, TINY)))
     assert 'check.exercise("refuse", points=3) as exercise: gives free points' in found
     assert 'check.exercise("double", points=2) as exercise: is failed' in found
 

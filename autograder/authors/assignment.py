@@ -1,5 +1,6 @@
 """What was asked: the cells of a notebook that have an identity, whole and released."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from ..course import Course
-from . import pairs, release
+from ..course import Course, CourseError
+from . import pairs, steps
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,12 @@ class Graded:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What was asked: the source of a notebook and what students got of it."""
+    """What was asked: a notebook from its source to what students got of it."""
 
+    course: Course
     name: str
     source: NotebookNode
+    complete: NotebookNode  # without solutions, with the hidden tests: for gradebooks
     released: NotebookNode
 
     @cached_property
@@ -99,10 +102,23 @@ class Assignment:
 
 
 def assignment(course: Course, name: str) -> Assignment:
-    """Read what was asked in notebook `name`, as it would be released now."""
-    built = release.build(course, name)
-    released = nbformat.reads(built.notebook, as_version=4)
-    return Assignment(name, pairs.build(course, name), released)
+    """Read what is asked in notebook `name`, as it would be released now.
+
+    Raises:
+        CourseError: if the executed notebook is not up to its text, or nbgrader
+            refuses it.
+    """
+    source = pairs.build(course, name)
+    stale = pairs.problems(course, name, source)
+    if stale:
+        advice = f"run: python -m autograder sync {name}"
+        raise CourseError("\n".join([*stale, advice]))
+    config = steps.load_config(course)
+    complete = steps.apply(config, steps.COMPLETE, deepcopy(source), name)
+    released = steps.apply(config, steps.RELEASED, deepcopy(complete), name)
+    # As it comes from its file, with metadata in the order in which they are written.
+    released = nbformat.reads(pairs.to_text(released), as_version=4)
+    return Assignment(course, name, source, complete, released)
 
 
 def label_of(cell: NotebookNode) -> str | None:

@@ -253,9 +253,15 @@ def _keep_outputs(notebook: NotebookNode, old: NotebookNode) -> bool:
     return True
 
 
-def problems(course: Course, name: str) -> list[str]:
-    """List in what the committed pair `name` differs from what `sync` would write."""
-    source = build(course, name)
+def problems(
+    course: Course, name: str, source: NotebookNode | None = None
+) -> list[str]:
+    """List in what the committed pair `name` differs from what `sync` would write.
+
+    Args:
+        source: what `build` gave, where it was called already.
+    """
+    source = source or build(course, name)
     target = course.solution(name)
     if not target.exists():
         return [f"{name}: {target.name} is missing; run: python -m autograder sync"]

@@ -1,32 +1,27 @@
 """From a solution to what students get, and the gate that nothing slips through.
 
-nbgrader's own `GenerateAssignment` does the work, in a scratch folder and with a
-scratch gradebook. What we add: the text twin, the badge "Open in Colab", and the
-address in the set-up line. The result depends on the source alone, to the byte.
+nbgrader's own steps do the work, in memory (`steps`). What we add: the text twin, the
+badge "Open in Colab", and the address in the set-up line. The result depends on the
+source alone, to the byte.
 """
 
-import contextlib
 import json
-import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import compute_checksum, determine_grade, is_grade, is_solution
 from nbgrader.validator import Validator
-from traitlets.config import Config, PyFileConfigLoader
 
-from ..course import Course, CourseError, tools_on_path, write_atomically
-from . import pairs
-
-PLACEHOLDER = "git+REPOSITORY"
-BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+from ..course import Course, CourseError, find_course, write_atomically
+from . import pairs, steps
+from .assignment import Assignment, assignment
 
 CODE_STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]
 TEXT_STUB = ["YOUR ANSWER HERE"]
@@ -44,80 +39,6 @@ RELEASED_NBGRADER = {
 }
 
 
-# ---------------------------------------------------------------------- nbgrader
-
-
-def load_config(course: Course) -> Config:
-    """Return the configuration that nbgrader reads in `autograder/`."""
-    tools_on_path()
-    loader = PyFileConfigLoader("nbgrader_config.py", path=str(course.autograder))
-    return loader.load_config()
-
-
-def generate(course: Course, name: str, root: Path, db_url: str) -> Path:
-    """Run nbgrader's `GenerateAssignment` on `name` below the scratch folder `root`.
-
-    Args:
-        root: where `release/` is written and nothing else.
-        db_url: the gradebook that learns the notebook's cells.
-
-    Returns: the notebook that nbgrader wrote.
-
-    Raises:
-        CourseError: if nbgrader refuses the source; the message holds its log.
-    """
-    from nbgrader.converters import GenerateAssignment
-
-    config = load_config(course)
-    config.CourseDirectory.source_directory = str(course.solutions)
-    config.CourseDirectory.release_directory = "release"
-    config.CourseDirectory.root = str(root)
-    config.CourseDirectory.db_url = db_url
-    config.CourseDirectory.assignment_id = name
-    config.CourseDirectory.notebook_id = name
-    # An absolute source folder stands on its own; everything else lies below the root.
-    config.CourseDirectory.directory_structure = (
-        "{nbgrader_step}/{student_id}/{assignment_id}"
-    )
-    coursedir = CourseDirectory(config=config)
-    with capture_log("nbgrader.release") as log:
-        converter = GenerateAssignment(coursedir=coursedir, config=config)
-        converter.log = log.logger
-        converter.force = True
-        try:
-            converter.start()
-        except (Exception, SystemExit) as error:
-            raise CourseError(f"{name}: nbgrader refuses it: {error}\n{log}") from None
-    return root / "release" / "." / name / f"{name}.ipynb"
-
-
-class _Log(logging.Handler):
-    """Keeps what nbgrader says, for the case that it is needed."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-        self.logger = logging.getLogger(name)
-        self.logger.propagate = False
-        self.logger.addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines)
-
-
-@contextlib.contextmanager
-def capture_log(name: str) -> Iterator[_Log]:
-    """Collect the warnings of one run of nbgrader instead of printing them."""
-    log = _Log(name)
-    try:
-        yield log
-    finally:
-        log.logger.removeHandler(log)
-
-
 # ---------------------------------------------------------------------- building
 
 
@@ -130,54 +51,34 @@ class Built:
     text: str
 
 
-def build(course: Course, name: str) -> Built:
-    """Build the release of `name` without touching `course/`."""
-    stale = pairs.problems(course, name)
-    if stale:
-        advice = f"run: python -m autograder sync {name}"
-        raise CourseError("\n".join([*stale, advice]))
-    with tempfile.TemporaryDirectory(prefix="odenets-release-") as folder:
-        url = f"sqlite:///{folder}/gradebook.db"
-        notebook = nbformat.read(
-            generate(course, name, Path(folder), url), as_version=4
-        )
-    stamp(notebook, name, course.repository)
-    for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(dict(sorted(cell.metadata.items())))
-    text = pairs.to_percent(notebook, course.release(name).parent)
-    return Built(name, pairs.to_text(notebook), text)
-
-
-def stamp(notebook: NotebookNode, name: str, repository: str) -> None:
-    """Write the badge into the title cell, and the address into the set-up line.
-
-    Raises:
-        CourseError: if there is no title cell, or not exactly one set-up line.
-    """
-    title = notebook.cells[0]
-    if title.cell_type != "markdown" or not title.source.startswith("# "):
-        raise CourseError(f"{name}: the first cell is a markdown cell with the title")
-    slug = repository.removeprefix("https://github.com/")
-    address = f"https://colab.research.google.com/github/{slug}/blob/main"
-    badge = f"[![Open in Colab]({BADGE})]({address}/course/{name}/{name}.ipynb)"
-    heading, _, rest = title.source.partition("\n")
-    title.source = f"{heading}\n\n{badge}\n\n{rest.lstrip()}".rstrip()
-    setup = [cell for cell in notebook.cells if PLACEHOLDER in cell.source]
-    if len(setup) != 1 or "nbgrader" in setup[0].metadata:
-        raise CourseError(f"{name}: one ungraded set-up cell holds {PLACEHOLDER!r}")
-    setup[0].source = setup[0].source.replace(PLACEHOLDER, f"git+{repository}")
+def build(asked: Assignment) -> Built:
+    """Return the two files of a release without touching `course/`."""
+    folder = asked.course.release(asked.name).parent
+    text = pairs.to_percent(asked.released, folder)
+    return Built(asked.name, pairs.to_text(asked.released), text)
 
 
 def release(course: Course, name: str) -> str:
     """Build `name`, put it through the gate, and write it to `course/`."""
-    built = build(course, name)
-    leaks = leaks_of(course, built)
+    asked = assignment(course, name)
+    built = build(asked)
+    leaks = leaks_of(asked, built)
     if leaks:
         raise CourseError("\n".join(leaks))
     target = course.release(name)
     changed = write_atomically(target, built.notebook)
     changed |= write_atomically(target.with_suffix(".py"), built.text)
     return "released" if changed else "unchanged"
+
+
+def write_twins(notebooks: list[str], **_: Any) -> None:
+    """Write the text twins of releases that nbgrader made: nbgrader calls this."""
+    course = find_course()
+    for path in notebooks:
+        target = course.release(Path(path).stem)
+        notebook = nbformat.read(target, as_version=4)
+        text = pairs.to_percent(notebook, target.parent)
+        write_atomically(target.with_suffix(".py"), text)
 
 
 # ---------------------------------------------------------------------- the gate
@@ -226,12 +127,12 @@ def visible_and_hidden(cell: NotebookNode) -> tuple[list[str], list[Region]]:
     return visible, hidden
 
 
-def leaks_of(course: Course, built: Built) -> list[str]:
+def leaks_of(asked: Assignment, built: Built) -> list[str]:
     """List everything in a release that does not belong there."""
-    name = built.name
-    source = pairs.build(course, name)
+    name = asked.name
+    source = deepcopy(asked.source)
     released = nbformat.reads(built.notebook, as_version=4)
-    stamp(source, name, course.repository)
+    steps.stamp(source, name, asked.course.repository)
     found = []
     if len(source.cells) != len(released.cells):
         found.append("it has another number of cells than the source")
@@ -312,11 +213,11 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
-def differences(course: Course, name: str) -> list[str]:
+def differences(asked: Assignment) -> list[str]:
     """List in what `course/NN` differs from a fresh build, byte for byte."""
-    built = build(course, name)
-    found = leaks_of(course, built)
-    target = course.release(name)
+    name, built = asked.name, build(asked)
+    found = leaks_of(asked, built)
+    target = asked.course.release(name)
     for path, wanted in (
         (target, built.notebook),
         (target.with_suffix(".py"), built.text),
@@ -336,8 +237,9 @@ def differences(course: Course, name: str) -> list[str]:
 
 def gate(course: Course, name: str, fast: bool = False) -> list[str]:
     """List all that is wrong with a release; `fast` executes nothing."""
-    found = differences(course, name)
-    return found or ([] if fast else scores(course, name))
+    asked = assignment(course, name)
+    found = differences(asked)
+    return found or ([] if fast else scores(asked))
 
 
 class _Validator(Validator):
@@ -348,14 +250,15 @@ class _Validator(Validator):
         return [cell for cell in graded if determine_grade(cell, self.log)[0]]
 
 
-def scores(course: Course, name: str) -> list[str]:
+def scores(asked: Assignment) -> list[str]:
     """Run the source and an untouched release through nbgrader's validator.
 
     Every test passes in the source. None gives a point in the release, although its
     hidden tests are put back as they are for grading.
     """
+    course, name = asked.course, asked.name
     source = nbformat.read(course.solution(name), as_version=4)
-    released = nbformat.reads(build(course, name).notebook, as_version=4)
+    released = deepcopy(asked.released)
     for cell, original in zip(released.cells, source.cells):
         if is_grade(cell) and not is_solution(cell):
             cell.source = original.source
@@ -379,7 +282,7 @@ def validate(
         pairs.quiet_kernels(PYTHONWARNINGS="ignore"),
         tempfile.TemporaryDirectory(prefix="odenets-gate-") as folder,
     ):
-        config = load_config(course)
+        config = steps.load_config(course)
         config.merge(pairs.local_kernels(folder))
         validator = _Validator(config=config)
         validator.invert = invert

@@ -6,7 +6,7 @@ command of it see the same class. Only one process writes: the one that grades.
 
 import contextlib
 import json
-import tempfile
+import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,22 +16,21 @@ from typing import Any
 
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
+    NbGraderPreprocessor,
     SaveAutoGrades,
+    SaveCells,
 )
 from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 
-from ..authors import pairs, release
-from ..course import (
-    Course,
-    CourseError,
-    find_course,
-    tools_on_path,
-    write_atomically,
-)
+from ..authors import pairs, steps
+from ..authors.assignment import Assignment
+from ..authors.assignment import assignment as asked_in
+from ..course import Course, CourseError, find_course, write_atomically
 
 COURSE_ID = "odenets"
 
@@ -126,29 +125,29 @@ class Classroom:
     @contextlib.contextmanager
     def gradebook(self) -> Iterator[Gradebook]:
         """Open the gradebook; it is created where there is none."""
-        tools_on_path()
         self.root.mkdir(parents=True, exist_ok=True)
+        _create(self.root / "gradebook.db")
         with _quiet(), Gradebook(self.url, COURSE_ID) as book:
             yield book
 
-    def enter_assignment(self, course: Course, name: str) -> None:
-        """Let the gradebook know the cells of `name` as they are now.
+    def enter_assignment(self, asked: Assignment) -> None:
+        """Let the gradebook know the cells of an assignment as they are now.
 
         Raises:
             CourseError: if cells came or went although submissions are graded.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="odenets-release-") as folder:
-            try:
-                release.generate(course, name, Path(folder), self.url)
-            except CourseError as error:
-                if "submissions associated" not in str(error):
-                    raise
-                raise CourseError(
-                    f"{name}: cells came or went after submissions were graded.\n"
-                    f"Keep the old gradebook ({self.root}/gradebook.db), move "
-                    "it away, and grade again."
-                ) from None
+        with self.gradebook() as book:
+            book.update_or_create_assignment(asked.name)
+        try:
+            self._record(asked.course, [SaveCells], asked.complete, asked.name)
+        except CourseError as error:
+            if "submissions associated" not in str(error):
+                raise
+            raise CourseError(
+                f"{asked.name}: cells came or went after submissions were graded.\n"
+                f"Keep the old gradebook ({self.root}/gradebook.db), move "
+                "it away, and grade again."
+            ) from None
 
     def enter_absent(self, student: str, name: str) -> None:
         """Give nothing to a submission that could not be read, as nbgrader does."""
@@ -160,25 +159,33 @@ class Classroom:
                 grade.needs_manual_grade = False
             book.db.commit()
 
-    def enter(
-        self, course: Course, student: str, name: str, notebook: NotebookNode
-    ) -> None:
+    def enter(self, asked: Assignment, student: str, notebook: NotebookNode) -> None:
         """Record an executed notebook: the copy for formgrader, and its grades.
 
         The scores stand in the outputs of the test cells, where nbgrader looks for
         them; this side wrote them there.
         """
+        name = asked.name
         write_atomically(self.autograded(student, name), pairs.to_text(notebook))
         with self.gradebook() as book:
             self._submission(book, student, name)
-        place = {"student": student, "assignment": name, "notebook": name}
-        resources = {"nbgrader": {**place, "db_url": self.url}}
-        config = release.load_config(course)
-        with _quiet(), release.capture_log("nbgrader.record") as log:
-            for kind in (CheckCellMetadata, SaveAutoGrades, AssignLatePenalties):
-                step = kind(config=config)
-                step.log = log.logger
-                step.preprocess(notebook, resources)
+        kinds = [CheckCellMetadata, SaveAutoGrades, AssignLatePenalties]
+        self._record(asked.course, kinds, notebook, name, student)
+
+    def _record(
+        self,
+        course: Course,
+        kinds: list[type[NbGraderPreprocessor]],
+        notebook: NotebookNode,
+        name: str,
+        student: str = "",
+    ) -> None:
+        """Let steps of nbgrader record a notebook in this gradebook."""
+        config = steps.load_config(course)
+        with _quiet():
+            steps.apply(
+                config, kinds, notebook, name, student=student, gradebook=self.url
+            )
 
     def _submission(self, book: Gradebook, student: str, name: str) -> None:
         book.update_or_create_student(student)
@@ -234,7 +241,23 @@ def before_autograde(assignment: str, **_: Any) -> None:
     with room.gradebook() as book:
         known = {one.name for one in book.assignments}
     if assignment not in known:
-        room.enter_assignment(find_course(), assignment)
+        room.enter_assignment(asked_in(find_course(), assignment))
+
+
+def _create(path: Path) -> None:
+    """Lay the ground of a gradebook where there is none.
+
+    nbgrader would ask a program, `alembic`, which version its tables have: it takes
+    seconds, and may not be found.
+    """
+    if path.exists() and path.stat().st_size:
+        return
+    from alembic.script import ScriptDirectory
+
+    head = ScriptDirectory(ALEMBIC_DIR).get_current_head()
+    with contextlib.closing(sqlite3.connect(path)) as book, book:
+        book.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        book.execute("INSERT INTO alembic_version VALUES (?)", (head,))
 
 
 @contextlib.contextmanager

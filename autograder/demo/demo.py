@@ -1,8 +1,10 @@
 """The whole way in one command: solution, release, a class, grades, feedback."""
 
+from copy import deepcopy
 from pathlib import Path
 
 from ..authors import pairs, release
+from ..authors.assignment import assignment
 from ..classroom import report
 from ..classroom.gradebook import Classroom
 from ..course import Course, CourseError
@@ -26,17 +28,17 @@ def run(course: Course, folder: Path, names: list[str], unsandboxed: bool) -> in
     room = Classroom(folder)
     for name in names:
         print(f"1. Execute the solution of {name}.", flush=True)
-        notebook = pairs.build(course, name)
-        pairs.execute(notebook)
+        asked = assignment(course, name)
+        notebook = pairs.execute(deepcopy(asked.source))
         code = sum(cell.cell_type == "code" for cell in notebook.cells)
         print(f"   {len(notebook.cells)} cells, {code} of them code: no error.")
         print("2. Build what students get, and look for leaks.", flush=True)
-        leaks = release.leaks_of(course, release.build(course, name))
+        leaks = release.leaks_of(asked, release.build(asked))
         if leaks:
             raise CourseError("\n".join(leaks))
         print("   no solution, hidden test, mark scheme or output in it.")
         print("3. Grade the sample class, each student in a sandbox.", flush=True)
-        handed = sample.materialise(course, room, name, sample.folder_of(course) / name)
+        handed = sample.materialise(room, asked, sample.folder_of(course) / name)
         for one in handed:
             print(f"   {one.student:<8} {one.story}")
         options = grade.Options(
@@ -44,7 +46,7 @@ def run(course: Course, folder: Path, names: list[str], unsandboxed: bool) -> in
             students=tuple(one.student for one in handed),
             limits=sandbox.Limits(cell_seconds=15),
         )
-        fate = grade.grade(course, room, name, options)
+        fate = grade.grade(asked, room, options)
         print(report.table(name, report.write(room, name)))
         again = f", {len(fate.unchanged)} unchanged since the last time"
         print(f"{len(fate.done)} graded{again if fate.unchanged else ''}.\n")

@@ -34,7 +34,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from ..authors import answers, pairs
-from ..authors.assignment import Assignment, assignment
+from ..authors.assignment import Assignment
 from ..classroom.gradebook import Classroom
 from ..course import Course, CourseError
 
@@ -104,18 +104,15 @@ def students(folder: Path) -> list[Handed]:
     return [read(path) for path in sorted(folder.glob("*.txt"))]
 
 
-def materialise(
-    course: Course, room: Classroom, name: str, folder: Path
-) -> list[Handed]:
-    """Write what the students of `folder` hand in for notebook `name`."""
-    asked = assignment(course, name)
+def materialise(room: Classroom, asked: Assignment, folder: Path) -> list[Handed]:
+    """Write what the students of `folder` hand in for an assignment."""
     handed = students(folder)
     for one in handed:
-        write(course, room, asked, one)
+        write(room, asked, one)
     return handed
 
 
-def write(course: Course, room: Classroom, asked: Assignment, one: Handed) -> None:
+def write(room: Classroom, asked: Assignment, one: Handed) -> None:
     """Write the submission of one student."""
     notebook = (
         solved(asked) if one.base == "solution" else copy.deepcopy(asked.released)
@@ -132,7 +129,7 @@ def write(course: Course, room: Classroom, asked: Assignment, one: Handed) -> No
             after.append(_FILES[words[0]])
         elif verb == "known":
             title = order.partition(" -- ")[2].strip()
-            code = _known(course, asked.name, words[0], title)
+            code = _known(asked, words[0], title)
             _cell(notebook, words[0]).source = code
         else:
             _CHANGES[verb](notebook, words, body)
@@ -150,12 +147,12 @@ def solved(asked: Assignment) -> NotebookNode:
     return notebook
 
 
-def _known(course: Course, name: str, exercise: str, title: str) -> str:
-    for answer in answers.read(course, name):
+def _known(asked: Assignment, exercise: str, title: str) -> str:
+    for answer in answers.read(asked.course, asked.name):
         wanted = answer.title == title if title else answer.kind == "wrong"
         if answer.exercise == exercise and wanted:
             return answer.source
-    path = course.answers(name)
+    path = asked.course.answers(asked.name)
     raise CourseError(f"{path} has no answer {title!r} of {exercise}")
 
 

@@ -76,14 +76,14 @@ class _Task:
     codes: list[execute.Code] = field(default_factory=list)
 
 
-def grade(course: Course, room: Classroom, name: str, options: Options) -> Graded:
-    """Grade every submission of notebook `name` that is new or changed.
+def grade(asked: Assignment, room: Classroom, options: Options) -> Graded:
+    """Grade every submission of an assignment that is new or changed.
 
     Raises:
         CourseError: if there is no sandbox, or the notebook itself is not in order.
     """
     sandbox.require(unsandboxed=not options.contained)
-    asked = assignment(course, name)
+    name = asked.name
     references = judge.reference(
         asked, room.root / "results" / name / ".reference.json", options.contained
     )
@@ -102,8 +102,8 @@ def grade(course: Course, room: Classroom, name: str, options: Options) -> Grade
         else:
             todo.append((student, key))
     if todo:
-        room.enter_assignment(course, name)
-    one = _Grading(course, room, asked, references, options, fate)
+        room.enter_assignment(asked)
+    one = _Grading(room, asked, references, options, fate)
     with _engine(options) as engine, _progress(len(todo), name, options) as advance:
         one.all(todo, engine, advance)
     return fate
@@ -111,7 +111,6 @@ def grade(course: Course, room: Classroom, name: str, options: Options) -> Grade
 
 @dataclass
 class _Grading:
-    course: Course
     room: Classroom
     asked: Assignment
     references: judge.Reference
@@ -202,7 +201,7 @@ class _Grading:
             answers = {}
         else:
             notebook = _with_outputs(self.asked, task, ran, verdicts)
-            self.room.enter(self.course, student, name, notebook)
+            self.room.enter(self.asked, student, notebook)
             answers = _answers(self.asked, task.submission.notebook)
         notes = task.notes + _notes_on_run(ran, task)
         result = {
@@ -446,7 +445,7 @@ def _grade_and_say(
     course: Course, room: Classroom, name: str, options: Options
 ) -> bool:
     """Grade one notebook and print its table; return whether all was graded."""
-    fate = grade(course, room, name, options)
+    fate = grade(assignment(course, name), room, options)
     print(report.table(name, report.write(room, name)))
     print(f"{len(fate.done)} graded, {len(fate.unchanged)} unchanged.")
     if not options.contained:

@@ -1,0 +1,141 @@
+"""nbgrader's own steps from a solution to its release, and the one that we add.
+
+nbgrader runs them over files with a gradebook at hand (`nbgrader_config.py` names the
+same lists); `apply` runs them on a notebook in memory. The result is the same one.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from nbformat import NotebookNode
+from nbgrader import preprocessors
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Unicode
+from traitlets.config import Config, PyFileConfigLoader
+
+from ..course import Course, CourseError
+
+PLACEHOLDER = "git+REPOSITORY"
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+
+
+def stamp(notebook: NotebookNode, name: str, repository: str) -> None:
+    """Write the badge into the title cell, and the address into the set-up line.
+
+    Raises:
+        CourseError: if there is no title cell, or not exactly one set-up line.
+    """
+    title = notebook.cells[0]
+    if title.cell_type != "markdown" or not title.source.startswith("# "):
+        raise CourseError(f"{name}: the first cell is a markdown cell with the title")
+    slug = repository.removeprefix("https://github.com/")
+    address = f"https://colab.research.google.com/github/{slug}/blob/main"
+    badge = f"[![Open in Colab]({BADGE})]({address}/course/{name}/{name}.ipynb)"
+    heading, _, rest = title.source.partition("\n")
+    title.source = f"{heading}\n\n{badge}\n\n{rest.lstrip()}".rstrip()
+    setup = [cell for cell in notebook.cells if PLACEHOLDER in cell.source]
+    if len(setup) != 1 or "nbgrader" in setup[0].metadata:
+        raise CourseError(f"{name}: one ungraded set-up cell holds {PLACEHOLDER!r}")
+    setup[0].source = setup[0].source.replace(PLACEHOLDER, f"git+{repository}")
+
+
+class Stamp(NbGraderPreprocessor):
+    """`stamp` as a step of nbgrader."""
+
+    repository = Unicode(help="The address that students install from.").tag(
+        config=True
+    )
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        stamp(nb, resources["nbgrader"]["notebook"], self.repository)
+        return nb, resources
+
+
+COMPLETE = [
+    preprocessors.IncludeHeaderFooter,
+    preprocessors.InstantiateTests,
+    preprocessors.LockCells,
+    preprocessors.ClearSolutions,
+    preprocessors.ClearOutput,
+    preprocessors.CheckCellMetadata,
+    preprocessors.ComputeChecksums,
+]
+"""From the source to what a gradebook learns: no solution, but every hidden test."""
+
+RELEASED = [
+    preprocessors.ClearHiddenTests,
+    preprocessors.ClearMarkScheme,
+    preprocessors.ComputeChecksums,
+    preprocessors.CheckCellMetadata,
+    Stamp,
+]
+"""From there to what students get."""
+
+GENERATE = [*COMPLETE, preprocessors.SaveCells, *RELEASED]
+"""All that `nbgrader generate_assignment` does."""
+
+
+def load_config(course: Course) -> Config:
+    """Return the configuration that nbgrader reads in `autograder/`."""
+    loader = PyFileConfigLoader("nbgrader_config.py", path=str(course.autograder))
+    return loader.load_config()
+
+
+def apply(
+    config: Config,
+    kinds: Iterable[type[NbGraderPreprocessor]],
+    notebook: NotebookNode,
+    name: str,
+    *,
+    student: str = "",
+    gradebook: str = "",
+) -> NotebookNode:
+    """Put the notebook `name` through steps of nbgrader; it is changed and returned.
+
+    Args:
+        student: whose it is, for the steps that record.
+        gradebook: the address of the gradebook that they record in.
+
+    Raises:
+        CourseError: if nbgrader refuses it; the message holds what it said.
+    """
+    place = {"student": student, "assignment": name, "notebook": name}
+    resources = {"nbgrader": {**place, "db_url": gradebook}}
+    with _capture_log("nbgrader.steps") as log:
+        for kind in kinds:
+            step = kind(config=config)
+            step.log = log.logger
+            try:
+                notebook, resources = step.preprocess(notebook, resources)
+            except Exception as error:
+                said = "\n".join([f"{name}: nbgrader refuses it: {error}", *log.lines])
+                raise CourseError(said) from error
+    return notebook
+
+
+class _Log(logging.Handler):
+    """Keeps what nbgrader says, for the case that it is needed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+        self.logger = logging.getLogger(name)
+        self.logger.propagate = False
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def _capture_log(name: str) -> Iterator[_Log]:
+    """Collect the warnings of one run of nbgrader instead of printing them."""
+    log = _Log(name)
+    try:
+        yield log
+    finally:
+        log.logger.removeHandler(log)
