@@ -14,6 +14,9 @@ from .course import Course, CourseError, find_course, printable
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    # Where this package is there, jsonschema reads the grammar of web addresses when it
+    # is imported, a second in each command; nothing here checks an address.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     parser = argparse.ArgumentParser(
         prog="python -m autograder", description=sys.modules[__package__].__doc__
     )

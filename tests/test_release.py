@@ -9,8 +9,10 @@ import sys
 import nbformat
 import pytest
 from grading_tools import SOURCE, TINY, course, executed
+from nbgrader.apps import NbGraderAPI
+from nbgrader.converters import GenerateAssignment
 
-from autograder.authors import pairs, release
+from autograder.authors import pairs, release, steps
 from autograder.authors.assignment import assignment
 from autograder.course import CourseError
 
@@ -267,20 +269,52 @@ def test_a_free_point_and_a_wrong_solution_are_found(tmp_path):
     assert 'check.exercise("double", points=2) as exercise: is failed' in found
 
 
+def test_the_steps_are_those_of_nbgrader_and_one_of_ours():
+    theirs = GenerateAssignment.class_traits()["preprocessors"].default()
+    assert [step for step in steps.GENERATE if step is not steps.Stamp] == theirs
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["again", "first"])
+def test_stock_generate_assignment_makes_the_same_release(mine, there):
+    """Also where the environment is not on the PATH, and no gradebook is there."""
+    release.release(mine, TINY)
+    folder = mine.release(TINY).parent
+    wanted = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if not there:
+        shutil.rmtree(folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", "generate_assignment", TINY, "--force"],
+        cwd=mine.autograder,
+        env=os.environ | {"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == wanted
+
+
+def test_the_generate_button_of_formgrader_makes_the_same_release(mine):
+    release.release(mine, TINY)
+    folder = mine.release(TINY).parent
+    wanted = {path.name: path.read_bytes() for path in folder.iterdir()}
+    config = steps.load_config(mine)
+    config.CourseDirectory.root = str(mine.autograder)
+    made = NbGraderAPI(config=config).generate_assignment(TINY)
+    assert made["success"], made
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == wanted
+
+
 def test_stock_nbgrader_works_with_the_shipped_configuration(mine):
     release.release(mine, TINY)
     folder = mine.autograder
     handed = folder / "submitted" / "ann" / TINY
     handed.mkdir(parents=True)
     shutil.copy(mine.solution(TINY), handed)
-    environment = os.environ | {
-        "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
-    }
     for command in (["autograde", TINY], ["generate_feedback", TINY], ["export"]):
         done = subprocess.run(
             [sys.executable, "-m", "nbgrader", *command],
             cwd=folder,
-            env=environment,
+            env=os.environ | {"PATH": os.defpath},
             capture_output=True,
             text=True,
         )
