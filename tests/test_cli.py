@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from odenets import cli, training
+from odenets import training
 from odenets.data import images
 from odenets.nets import continuous
+from odenets.studies import continuous as study
+from odenets.studies.study import settings
 
 torch.set_num_threads(1)
 
@@ -31,7 +33,7 @@ def fast(request, monkeypatch):
     if request.node.name not in SLOW:
         small_digits = images.digits(size=8)
         monkeypatch.setitem(images.DATASETS, "digits", lambda: small_digits)
-        monkeypatch.setattr(cli, "_plot_history", lambda rows, path: None)
+        monkeypatch.setattr(study, "_plot_history", lambda rows, path: None)
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def train(tmp_path):
     def run(more="", out="run", status=0):
         arguments = ["train", *SMALL.split(), *more.split()]
         arguments += ["--device", "cpu"] if "--device" not in more else []
-        assert cli.main([*arguments, "--out", str(tmp_path / out)]) == status
+        assert study.main([*arguments, "--out", str(tmp_path / out)]) == status
         if status:
             return None, None
         with open(tmp_path / out / "log.jsonl") as file:
@@ -53,6 +55,10 @@ def train(tmp_path):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def build(state):
+    return study.build(study.Job(**state["config"]))
 
 
 def without_times(rows):
@@ -75,9 +81,9 @@ def test_train_writes_its_results(train, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "epoch 2/2" in captured.out and captured.err == ""
     # The accuracy in the table is that of the weights in the checkpoint.
-    model = cli.build_model(state["config"])
+    model = build(state)
     model.load_state_dict(state["model"])
-    data = cli.load_data("digits", 60, 40, torch.device("cpu"))
+    data = study.load_data("digits", 60, 40, torch.device("cpu"))
     again = training.accuracy(model, images.Batches(data.test, 7))
     assert again == pytest.approx(rows[-1]["test_accuracy"])
 
@@ -117,12 +123,12 @@ def test_a_flag_changes_the_run(train, flag):
 
 def test_scheme_cells_steps_and_epsilon(train):
     state, rows = train("--scheme midpoint --initial-time-d 3 --n-time-steps-per 2")
-    model = cli.build_model(state["config"])
+    model = build(state)
     assert model.scheme == "midpoint" and model.n_cells == 3 and model.n_steps == 6
     assert model.blocks[0].epsilon == 3.0
     assert (rows[0]["n_cells"], rows[0]["n_steps"]) == (3, 6)
     state, _ = train("--time-epsilon 0.25", out="slow")
-    assert cli.build_model(state["config"]).blocks[0].epsilon == 0.25
+    assert build(state).blocks[0].epsilon == 0.25
 
 
 def test_models(train):
@@ -134,7 +140,7 @@ def test_models(train):
     shallow = counts("--model ResNet --stages 3 --depth 8", "r8")
     assert counts("--model ResNet --stages 3", "r20") > shallow
     state, _ = train("--model ContinuousNetPreActivation", out="pre")
-    assert isinstance(cli.build_model(state["config"]).blocks[0].cells[0][1], nn.ReLU)
+    assert isinstance(build(state).blocks[0].cells[0][1], nn.ReLU)
 
 
 def test_skip_init_and_batch_norm(train):
@@ -187,11 +193,11 @@ def test_mixed_precision(train):
 
 
 def test_recipes_are_defaults():
-    sheet = cli.parse(["train", "--recipe", "sheet"])
-    assert (sheet.epochs, sheet.lr_decay_epoch) == (120, [30, 60, 90])
-    best = cli.parse(["train", "--recipe", "best", "--lr", "0.25"])
+    sheet = study.parse(["train", "--recipe", "sheet"])
+    assert (sheet.epochs, sheet.lr_decay_epoch) == (120, (30, 60, 90))
+    best = study.parse(["train", "--recipe", "best", "--lr", "0.25"])
     assert (best.schedule, best.nesterov, best.lr) == ("cosine", True, 0.25)
-    assert cli.parse(["train"]).schedule == "steps"
+    assert study.parse(["train"]).schedule == "steps"
 
 
 def test_the_spellings_of_the_original_programs():
@@ -201,7 +207,7 @@ def test_the_spellings_of_the_original_programs():
         "--n_time_steps_per 3 --time_epsilon 0.5 --use_skipinit --batch-norm "
         "--weight_decay 1e-4 --widen_factor 3 --device gpu --out my_folder"
     )
-    ours = cli.parse(words.split())
+    ours = study.parse(words.split())
     assert ours.dataset == "cifar100" and ours.model == "ContinuousNetPreActivation"
     assert (
         ours.scheme == "rk4" and ours.device == "cuda" and ours.out.name == "my_folder"
@@ -215,14 +221,14 @@ def test_the_spellings_of_the_original_programs():
     assert ours.skip_init and ours.batch_norm and ours.weight_decay == 1e-4
     assert (ours.batch_size, ours.widen_factor) == (7, 3)
     words = "train --arch ResNet --name cifar10 --depth_res 20 --no_batch_norm"
-    ours = cli.parse(words.split())
+    ours = study.parse(words.split())
     assert ours.depth == 20 and ours.dataset == "cifar10" and not ours.batch_norm
-    assert cli.parse(["evaluate", "x", "--schemes", "rk4_alt"]).schemes == ["rk4_38"]
+    assert study.parse(["evaluate", "x", "--schemes", "rk4_alt"]).schemes == ["rk4_38"]
 
 
 def test_plain_nets_have_the_depth_of_the_continuous_one(train):
     state, rows = train("--model WideResNet --initial-time-d 1 --stages 3 --epochs 1")
-    model = cli.build_model(state["config"])
+    model = build(state)
     assert isinstance(model, continuous.WideResNet) and len(model.blocks) == 3 * 2
     model.load_state_dict(state["model"])
     assert rows[0]["parameters"] == sum(p.numel() for p in model.parameters())
@@ -232,7 +238,7 @@ def test_refine(train):
     state, rows = train("--epochs 4 --initial-time-d 1 --refine 1 3")
     assert [r["n_cells"] for r in rows] == [1, 2, 2, 4]
     assert [r["n_steps"] for r in rows] == [1, 2, 2, 4]
-    model = cli.build_model(state["config"])
+    model = build(state)
     assert model.n_cells == 1 and model.refined().refined().blocks[0].epsilon == 1.0
     model.refined().refined().load_state_dict(state["model"])
     train("--refine 2", out="late", status=1)
@@ -297,13 +303,14 @@ def test_dataset(train, monkeypatch):
     for name, (channels, _, _) in shapes.items():
         calls.clear()
         state, _ = train(f"--dataset {name} --epochs 1", out=name)
-        assert state["config"]["in_channels"] == channels
-        assert state["config"]["n_classes"] == (100 if name == "cifar100" else 10)
+        weights = list(state["model"].values())
+        assert weights[0].shape[1] == channels
+        assert len(weights[-1]) == (100 if name == "cifar100" else 10)
         assert bool(calls) == name.startswith("cifar")  # photographs are augmented
 
 
 def test_images_are_normalised():
-    data = cli.load_data("digits", None, None, torch.device("cpu"))
+    data = study.load_data("digits", None, None, torch.device("cpu"))
     assert abs(data.train.images.mean()) < 1e-3
     assert data.train.images.std().item() == pytest.approx(1.0, abs=1e-3)
 
@@ -321,7 +328,7 @@ def test_default_folder_tells_runs_apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for seed in ("1", "2"):
         arguments = ["train", *SMALL.split(), "--epochs", "1", "--seed", seed]
-        assert cli.main([*arguments, "--device", "cpu"]) == 0
+        assert study.main([*arguments, "--device", "cpu"]) == 0
     names = {p.name for p in (tmp_path / "results").iterdir()}
     assert names == {"ContinuousNet-digits-euler-1", "ContinuousNet-digits-euler-2"}
 
@@ -332,9 +339,11 @@ def test_default_folder_tells_runs_apart(tmp_path, monkeypatch):
         ("--model ResNet --refine 1", "refine"),
         ("--model ResNet --stages 1", "stages"),
         ("--model ResNet --stages 3 --skip-init", "skip-init"),
-        ("--model ResNet --stages 3 --no-batch-norm", "batch norm"),
+        ("--model ResNet --stages 3 --no-batch-norm", "batch-norm"),
         ("--model ResNet --stages 3 --depth 9", "6 n"),
         ("--depth 20", "depth"),
+        ("--epochs 0", "epochs"),
+        ("--n-test 0", "n-test"),
         ("--lr 0", "lr"),
         ("--lr nan", "lr"),
         ("--weight-decay -1", "weight-decay"),
@@ -348,9 +357,9 @@ def test_senseless_flags_are_refused(train, capsys, flags, word):
 
 
 def test_unknown_choices_are_refused(capsys):
-    for flags in (["--scheme", "runge"], ["--dataset", "cats"], ["--epochs", "0"]):
+    for flags in (["--scheme", "runge"], ["--dataset", "cats"], ["--epochs", "few"]):
         with pytest.raises(SystemExit) as stop:
-            cli.main(["train", *flags])
+            study.main(["train", *flags])
         assert stop.value.code == 2
     capsys.readouterr()
 
@@ -441,7 +450,7 @@ def test_damaged_checkpoints_are_refused(train, tmp_path, capsys, damage, comman
     if command == "train":
         train("--resume", status=1)
     else:
-        assert cli.main(["evaluate", str(tmp_path / "run")]) == 1
+        assert study.main(["evaluate", str(tmp_path / "run")]) == 1
     message = capsys.readouterr().err
     assert "checkpoint.pt" in message and "left as it is" in message.replace("was ", "")
     assert path.read_bytes() == before
@@ -471,8 +480,8 @@ def test_kill_in_the_middle_of_an_epoch(tmp_path):
     left = training.load_checkpoint(tmp_path / "killed" / "checkpoint.pt")
     assert 2 <= len(left["rows"]) < 6
     arguments = base[3:]
-    assert cli.main([*arguments, str(tmp_path / "killed"), "--resume"]) == 0
-    assert cli.main([*arguments, str(tmp_path / "quiet")]) == 0
+    assert study.main([*arguments, str(tmp_path / "killed"), "--resume"]) == 0
+    assert study.main([*arguments, str(tmp_path / "quiet")]) == 0
     killed, quiet = (
         training.load_checkpoint(tmp_path / name / "checkpoint.pt")
         for name in ("killed", "quiet")
@@ -488,7 +497,7 @@ def test_evaluate(train, tmp_path, capsys):
     state, rows = train("--scheme rk4")
     folder = str(tmp_path / "run")
     flags = ["--schemes", "euler", "rk4", "--steps", "2", "5", "--device", "cpu"]
-    assert cli.main(["evaluate", folder, *flags]) == 0
+    assert study.main(["evaluate", folder, *flags]) == 0
     said = capsys.readouterr().out
     assert "Trained with rk4, 2 steps on 2 cells." in said
     with open(tmp_path / "run" / "manifestation.csv", newline="") as file:
@@ -498,10 +507,10 @@ def test_evaluate(train, tmp_path, capsys):
     assert own == pytest.approx(rows[-1]["test_accuracy"])
     assert (tmp_path / "run" / "manifestation.png").stat().st_size > 1000
     # By hand: the same weights under another scheme.
-    model = cli.build_model(state["config"])
+    model = build(state)
     model.load_state_dict(state["model"])
     model.scheme, model.n_steps = "euler", 5
-    data = cli.load_data("digits", 60, 40, torch.device("cpu"))
+    data = study.load_data("digits", 60, 40, torch.device("cpu"))
     by_hand = training.accuracy(model, images.Batches(data.test, 40))
     assert float(table["euler", 5]["accuracy"]) == pytest.approx(by_hand)
 
@@ -518,13 +527,13 @@ def test_evaluate_options(train, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(training, "accuracy", spy)
     folder = str(tmp_path / "run")
     flags = "--n-test 30 --test-batch-size 20 --schemes euler --steps 4"
-    assert cli.main(["evaluate", folder, *flags.split()]) == 0
+    assert study.main(["evaluate", folder, *flags.split()]) == 0
     assert sizes == [[20, 10]] and "4 cells" in capsys.readouterr().out
-    assert cli.main(["evaluate", folder, "--schemes", "euler"]) == 0
+    assert study.main(["evaluate", folder, "--schemes", "euler"]) == 0
     said = capsys.readouterr().out.splitlines()
     steps = [int(line.split()[0]) for line in said if line[:5].strip().isdigit()]
     assert steps == [*range(1, 9), 12, 16]
-    assert cli.main(["evaluate", str(tmp_path / "nowhere")]) == 1
+    assert study.main(["evaluate", str(tmp_path / "nowhere")]) == 1
 
 
 def test_evaluate_on_other_images(train, tmp_path, monkeypatch, capsys):
@@ -534,24 +543,24 @@ def test_evaluate_on_other_images(train, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(images.DATASETS, "mnist", lambda: images.ImageData(grey, grey))
     flags = ["--schemes", "euler", "--steps", "2"]
     folder = str(tmp_path / "run")
-    assert cli.main(["evaluate", folder, "--dataset", "mnist", *flags]) == 0
+    assert study.main(["evaluate", folder, "--dataset", "mnist", *flags]) == 0
     monkeypatch.setitem(
         images.DATASETS, "cifar10", lambda: images.ImageData(colour, colour)
     )
-    assert cli.main(["evaluate", folder, "--dataset", "cifar10", *flags]) == 1
+    assert study.main(["evaluate", folder, "--dataset", "cifar10", *flags]) == 1
     assert "cannot read" in capsys.readouterr().err
 
 
 def test_evaluate_a_resnet(train, tmp_path, capsys):
     _, rows = train("--model ResNet --stages 3 --depth 8 --epochs 1")
-    assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
+    assert study.main(["evaluate", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().out
     assert f"test accuracy {rows[-1]['test_accuracy']:.4f}" in said
 
 
 def test_help_names_every_flag(capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["train", "--help"])
+        study.main(["train", "--help"])
     assert stop.value.code == 0
     said = capsys.readouterr().out
     for flag in (
@@ -560,3 +569,32 @@ def test_help_names_every_flag(capsys):
         "lr-decay lr-decay-epoch weight-decay device seed resume"
     ).split():
         assert f"--{flag}" in said
+
+
+# ----------------------------------------------------------------------- the study
+
+
+def test_the_record_is_of_the_jobs():
+    kept = study.recorded()
+    trained = [study._trained(settings(job)) for job in study.jobs()]
+    assert list(dict.fromkeys(row["trained"] for row in kept)) == trained
+    for row in kept:
+        assert row["n_steps"] in study.STEPS and row["scheme"] in study.TABLEAUS
+        assert 0 < row["accuracy"] < 1
+
+
+def test_the_study_trains_and_evaluates(tmp_path, monkeypatch, capsys):
+    small = {"alpha": 2, "n_train": 60, "n_test": 40, "epochs": 1}
+    jobs = [study.Job(stages=1, **small), study.Job(scheme="rk4", refine=(0,), **small)]
+    monkeypatch.setattr(study, "STEPS", (1, 4))
+    rows = study.STUDY.run(jobs, tmp_path, "cpu")
+    path = study.STUDY.record(jobs, tmp_path, tmp_path / "record.csv")
+    table = study.recorded(path)
+    assert path.read_text().split("\n")[0] == "trained,epochs,scheme,n_steps,accuracy"
+    names = {row["trained"] for row in table}
+    assert names == {"euler, one stage", "rk4, three stages, cells 1 to 4"}
+    assert len(table) == 2 * 4 * 2
+    assert table[0]["accuracy"] == rows[0]["accuracies"][0]["accuracy"]
+    said = capsys.readouterr().out
+    assert study.STUDY.run(jobs, tmp_path, "cpu") == rows
+    assert "Trained with rk4, 4 steps on 4 cells." in said

@@ -884,22 +884,19 @@ if scale.current() != "quick":  # a hundred images and one epoch say nothing
 # The next cell reads the stored table. Each network takes its own scheme with more and more steps.
 
 # %%
-import csv
-from importlib.resources import files
+from odenets.studies import continuous as full_size
 
-with files("odenets.studies").joinpath("continuous_mnist.csv").open() as table:
-    measured = list(csv.DictReader(table))
+measured = full_size.recorded()
 trained = list(dict.fromkeys(row["trained"] for row in measured))
-shown = ("1", "2", "4", "8", "16", "32")
-print(f"{'test accuracy on MNIST with ... steps':40s}" + "".join(f"{n:>8s}" for n in shown))
+shown = (1, 2, 4, 8, 16, 32)
+print(f"{'test accuracy on MNIST with ... steps':40s}" + "".join(f"{n:>8}" for n in shown))
 fig, ax = plt.subplots(figsize=(8, 4))
 for name in trained:
     own = [r for r in measured if r["trained"] == name and r["scheme"] == name.split(",")[0]]
-    rates = {r["n_steps"]: float(r["accuracy"]) for r in own}
+    rates = {r["n_steps"]: r["accuracy"] for r in own}
     print(f"{name:40s}" + "".join(f"{rates[n]:8.1%}" for n in shown))
     dash = {"one stage": "-", "three stages": "--"}.get(name.split(", ", 1)[1], ":")
-    steps = [int(n) for n in rates]
-    ax.semilogx(steps, list(rates.values()), dash, marker="o", ms=4, base=2,
+    ax.semilogx(list(rates), list(rates.values()), dash, marker="o", ms=4, base=2,
                 color=plots.COLOURS[name.split(",")[0]], label=name)
 ax.axvline(4, color="0.6", lw=1)
 ax.set_xticks([1, 2, 4, 8, 16, 32], [1, 2, 4, 8, 16, 32])

@@ -1,6 +1,6 @@
-"""`python -m odenets train | evaluate`: see `odenets.cli`."""
+"""`python -m odenets train | evaluate`: see `odenets.studies.continuous`."""
 
-from odenets.cli import main
+from odenets.studies.continuous import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

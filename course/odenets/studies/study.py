@@ -385,15 +385,17 @@ def add_flags(
     parser: argparse.ArgumentParser,
     function: Callable,
     choices: Mapping[str, Collection[str]] | None = None,
+    word: Callable[[str], str] = str,
 ) -> Sequence[str]:
     """Add a flag for each parameter of a function: `n_test: int = 5` is `--n-test`.
 
-    Its help is the line `n_test: ...` of the docstring. A parameter of truth that is
-    True has the flag `--no-...`. Of several words only those can be chosen that are
-    the default.
+    One without a default is a word in its place, and one that is True has `--no-...`.
+    Help is the line `n_test: ...` of the docstring. Where several words are the
+    default, only they can be chosen.
 
     Args:
         choices: what can be chosen, by parameter.
+        word: reads such a choice, e.g. in another spelling.
     Returns: the default of a parameter that is positional only, or nothing.
     """
     notes = dict(re.findall(r"^ *(\w+): (.+)$", inspect.getdoc(function) or "", re.M))
@@ -406,9 +408,11 @@ def add_flags(
         if parameter.kind is parameter.POSITIONAL_ONLY:
             words = parameter.default
             continue
+        if parameter.default is parameter.empty:
+            parser.add_argument(name, type=kind, **options)
+            continue
         if kind is bool:
-            options["action"] = f"store_{str(not parameter.default).lower()}"
-            flag = "--no-" + flag[2:] if parameter.default else flag
+            options["action"] = argparse.BooleanOptionalAction
         elif typing.get_origin(kind):  # `Sequence[int]`, `tuple[int, ...]`
             options |= {"type": typing.get_args(kind)[0], "nargs": "*"}
             if options["type"] is str:
@@ -416,6 +420,6 @@ def add_flags(
         else:
             options["type"] = kind
         if choices and name in choices:
-            options["choices"] = list(choices[name])
+            options |= {"choices": list(choices[name]), "type": word}
         parser.add_argument(flag, dest=name, default=parameter.default, **options)
     return words
