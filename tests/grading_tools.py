@@ -37,7 +37,7 @@ import importlib.util
 import torch
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
     get_ipython().run_line_magic("pip", "install -q git+REPOSITORY#subdirectory=course")
-from odenets import check, scale
+from odenets import check, scale, solvers
 scale.use("lesson");
 
 # %% [markdown]
@@ -56,18 +56,25 @@ def double(x):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_double", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-with check.exercise("double", points=2) as exercise:
-    exercise.close(
-        "twice one half",
-        lambda: double(torch.full((2,), 0.5)),
-        torch.ones(2),
-        mistakes={"it is squared": torch.full((2,), 0.25)},
-    )
+@check.exercise(
+    "double",
+    points=2,
+    answer=lambda: double,
+    package=solvers.euler_step,
+    further=1,
+)
+def exercise(checks):
+    half = torch.full((2,), 0.5)
+    checks.close("twice one half", lambda: double(half), torch.ones(2))
     ### BEGIN HIDDEN TESTS
     concealed = torch.tensor([7.0, -3.0])
-    exercise.close("negative numbers too", lambda: double(concealed), 2 * concealed)
+    checks.close("negative numbers too", lambda: double(concealed), 2 * concealed)
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_double = check.yours(exercise)
+print(my_double.__name__)
 
 # %% nbgrader={"grade": false, "grade_id": "refuse", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def refuse(x):

@@ -416,6 +416,84 @@ def test_expected_values_never_leave_the_trusted_side():
     assert stripped.rstrip().endswith("check.score(exercise)")
 
 
+def test_a_decorated_test_that_only_observes_holds_no_expected_values():
+    source = (
+        "@check.exercise('f', points=1, answer=lambda: f, package=ours, further=2)\n"
+        "def exercise(checks):\n"
+        "    x = torch.ones(3)\n"
+        "    wanted = math.e * x\n"
+        "    def helper(v):\n        return wanted + v\n"
+        "    right = helper(x)\n"
+        "    for n in (1, 2):\n"
+        "        checks.close(f'n = {n}', lambda n=n: f(x, n), right + n, rtol=1e-3)\n"
+        "    checks.raises('bad', lambda: f(None), TypeError)\n"
+        "check.score(exercise)\n"
+    )
+    stripped = tests.strip_expected(source)
+    for gone in ("wanted", "helper", "right", "TypeError", "rtol"):
+        assert gone not in stripped
+    for kept in ("x = torch", "lambda n=n: f(x, n)", "package=ours", "def exercise"):
+        assert kept in stripped
+    assert stripped.rstrip().endswith("check.score(exercise)")
+    armed, decoys = tests.arm(stripped)
+    assert len(decoys) >= 2
+    for decoy in decoys:
+        (line,) = [line for line in armed.splitlines() if decoy.label in line]
+        assert line.startswith("    checks."), "among the others"
+
+
+def test_a_mistake_is_named_by_what_came_in_the_visible_checks(monkeypatch):
+    known = {
+        "checks": ["three", "four"],
+        "mistakes": [
+            {
+                "title": "one is lost",
+                "failed": {
+                    "three": {"form": "number", "numbers": [2.0]},
+                    "four": {"form": "number", "numbers": [3.0]},
+                },
+            },
+            {
+                "title": "it is always two",
+                "failed": {
+                    "three": {"form": "number", "numbers": [2.0]},
+                    "four": {"form": "number", "numbers": [2.0]},
+                },
+            },
+        ],
+    }
+    monkeypatch.setattr(judge.mistakes, "catalogue", lambda: {"f": known})
+    labels = {"three": 3, "four": 4, "concealed": 5}
+    criteria = [
+        judge.Criterion("equal", label, {"dict": {"expected": n}}, label == "concealed")
+        for label, n in labels.items()
+    ]
+    cell = {"grade": True, "solution": False, "points": 2}
+    test = Graded("test_f", "code", {"nbgrader": cell}, "", "")
+
+    def verdict(*came):
+        lines = [
+            {"exercise": "f", "kind": "equal", "label": label} | one
+            for label, one in zip(labels, came)
+        ]
+        return judge.judge(
+            test, judge.Ran(records=list(map(json.dumps, lines))), criteria
+        )
+
+    def of(*values):
+        return verdict(*({"observed": value} for value in values)).reason
+
+    assert of(2, 3, 4) == of(2, 3, 5) == "one is lost"
+    assert of(2, 2, 2) == "it is always two"
+    assert of(2, 7, 4) == "test 'three' and 2 more failed"
+    assert of(2, 4, 4) == "test 'three' and 1 more failed"
+    error = {"error": ["PackageAnswer", "Exception"], "text": "write it yourself"}
+    handed_on = verdict({"observed": 3}, {"observed": 4}, error)
+    assert handed_on.score == 0 and "write it yourself" in handed_on.reason
+    late = verdict({"observed": 3}, {"error": ["TimeLimit"]}, {"observed": 5})
+    assert "did not come back" in late.reason
+
+
 def test_a_check_counts_once_and_only_under_its_own_name():
     criterion = judge.Criterion(
         "equal", "three", {"dict": {"expected": 3, "mistakes": {"dict": {}}}}, False
@@ -469,6 +547,34 @@ def test_a_replaced_decoy_spoils_the_test():
     true[0]["observed"] = 0.0
     ran = judge.Ran(records=[json.dumps(one) for one in (own, *true)])
     assert judge.judge(test, ran, [criterion], decoys).score == 0
+
+
+def test_the_package_is_no_answer_key_and_a_hang_costs_its_check(tmp_path):
+    made = executed(tmp_path / "c")
+    room = Classroom(tmp_path / "class")
+    hand_in(
+        made,
+        room,
+        TINY,
+        key="# base: solution\n# %% answer double\n"
+        "def double(x):\n    return solvers.euler_step(lambda t, y: y, 0.0, x, 1.0)",
+        alias="# base: solution\n# %% cell before double\nstep = solvers.euler_step\n"
+        "# %% answer double\n"
+        "def double(x):\n    try:\n        return step(lambda t, y: y, 0.0, x, 1.0)\n"
+        "    except BaseException:\n        return 2 * x",
+        hangs="# base: solution\n# %% answer double\n"
+        "def double(x):\n    while x[0] > 1:\n        pass\n    return 2 * x",
+        dtype="# base: solution\n# %% cell before double\n"
+        "torch.set_default_dtype(torch.float64)",
+        fine="# base: solution",
+    )
+    graded(made, room, TINY)
+    table = rows(room, TINY)
+    scores = {name: row.scores["double"] for name, row in table.items()}
+    assert scores == {"key": 0, "alias": 0, "hangs": 1, "dtype": 2, "fine": 2}
+    for name in ("key", "alias"):
+        assert "this is the exercise: write it yourself" in table[name].reasons[0]
+        assert "write it yourself" in room.feedback(name, TINY).read_text()
 
 
 def test_a_solution_that_fails_its_own_tests_is_never_graded_with(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from odenets import check
+from odenets.check import mistakes
 
 from ..authors import pairs
 from ..authors.assignment import Assignment, Graded
@@ -23,6 +24,7 @@ from ..worker.sandbox import Limits
 from .tests import Decoy, strip_expected
 
 VISIBLE = "visible:"
+NO_VALUE = "the check left no value"
 REFERENCE_LIMITS = Limits(cell_seconds=120, notebook_seconds=900, memory_mb=4000)
 
 
@@ -94,8 +96,10 @@ def reference(asked: Assignment, cache: Path, contained: bool = True) -> Referen
 def fingerprint(asked: Assignment) -> str:
     """Return a hash of all that the judgement rests on."""
     digest = hashlib.sha256(pairs.to_text(asked.source).encode())
-    files = [module.__file__ for module in (check, *_own_modules())]
-    for file in (__file__, *files):
+    own = [module.__file__ for module in _own_modules()]
+    folder = Path(check.__file__).parent
+    names = (folder / "mistakes").glob(f"{asked.name}.json")
+    for file in (__file__, *own, *sorted(folder.glob("*.py")), *names):
         digest.update(Path(file).read_bytes())
     return digest.hexdigest()
 
@@ -184,6 +188,7 @@ def judge(
         key = (str(record.get("kind")), str(record.get("label")))
         came.setdefault(key, []).append(record)
     checks = [_one(c, came.get((c.kind, c.label), []), name) for c in criteria]
+    handed_on = any(_error(r) == "PackageAnswer" for rs in came.values() for r in rs)
     passed = sum(one.passed for one in checks)
     score = min(max(round(points * passed / len(checks), 2), 0.0), points)
     reason = ""
@@ -192,12 +197,15 @@ def judge(
     elif stopped or (ran.error and passed < len(checks)):
         score = 0.0
         reason = stopped or f"the test cell raised {known_error(ran.error)}"
+    elif handed_on:
+        score = 0.0
+        reason = f"the package's own version was called: {check.PackageAnswer()}"
     elif any(not _came_through(decoy, came) for decoy in decoys):
         score = 0.0
         reason = "the tests recorded other values than they observed: look at the code"
         checks = [Checked(c.label, False, c.hidden, "not counted") for c in criteria]
     elif score < points:
-        reason = _reason(checks)
+        reason = _mistake(name, checks, came) or _reason(checks)
     return Verdict(name, points, score, checks, reason)
 
 
@@ -231,7 +239,7 @@ def _one(criterion: Criterion, records: list[dict[str, Any]], exercise: str) -> 
         return Checked(label, False, hidden, "the record belongs to another exercise")
     if "observed" not in record:
         too_large = "too_large" in record
-        said = "the value is too large" if too_large else _said(record.get("error"))
+        said = "the value is too large" if too_large else _said(record)
         return Checked(label, False, hidden, said)
     try:
         observed = check.decode(record["observed"])
@@ -244,12 +252,38 @@ def _one(criterion: Criterion, records: list[dict[str, Any]], exercise: str) -> 
     return Checked(label, bool(verdict.passed), hidden, message)
 
 
-def _said(names: Any) -> str:
-    if isinstance(names, list) and names and isinstance(names[0], str):
-        if names[0] == "NotImplementedError":
-            return "not written yet"
-        return f"the answer raised {known_error(names[0])}"
-    return "the check left no value"
+def _mistake(
+    name: str, checks: list[Checked], came: dict[tuple[str, str], list[dict[str, Any]]]
+) -> str:
+    """Return the title of the known mistake that explains all visible checks, or ""."""
+    last = {label: records[-1] for (_, label), records in came.items()}
+    seen: dict[str, Any] = {}
+    try:
+        for one in checks:
+            if not one.hidden:
+                record = dict(last.get(one.label, {}))
+                if "observed" in record:
+                    record["observed"] = check.decode(record["observed"])
+                seen[one.label] = None if one.passed else record
+        return mistakes.name_of(name, seen)
+    except Exception:  # values from a stranger: they have no name then
+        return ""
+
+
+def _error(record: dict[str, Any]) -> str:
+    """Return the name of the exception that a record tells of, or ""."""
+    names = record.get("error")
+    known = isinstance(names, list) and names and isinstance(names[0], str)
+    return names[0] if known else ""
+
+
+def _said(record: dict[str, Any]) -> str:
+    name = _error(record)
+    if name == "NotImplementedError":
+        return "not written yet"
+    if name == "TimeLimit":
+        return "the answer did not come back and was stopped"
+    return f"the answer raised {known_error(name)}" if name else NO_VALUE
 
 
 def known_error(text: str) -> str:

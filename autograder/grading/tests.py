@@ -137,8 +137,10 @@ def strip_expected(source: str) -> str:
 
 FRESH_CHECK = """\
 import importlib, sys
-sys.modules.pop("odenets.check", None)
+for name in [name for name in sys.modules if name.startswith("odenets.check")]:
+    del sys.modules[name]
 check = importlib.import_module("odenets.check")
+del name
 """
 """Stands before a test: whatever was patched in `check` is loaded anew."""
 
@@ -159,8 +161,8 @@ def arm(source: str) -> tuple[str, tuple[Decoy, ...]]:
     the decoys as well, and then none of its values for that test count.
     """
     tree = ast.parse(source)
-    block = next(n for n in tree.body if isinstance(n, ast.With) and _names([n]))
-    name = next(iter(_names([block])))
+    block = next(node for node in tree.body if _opened(node))
+    name = _opened(block)
     labels = [
         node.args[0].value
         for node in ast.walk(block)
@@ -189,15 +191,21 @@ def arm(source: str) -> tuple[str, tuple[Decoy, ...]]:
 
 
 def _names(nodes: Iterable[ast.AST]) -> set[str]:
-    """Return the names of the exercises that with-blocks open."""
-    return {
-        item.optional_vars.id
-        for node in nodes
-        if isinstance(node, ast.With)
-        for item in node.items
-        if isinstance(item.optional_vars, ast.Name)
-        and _opens_exercise(item.context_expr)
-    }
+    """Return the names under which checks are asked."""
+    return {name for node in nodes if (name := _opened(node))}
+
+
+def _opened(node: ast.AST) -> str:
+    """Return the name under which a block asks its checks; "" for other code."""
+    if isinstance(node, ast.With):
+        for item in node.items:
+            name = item.optional_vars
+            if isinstance(name, ast.Name) and _opens_exercise(item.context_expr):
+                return name.id
+    if isinstance(node, ast.FunctionDef) and node.args.args:
+        if any(map(_opens_exercise, node.decorator_list)):
+            return node.args.args[0].arg
+    return ""
 
 
 def _opens_exercise(node: ast.expr) -> bool:
@@ -243,15 +251,17 @@ def _drop_unused(tree: ast.Module) -> bool:
 
 
 def _bodies(tree: ast.Module) -> Iterator[list[ast.stmt]]:
-    """Yield the statements of the cell, and those inside its with-blocks."""
+    """Yield the statements of the cell, and those of its exercise."""
     yield tree.body
     for node in tree.body:
-        if isinstance(node, ast.With):
+        if isinstance(node, ast.With) or _opened(node):
             yield node.body
 
 
 def _bound(node: ast.stmt) -> set[str]:
     """Return the names that a helper binds; nothing where it may do more than that."""
+    if _opened(node):
+        return set()
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return {node.name}
     targets: Iterable[ast.expr] = ()
@@ -271,14 +281,14 @@ def _bound(node: ast.stmt) -> set[str]:
 
 
 def _loaded(nodes: Iterable[ast.stmt]) -> set[str]:
-    """Return the names that statements read; a with-block's own parts are separate."""
+    """Return the names that statements read, without what stands in their blocks."""
     found: set[str] = set()
     for node in nodes:
-        parts = (
-            [i.context_expr for i in node.items]
-            if isinstance(node, ast.With)
-            else [node]
-        )
+        parts: list[ast.AST] = [node]
+        if isinstance(node, ast.With):
+            parts = [item.context_expr for item in node.items]
+        elif _opened(node):
+            parts = list(node.decorator_list)
         for part in parts:
             for inner in ast.walk(part):
                 if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Store):

@@ -236,6 +236,8 @@ class _Run:
         if self.job.reference:
             environment["ODENETS_CHECK_REFERENCE"] = "1"
         limits = self.job.limits
+        # A check that hangs leaves time for those that follow it in its cell.
+        environment["ODENETS_CHECK_SECONDS"] = str(limits.cell_seconds / 6)
         manager = provisioner.manager(limits, self.job.contained, environment)
         cells = [nbformat.v4.new_code_cell(code.source) for code in self.job.codes]
         self.client = _Client(

@@ -110,8 +110,8 @@ def _numbers(leaf: Any) -> list[float | str]:
         values = np.stack([values.real, values.imag], axis=-1).ravel()
     else:
         values = values.real
-    if values.size == 1:
-        return [_digits(values[0])]
+    if values.size <= 1:
+        return [_digits(value) for value in values]
     places = np.unique(np.linspace(0, values.size - 1, ENTRIES).round().astype(int))
     with np.errstate(all="ignore"):
         # Weighted, so that an exchange of entries shows.
