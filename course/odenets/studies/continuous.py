@@ -259,11 +259,12 @@ def train(
         lr = step.optimizer.param_groups[0]["lr"]
         words = f"epoch {epoch + 1}/{job.epochs}"
         loss = step.epoch(batches, words)
+        accuracy = training.accuracy(model, tests)
         seconds = time.perf_counter() - start
         row = {
             "epoch": epoch + 1,
             "loss": loss,
-            "test_accuracy": training.accuracy(model, tests),
+            "test_accuracy": accuracy,
             "lr": lr,
             "n_cells": getattr(model, "n_cells", None),
             "n_steps": getattr(model, "n_steps", None),
@@ -277,7 +278,7 @@ def train(
         study.write_text(lines, out / "log.jsonl")
         study.write_csv(rows, out / "history.csv")
         print(
-            f"{words}  loss {loss:.4f}  test accuracy {row['test_accuracy']:.4f}  "
+            f"{words}  loss {loss:.4f}  test accuracy {accuracy:.4f}  "
             f"lr {lr:.3g}  {seconds:.1f} s",
             flush=True,
         )
@@ -538,7 +539,7 @@ RECIPES: dict[str, Row] = {
     },
     "best": {
         "batch_size": 512,
-        "epochs": 120,
+        "epochs": 160,
         "lr": 0.4,
         "schedule": "cosine",
         "warm_up": 5,
