@@ -554,25 +554,3 @@ def test_training_goes_on_from_a_checkpoint_bit_for_bit(tmp_path, monkeypatch):
     assert again.history == whole.history
     for one, other in zip(whole.model.parameters(), again.model.parameters()):
         assert torch.equal(one, other)
-
-
-def test_principal_components_leave_the_held_out_frame_aside():
-    task, videos = study.TASKS["rotating"], small_videos()
-    changed = videos.clone()
-    changed[:, task.held_out] = 0
-    one, other = (study.PrincipalVideo(task, v, 5, SMALL) for v in (videos, changed))
-    torch.testing.assert_close(one.components, other.components)
-    torch.testing.assert_close(one.mean, other.mean)
-
-
-def test_principal_video_stands_still_at_depth_zero():
-    task, videos = study.TASKS["balls"], torch.rand(30, 20, 32, 32, generator=seeded())
-    torch.manual_seed(0)
-    model = study.PrincipalVideo(task, videos, 600, SMALL).eval()
-    t = task.times(torch.tensor([3, 9])).expand(4, -1)
-    frames = model(videos[:4, :3], t)
-    assert frames.shape == (3, 4, 2, 32, 32)
-    # 600 directions hold all frames here; the latest of the context comes out.
-    for k in range(2):
-        torch.testing.assert_close(frames[0, :, k], videos[:4, 2], atol=1e-3, rtol=0)
-    assert (frames[1:, :, 0] - frames[1:, :, 1]).abs().max() > 1e-4

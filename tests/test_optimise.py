@@ -1,5 +1,7 @@
 """Minimising: against closed forms and scipy; the value never rises."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -79,3 +81,18 @@ def test_in_turns_each_block_is_best_for_the_others():
     after_x = 2 * 0.45**2 - 2 * 0.9 * 0.45 + 1
     after_y = (2 - 0.9**2) * 0.45**2
     assert history == pytest.approx([4.8, after_x, after_y], abs=1e-8)
+
+
+def test_lbfgs_on_rosenbrock_and_where_nothing_can_be_done():
+    def value_and_gradient(z):
+        z = z.clone().requires_grad_()
+        value = rosenbrock(z[:1], z[1:])
+        return value.item(), torch.autograd.grad(value, z)[0]
+
+    start = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+    points = list(optimise.lbfgs(value_and_gradient, start, 80))
+    values = [value for _, value in points]
+    assert all(b <= a for a, b in itertools.pairwise(values))
+    assert values[-1] < 1e-10
+    flat = list(optimise.lbfgs(lambda x: (0.0, torch.zeros_like(x)), start, 5))
+    assert all(value == 0.0 for _, value in flat)

@@ -10,9 +10,8 @@ import scipy.optimize
 import torch
 from torch.func import jacrev
 
-from odenets import multilevel
 from odenets.nets import stable
-from odenets.studies import stability
+from odenets.studies import multilevel, stability
 
 F64 = torch.float64
 
@@ -358,22 +357,6 @@ def test_the_classifier_survives_a_hopeless_start_and_separable_data():
     )
     found = multilevel.solve_classifier(Y, labels, 2, 1e-4, start)
     assert torch.equal(found.predict(Y), labels)
-
-
-def test_lbfgs_on_rosenbrock_and_where_nothing_can_be_done():
-    def rosenbrock(x):
-        x = x.clone().requires_grad_()
-        f = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
-        (g,) = torch.autograd.grad(f, x)
-        return float(f.detach()), g
-
-    start = torch.tensor([-1.2, 1.0], dtype=F64)
-    points = list(multilevel.lbfgs(rosenbrock, start, 80))
-    values = [value for _, value in points]
-    assert all(b <= a for a, b in itertools.pairwise(values))
-    assert values[-1] < 1e-10
-    flat = list(multilevel.lbfgs(lambda x: (0.0, torch.zeros_like(x)), start, 5))
-    assert all(value == 0.0 for _, value in flat)
 
 
 def small_problem():

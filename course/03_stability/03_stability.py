@@ -41,9 +41,9 @@ import numpy as np
 import torch
 if importlib.util.find_spec("odenets") is None:  # on Colab: install the course's package
     get_ipython().run_line_magic("pip", "install -q git+https://github.com/odenets/odenets-course#subdirectory=course")
-from odenets import check, multilevel, plots, scale, training
+from odenets import check, plots, scale, training
 from odenets.nets import stable
-from odenets.studies import stability
+from odenets.studies import multilevel, stability
 scale.use("lesson")
 plots.style()
 training.set_seed(0)

@@ -1,6 +1,7 @@
 """Minimise a function of a few tensors, so that its value never rises."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -84,3 +85,63 @@ def minimise_in_turns(
             )
             history.append(float(value(turn, blocks[turn])))
     return blocks, history
+
+
+def lbfgs(
+    value_and_gradient: Callable[[Tensor], tuple[float, Tensor]],
+    x: Tensor,
+    iterations: int,
+    memory: int = 20,
+) -> Iterator[tuple[Tensor, float]]:
+    """Minimise a function by L-BFGS with a backtracking line search.
+
+    Yields the start and then every accepted point, with its value; stops early where
+    rounding leaves no descent. The last evaluation is always that of the point yielded.
+    Source: Nocedal and Wright, Numerical Optimization, algorithms 7.4, 7.5 and 3.1.
+    """
+    value, gradient = value_and_gradient(x)
+    yield x, value
+    pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=memory)
+    for _ in range(iterations):
+        direction = -_two_loops(gradient, pairs)
+        slope = float((gradient * direction).sum())
+        if not pairs:  # no curvature is known yet: a first step of moderate length
+            direction, slope = (
+                d / max(1.0, float(gradient.norm())) for d in (direction, slope)
+            )
+        length = 1.0
+        while True:
+            trial = x + length * direction
+            trial_value, trial_gradient = value_and_gradient(trial)
+            if trial_value <= value + 1e-4 * length * slope:
+                break
+            length /= 2
+            if length < 1e-8 and not pairs:
+                return
+            if length < 1e-8:  # the remembered curvature misleads: forget it
+                pairs.clear()
+                direction = -gradient / max(1.0, float(gradient.norm()))
+                slope, length = float((gradient * direction).sum()), 1.0
+        step, change = trial - x, trial_gradient - gradient
+        if float((step * change).sum()) > 1e-10 * float(step.norm() * change.norm()):
+            pairs.append((step, change))
+        x, value, gradient = trial, trial_value, trial_gradient
+        yield x, value
+
+
+def _two_loops(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the inverse Hessian that `pairs` imply, times the gradient.
+
+    Args:
+        pairs: the last steps, each with the change of the gradient along it.
+    """
+    q, shares = gradient, []
+    for step, change in reversed(pairs):
+        shares.append((step * q).sum() / (step * change).sum())
+        q = q - shares[-1] * change
+    if pairs:
+        step, change = pairs[-1]
+        q = q * (step * change).sum() / change.square().sum()
+    for (step, change), share in zip(pairs, reversed(shares)):
+        q = q + (share - (change * q).sum() / (step * change).sum()) * step
+    return q

@@ -424,37 +424,6 @@ def work(job: Job, out: Path, device: str | None) -> Row:
     return row | examine(job, net, data)
 
 
-def step_times(
-    jobs: Sequence[Job], device: str | None = None, steps: int = 20
-) -> dict[Job, float]:
-    """Return the median time of a training step in milliseconds, one job at a time.
-
-    The jobs take turns, so that a machine that becomes slower meanwhile is fair.
-    """
-    device = str(training.pick_device(device))
-    times: dict[Job, list[float]] = {job: [] for job in jobs}
-    taken = {}
-    for job in jobs:
-        part = _data(job.dataset, device, False).train
-        batch = [tensor[: job.recipe.batch_size] for tensor in part]
-        training.set_seed(0)
-        net = build(job, part.images.shape[-1]).to(device)
-        if device == "cpu":
-            net = net.to(memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(net.parameters())
-        model = AtDepth(net, job.iterations)
-        taken[job] = training.Step(model, F.cross_entropy, optimizer), batch
-    for turn in range(steps + 3):  # the first three warm up
-        for job, (step, batch) in taken.items():
-            start = time.perf_counter()
-            float(step(batch))  # the number waits for the GPU
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
-            if turn >= 3:
-                times[job].append(time.perf_counter() - start)
-    return {job: 1e3 * statistics.median(t) for job, t in times.items()}
-
-
 # -------------------------------------------------------------------------- tables
 
 

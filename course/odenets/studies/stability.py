@@ -16,11 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from odenets import multilevel, training
+from odenets import training
 from odenets.data import images as image_data
 from odenets.data import toy
-from odenets.multilevel import Classifier, Data, Trained
 from odenets.nets.stable import NETS, ImageNet, StableNet
+from odenets.studies import multilevel
+from odenets.studies.multilevel import Classifier, Data, Trained
 from odenets.studies.study import Row, Study, checkpoint
 
 # ----------------------------------------------------------- the problems

@@ -29,6 +29,7 @@ notebooks show. On the command line each parameter of `jobs` is a flag::
 """
 
 import argparse
+import ast
 import contextlib
 import csv
 import inspect
@@ -88,18 +89,14 @@ class Study:
         return Path(__file__).with_name(f"{self.name}.csv")
 
     def results(self, out: str | Path, jobs: Iterable | None = None) -> list[Row]:
-        """Return the results in a folder, of one job the latest.
+        """Return the results in a folder, or only those of some jobs, in their order.
 
-        Args:
-            jobs: only theirs, in their order; what is missing is left out.
+        Of a job that was done twice the later one; what is missing is left out.
         """
         rows = read_lines(Path(out) / f"{self.name}.jsonl")
-        if jobs is not None:
-            found = (_result(job, rows) for job in jobs)
-            return [row for row in found if row is not None]
-        names = settings(self.jobs()[0])
-        latest = {json.dumps([row.get(name) for name in names]): row for row in rows}
-        return list(latest.values())
+        if jobs is None:
+            return rows
+        return [row for job in jobs if (row := _result(job, rows)) is not None]
 
     def run(
         self,
@@ -135,10 +132,6 @@ class Study:
                 _do(chain, *rest)
         return self.results(out, jobs)
 
-    def write(self, rows: list[Row], path: Path) -> Path:
-        """Write the table of results; return its path."""
-        return write_csv(self.table(rows), path, self.columns)
-
     def record(
         self,
         jobs: Sequence,
@@ -148,20 +141,17 @@ class Study:
     ) -> Path:
         """Write the record from the results in a folder; return its path.
 
-        Args:
-            partial: write it also where some of the jobs have no result.
         Raises:
-            ValueError: if a result is missing, unless `partial`; if all are.
+            ValueError: if a result is missing, unless `partial`; if there is none.
         """
         rows = self.results(out, jobs)
-        if not rows or (len(rows) < len(jobs) and not partial):
-            lines = read_lines(Path(out) / f"{self.name}.jsonl")
-            first = next(job for job in jobs if _result(job, lines) is None)
+        missing = [job for job in jobs if _result(job, rows) is None]
+        if not rows or (missing and not partial):
             raise ValueError(
-                f"{len(jobs) - len(rows)} of {len(jobs)} results are missing in {out}, "
-                f"{first} first; --partial records the others"
+                f"{len(missing)} of {len(jobs)} results are missing in {out}, "
+                f"{missing[0]} first; --partial records the others"
             )
-        return self.write(rows, path or self.kept)
+        return write_csv(self.table(rows), path or self.kept, self.columns)
 
     def recorded(self, path: Path | None = None) -> list[Row]:
         """Return what the package keeps, one dict a row; empty fields are left out."""
@@ -170,35 +160,24 @@ class Study:
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Run the study from the command line."""
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for equal results
+        module = inspect.getmodule(self.jobs)
         parser = argparse.ArgumentParser(
             prog=f"python -m odenets.studies.{Path(inspect.getfile(self.jobs)).stem}",
-            description=(inspect.getdoc(inspect.getmodule(self.jobs)) or "").split(
-                "\n"
-            )[0],
+            description=(inspect.getdoc(module) or "").split("\n")[0],
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
-        names = add_flags(parser, self.jobs)
-        words = ["all", "table", "record"]
-        parser.add_argument(
-            "what",
-            nargs="*",
-            choices=[*words, *names],
-            default="all",
-            help="do all jobs or those of a name; print the results; write the record",
-        )
+        words, names = ("all", "table", "record"), add_flags(parser, self.jobs)
         add = parser.add_argument
+        add("what", nargs="*", choices=[*words, *names], default="all", help=WHAT)
         add("--out", type=Path, default=Path("results"), help="folder of the results")
         add("--workers", type=int, default=0, help="processes; 0: none beside this one")
         add("--device", help="cuda, mps or cpu; chosen by the study when left out")
         add("--partial", action="store_true", help="record also if results are missing")
         given = vars(parser.parse_args(arguments))
-        what = (
-            [given.pop("what")] if isinstance(given["what"], str) else given.pop("what")
+        what, out, workers, device, partial = (
+            given.pop(name) for name in ("what", "out", "workers", "device", "partial")
         )
-        out, workers, device, partial = (
-            given.pop(name) for name in ("out", "workers", "device", "partial")
-        )
-        chosen = [name for name in what if name not in words]
+        chosen = [name for name in names if name in what]
         try:
             jobs = self.jobs(*([chosen] if chosen else []), **given)
             if "record" in what:
@@ -206,11 +185,14 @@ class Study:
                 return
         except ValueError as error:
             parser.error(str(error))
-        if "table" in what:
-            rows = self.results(out)
-        else:
-            rows = self.run(jobs, out, device, workers)
+        table = "table" in what
+        rows = self.results(out) if table else self.run(jobs, out, device, workers)
         print(as_text(self.table(rows), self.columns) or f"no results in {out}")
+
+
+WHAT = (
+    "do all jobs or those of a name; print the table of the results; write the record"
+)
 
 
 def settings(job: Any) -> Row:
@@ -228,11 +210,8 @@ def settings(job: Any) -> Row:
 def checkpoint(job: Any, out: Path) -> Path:
     """Return where a job keeps its checkpoint, in the folder of the results."""
     words = [type(job).__module__.split(".")[-1], *settings(job).values()]
-    return (
-        out
-        / "checkpoints"
-        / (re.sub(r"[^\w.-]+", "_", "-".join(map(str, words))) + ".pt")
-    )
+    name = re.sub(r"[^\w.-]+", "_", "-".join(map(str, words)))
+    return out / "checkpoints" / f"{name}.pt"
 
 
 class Draws:
@@ -306,20 +285,14 @@ def write_text(text: str, path: Path) -> Path:
     return path
 
 
-def write_csv(rows: Iterable[Row], path: Path, columns: Sequence[str] = ()) -> Path:
+def write_csv(rows: Sequence[Row], path: Path, columns: Sequence[str] = ()) -> Path:
     """Write rows as a table; return its path.
 
     Args:
         columns: in their order; if empty every name gets one, lists and dicts aside.
     """
-    file = io.StringIO()
-    rows = list(rows)
-    writer = csv.DictWriter(
-        file,
-        columns or _columns(rows),
-        extrasaction="ignore",
-        lineterminator="\n",
-    )
+    file, names = io.StringIO(), columns or _columns(rows)
+    writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return write_text(file.getvalue(), path)
@@ -337,38 +310,30 @@ def read_csv(path: Path) -> list[Row]:
         ]
 
 
-def _value(text: str) -> bool | int | float | str:
-    if text in ("True", "False"):
-        return text == "True"
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
-def _columns(rows: list[Row]) -> list[str]:
+def _columns(rows: Sequence[Row]) -> list[str]:
     """Return the names in the rows but those of lists and dicts."""
-    names = dict.fromkeys(name for row in rows for name in row)
     long = {name for row in rows for name in row if isinstance(row[name], list | dict)}
+    names = dict.fromkeys(name for row in rows for name in row)
     return [name for name in names if name not in long]
 
 
-def as_text(rows: list[Row], columns: Sequence[str] = ()) -> str:
+def as_text(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
     """Return a table in words: what all rows share once, the rest in columns."""
-    shown = [
-        {name: _word(row.get(name)) for name in columns or _columns(rows)}
-        for row in rows
-    ]
-    if not shown:
-        return ""
-    first = shown[0]
-    varied = [n for n in first if any(row[n] != first[n] for row in shown)] or [*first]
-    lines = [", ".join(f"{n} {v}" for n, v in first.items() if n not in varied and v)]
-    for row in [dict(zip(varied, varied)), *shown]:
-        widths = [max(len(n), *(len(r[n]) for r in shown)) for n in varied]
-        lines.append(
-            "  ".join(row[n].ljust(w) for n, w in zip(varied, widths)).rstrip()
-        )
+    names = columns or _columns(rows)
+    words = {name: [_word(row.get(name)) for row in rows] for name in names}
+    same = {n: w[0] for n, w in words.items() if len(rows) > 1 and len(set(w)) == 1}
+    lines = [", ".join(f"{name} {word}" for name, word in same.items() if word)]
+    table = [[n, *w] for n, w in words.items() if n not in same]
+    widths = [max(map(len, column)) for column in table]
+    for line in zip(*table):
+        lines.append("  ".join(w.ljust(n) for w, n in zip(line, widths)).rstrip())
     return "\n".join(line for line in lines if line)
 
 

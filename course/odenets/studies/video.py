@@ -13,7 +13,7 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from odenets import training
 from odenets.data import images, video
-from odenets.nets.inimnet import LatentInImNet, VideoInImNet
+from odenets.nets.inimnet import VideoInImNet
 from odenets.studies import study
 from odenets.studies.study import Row, Study
 
@@ -101,62 +101,6 @@ def balls_videos(
         n_train + n_test, n_balls=n_balls, generator=generator
     )
     return videos[:n_train], videos[n_train:]
-
-
-class PrincipalVideo(nn.Module):
-    """Predict videos with an encoder and a decoder that need no training.
-
-    The code of a frame holds its first principal components among the training frames,
-    a held-out frame left aside; the code of a video holds those of the context, the
-    latest frame first, and the decoder draws the first ones. Only the imbedding learns.
-    At depth 0 the latest frame comes out: nothing moves.
-
-    Args:
-        videos: training videos.   n_components: of each frame.
-    """
-
-    def __init__(
-        self, task: Task, videos: Tensor, n_components: int, settings: "Settings"
-    ):
-        super().__init__()
-        self.size = task.size
-        seen = [k for k in range(task.n_frames) if k != task.held_out]
-        frames = videos[:, seen].flatten(0, 1).flatten(1)
-        frames = frames[:: max(1, len(frames) // 3000)]  # enough to find them
-        mean = frames.mean(dim=0)
-        components = torch.linalg.svd(frames - mean, full_matrices=False)[2]
-        components = components[:n_components]
-        self.register_buffer("mean", mean)
-        self.register_buffer("components", components)
-        scale = ((frames - mean) @ components.T).std(dim=0).mean()
-        self.register_buffer("scale", scale)
-        self.imbedding = LatentInImNet(
-            n_components * task.n_context,
-            settings.width,
-            settings.depth,
-            settings.coupled,
-            settings.n_layers,
-            settings.variant,
-            task.period if settings.clock else 0.0,
-        )
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """Return codes `(..., n_components)` of frames `(..., size, size)`."""
-        return (frames.flatten(-2) - self.mean) @ self.components.T / self.scale
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Return frames of codes; in eval mode no darker than black."""
-        pixels = self.scale * codes @ self.components + self.mean
-        frames = pixels.unflatten(-1, (self.size, self.size))
-        return frames if self.training else frames.clamp(0, 1)
-
-    def forward(self, context: Tensor, t: Tensor, depth: int | None = None) -> Tensor:
-        """Return frames for all depths, as `VideoInImNet` does."""
-        code = self.encode(context.flip(1)).flatten(1)
-        code = code.repeat_interleave(t.shape[1], dim=0)
-        codes = self.imbedding(code, t.flatten(), depth)
-        frames = self.decode(codes[..., : len(self.components)])
-        return frames.unflatten(1, tuple(t.shape))
 
 
 # ------------------------------------------------------------------ training
@@ -348,7 +292,6 @@ def train(
     checkpoint: Path | None = None,
     test: Tensor | None = None,
     desc: str = "training",
-    make: Callable[[], nn.Module] | None = None,
 ) -> Result:
     """Train with AdamW, a cosine schedule and a running mean of the weights.
 
@@ -356,12 +299,11 @@ def train(
         videos: training videos, on any device.
         checkpoint: gone on from when it exists, bit for bit; written every 250 steps
             (of the greatest number that divides both 250 and all steps).
-        make: returns the untrained model, by default `build(task, settings)`.
         test: scored now and then, only to print; nothing is chosen by it.
     """
     training.set_seed(settings.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    model = (make() if make else build(task, settings)).to(device)
+    model = build(task, settings).to(device)
     mean = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay

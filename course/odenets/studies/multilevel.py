@@ -10,7 +10,6 @@ has unit curvature, so that the number of iterations does not grow with the dept
 Method: Haber and Ruthotto 2017, sections 5 and 6 (they use Gauss-Newton for theta).
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -18,9 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from odenets import training
 from odenets.data.images import Batches, Labelled
 from odenets.nets.resnet import cross_entropy, smoothness
 from odenets.nets.stable import ImageNet, StableNet
+from odenets.optimise import lbfgs
 
 # ----------------------------------------------------------- the classifier
 
@@ -216,66 +217,6 @@ def _inverse_root(n_layers: int, h: float, alpha: float) -> Tensor:
     return modes @ (curvatures.rsqrt().unsqueeze(1) * modes.mT)
 
 
-def lbfgs(
-    value_and_gradient: Callable[[Tensor], tuple[float, Tensor]],
-    x: Tensor,
-    iterations: int,
-    memory: int = 20,
-) -> Iterator[tuple[Tensor, float]]:
-    """Minimise a function by L-BFGS with a backtracking line search.
-
-    Yields the start and then every accepted point, with its value; stops early where
-    rounding leaves no descent. The last evaluation is always that of the point yielded.
-    Source: Nocedal and Wright, Numerical Optimization, algorithms 7.4, 7.5 and 3.1.
-    """
-    value, gradient = value_and_gradient(x)
-    yield x, value
-    pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=memory)
-    for _ in range(iterations):
-        direction = -_two_loops(gradient, pairs)
-        slope = float((gradient * direction).sum())
-        if not pairs:  # no curvature is known yet: a first step of moderate length
-            direction, slope = (
-                d / max(1.0, float(gradient.norm())) for d in (direction, slope)
-            )
-        length = 1.0
-        while True:
-            trial = x + length * direction
-            trial_value, trial_gradient = value_and_gradient(trial)
-            if trial_value <= value + 1e-4 * length * slope:
-                break
-            length /= 2
-            if length < 1e-8 and not pairs:
-                return
-            if length < 1e-8:  # the remembered curvature misleads: forget it
-                pairs.clear()
-                direction = -gradient / max(1.0, float(gradient.norm()))
-                slope, length = float((gradient * direction).sum()), 1.0
-        step, change = trial - x, trial_gradient - gradient
-        if float((step * change).sum()) > 1e-10 * float(step.norm() * change.norm()):
-            pairs.append((step, change))
-        x, value, gradient = trial, trial_value, trial_gradient
-        yield x, value
-
-
-def _two_loops(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]]) -> Tensor:
-    """Return the inverse Hessian that `pairs` imply, times the gradient.
-
-    Args:
-        pairs: the last steps, each with the change of the gradient along it.
-    """
-    q, shares = gradient, []
-    for step, change in reversed(pairs):
-        shares.append((step * q).sum() / (step * change).sum())
-        q = q - shares[-1] * change
-    if pairs:
-        step, change = pairs[-1]
-        q = q * (step * change).sum() / change.square().sum()
-    for (step, change), share in zip(pairs, reversed(shares)):
-        q = q + (share - (change * q).sum() / (step * change).sum()) * step
-    return q
-
-
 def train_multilevel(
     net: StableNet,
     data: Data,
@@ -331,25 +272,13 @@ def train_images(
         penalty = alpha_W / 2 * net.head.weight.square().sum()
         return cross_entropy(logits, labels) + alpha * net.body.regularity() + penalty
 
-    losses = []
-    for _ in range(epochs):
-        total = images.new_zeros(())
-        for inputs, targets in batches:
-            value = loss(net(inputs), targets)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            schedule.step()
-            total += value.detach()  # stays on the device: no waiting in the loop
-        losses.append(float(total) / len(batches))
-    return losses
+    history = training.fit(
+        net, batches, loss, optimizer, epochs, scheduler=schedule, per_step=True
+    )
+    return history["loss"]
 
 
 def error_rate(net: ImageNet, images: Tensor, labels: Tensor) -> float:
     """Return the fraction of images that get a wrong class."""
-    with torch.no_grad():
-        wrong = [
-            (net(some).argmax(dim=1) != right).sum()
-            for some, right in zip(images.split(1000), labels.split(1000))
-        ]
-    return float(sum(wrong)) / len(images)
+    batches = Batches(Labelled(images, labels), 1000)
+    return training.evaluate(net, batches, lambda y, right: y.argmax(dim=1) != right)
