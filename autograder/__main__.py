@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_demo,
         _add_sync,
         _add_release,
+        _add_mistakes,
         _add_readme,
         _add_collect,
         _add_grade,
@@ -137,6 +138,26 @@ def _add_release(
     parser.add_argument(
         "--fast", action="store_true", help="with --check: execute nothing"
     )
+
+
+def _add_mistakes(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        from .authors import matrix
+
+        matrix.bound_memory()
+        for name in course.notebooks(options.notebooks):
+            print("\n".join(matrix.report(course, name, options.exercise)), flush=True)
+        return 0
+
+    parser = _command(
+        commands,
+        "mistakes",
+        run,
+        "try the named answers of notebooks, and keep by what their mistakes are known",
+    )
+    parser.add_argument("--exercise", help="only this one; nothing is written")
 
 
 def _add_readme(

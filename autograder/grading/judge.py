@@ -264,7 +264,7 @@ def _mistake(
                 record = dict(last.get(one.label, {}))
                 if "observed" in record:
                     record["observed"] = check.decode(record["observed"])
-                seen[one.label] = None if one.passed else record
+                seen[one.label] = None if one.passed else mistakes.fingerprint(record)
         return mistakes.name_of(name, seen)
     except Exception:  # values from a stranger: they have no name then
         return ""

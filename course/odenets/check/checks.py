@@ -255,8 +255,11 @@ class Exercise:
         """Return the name of the mistake that explains all results, or ""."""
         if self.stopped or self.handed_on:
             return ""
-        came = {r.label: r.came for r in self.results if r.passed is not None}
-        return mistakes.name_of(self.name, came)
+        return mistakes.name_of(self.name, self.seen())
+
+    def seen(self) -> dict[str, Any]:
+        """Return the fingerprints of what came, by label; None where a check passed."""
+        return {r.label: r.came and mistakes.fingerprint(r.came) for r in self.results}
 
     def _lines(self) -> list[str]:
         if any(result.passed is None for result in self.results):
