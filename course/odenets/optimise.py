@@ -106,9 +106,8 @@ def lbfgs(
         direction = -_two_loops(gradient, pairs)
         slope = float((gradient * direction).sum())
         if not pairs:  # no curvature is known yet: a first step of moderate length
-            direction, slope = (
-                d / max(1.0, float(gradient.norm())) for d in (direction, slope)
-            )
+            size = max(1.0, float(gradient.norm()))
+            direction, slope = direction / size, slope / size
         length = 1.0
         while True:
             trial = x + length * direction

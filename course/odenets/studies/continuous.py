@@ -142,7 +142,7 @@ def _flag(name: str) -> str:
 
 def build(job: Job) -> nn.Module:
     """Return the untrained network of a job."""
-    data = {
+    data: Row = {
         "n_classes": 100 if job.dataset == "cifar100" else 10,
         "in_channels": 3 if job.dataset in PHOTOGRAPHS else 1,
         "alpha": job.alpha,
@@ -203,7 +203,7 @@ def load_data(
 def train(
     job: Job,
     out: Path,
-    device: torch.device | str | None = None,
+    device: str | None = None,
     resume: bool = False,
     test_batch_size: int = 512,
 ) -> list[Row]:
@@ -233,7 +233,7 @@ def train(
 
     data = load_data(job.dataset, job.n_train, job.n_test, place)
     training.set_seed(job.seed)
-    model = _placed(build(job), place)
+    model: Any = _placed(build(job), place)
     augment = images.crop_and_flip if job.dataset in PHOTOGRAPHS else None
     batches = images.Batches(data.train, job.batch_size, job.seed, augment)
     tests = images.Batches(data.test, test_batch_size)
@@ -287,17 +287,17 @@ def train(
     return rows
 
 
-def _refined(model: nn.Module, job: Job, epochs: int) -> nn.Module:
+def _refined(model: Any, job: Job, epochs: int) -> Any:
     """Return a new network with the cells that it has after some epochs."""
     for _ in range(sum(epoch < epochs for epoch in job.refine)):
         model = model.refined()
     return model
 
 
-def _placed(model: nn.Module, device: torch.device) -> nn.Module:
+def _placed(model: nn.Module, device: torch.device) -> Any:
     """Return the model on the device; a GPU convolves fastest with channels last."""
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
-    return model.to(device, memory_format=layout)
+    return model.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
 def _step(model: nn.Module, job: Job, epoch: int, per_epoch: int) -> training.Step:
@@ -316,7 +316,7 @@ def _step(model: nn.Module, job: Job, epoch: int, per_epoch: int) -> training.St
         scheduler=torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda i: rate_share(job, epoch + i / per_epoch)
         ),
-        mixed_precision=job.mixed_precision,
+        mixed_precision=bool(job.mixed_precision),
         capture=True,
     )
 
@@ -419,7 +419,7 @@ def evaluate(
             bar.update()
             return training.accuracy(net, tests)
 
-        table = continuous.manifestation_table(model, measure, schemes, steps)
+        table = continuous.manifestation_table(model, measure, [*schemes], steps)
     print(f"Trained with {job.scheme}, {own} steps on {model.n_cells} cells.")
     print("steps  " + "".join(f"{scheme:>10}" for scheme in schemes))
     for n in steps:
@@ -473,7 +473,7 @@ def jobs(dataset: str = "mnist") -> list[Job]:
     Args:
         dataset: mnist, digits, fashionmnist, cifar10, cifar100
     """
-    shared = {"dataset": dataset, "epochs": 10, "initial_time_d": 4}
+    shared: Row = {"dataset": dataset, "epochs": 10, "initial_time_d": 4}
     short = shared | {"scheme": "rk4", "epochs": 6}
     return [
         Job(scheme="euler", stages=1, **shared),

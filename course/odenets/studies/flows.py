@@ -81,6 +81,8 @@ class Matching(nn.Module):
     2015, section 6.1).
     """
 
+    count: Tensor
+
     def __init__(
         self,
         flow: nn.Module,
@@ -338,16 +340,22 @@ def _match(job: Job, checkpoint: Path, device: torch.device) -> Row:
     _, kind, size = job.job.split("-")
     potentials = [confined(U) for U in toy.POTENTIALS.values()]
     copies = (len(potentials),)
-    flow: nn.Module
+    flow: Any
     if kind == "nf":
-        flow, n_steps, options = planar_nf(int(size), copies), NF_STEPS, {}
+        flow, n_steps, energy, lr = planar_nf(int(size), copies), NF_STEPS, 0.0, 1e-2
     else:
         flow, n_steps = planar_cnf(int(size), copies, n_steps=16), CNF_STEPS
-        options = {"energy": 2e-3, "lr": 5e-3}
+        energy, lr = 2e-3, 5e-3
     n_steps = max(EPOCHS, int(n_steps * job.fraction))
-    paths = {"device": device, "checkpoint": checkpoint}
     history = match_densities(
-        flow, potentials, n_steps, epochs=EPOCHS, **paths, **options
+        flow,
+        potentials,
+        n_steps,
+        lr=lr,
+        energy=energy,
+        epochs=EPOCHS,
+        device=device,
+        checkpoint=checkpoint,
     )
     logs = torch.tensor([log_normaliser(U) for U in potentials])
     z = flows.Gaussian(2).sample((*copies, 50_000), torch.Generator().manual_seed(7))
@@ -365,15 +373,22 @@ def _match(job: Job, checkpoint: Path, device: torch.device) -> Row:
 
 def _likelihood(job: Job, checkpoint: Path, device: torch.device) -> Row:
     train, test = circles_and_moons(20_000, 0), circles_and_moons(20_000, 1)
-    flow: nn.Module
+    flow: Any
     if job.job.endswith("cnf"):
-        flow = planar_cnf(64, (2,), n_steps=32)
-        options = {"energy": 5e-3, "lr": 5e-3}
+        flow, energy, lr = planar_cnf(64, (2,), n_steps=32), 5e-3, 5e-3
     else:
-        flow, options = planar_nf(64, (2,)), {"lr": 1e-2}
+        flow, energy, lr = planar_nf(64, (2,)), 0.0, 1e-2
     n_steps = max(EPOCHS, int(LIKELIHOOD_STEPS * job.fraction))
-    paths = {"device": device, "checkpoint": checkpoint}
-    fit_densities(flow, train, n_steps, epochs=EPOCHS, **paths, **options)
+    fit_densities(
+        flow,
+        train,
+        n_steps,
+        lr=lr,
+        energy=energy,
+        epochs=EPOCHS,
+        device=device,
+        checkpoint=checkpoint,
+    )
     if job.job.endswith("cnf"):
         flow.solver["options"] = {"n_steps": 128}
     found = {

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,9 +62,12 @@ def jobs(
     Args:
         dataset: mnist, digits, fashionmnist
     """
-    kinds = [(net, None) for net in NETS if net != "i-ResNet"]
-    kinds += [("i-ResNet", rho) for rho in RHOS]
-    return [Job(*kind, seed, dataset, epochs) for kind in kinds for seed in seeds]
+    return [
+        Job(net, rho, seed, dataset, epochs)
+        for net in NETS
+        for rho in (RHOS if net == "i-ResNet" else (None,))
+        for seed in seeds
+    ]
 
 
 def load(dataset: str, n_train: int = 500) -> ImageData:
@@ -112,7 +116,7 @@ def work(job: Job, out: Path, device: str | None) -> Row:
     data = seen(load(job.dataset), view)
     start = time.perf_counter()
     training.set_seed(job.seed)
-    net = make()
+    net: Any = make()
     lr = LEARNING_RATES.get(job.dataset, 0.05)
     loader, test_loader = images.loaders(data, BATCH_SIZE, generator=job.seed)
     if job.rho is None:
@@ -135,7 +139,10 @@ STUDY = Study(
     "invertible",
     jobs,
     work,
-    columns="net rho seed parameters accuracy error_at_10 error_at_20".split(),
+    columns=(
+        *("net", "rho", "seed", "parameters", "accuracy"),
+        *(f"error_at_{n}" for n in COUNTS),
+    ),
 )
 recorded = STUDY.recorded
 """What was measured on MNIST, a row per training: its accuracy on the 10 000 test

@@ -143,7 +143,7 @@ def diverse_jobs(iterations: int = 10) -> list[Job]:
     ]
 
 
-QUESTIONS = {
+QUESTIONS: dict[str, Callable[[], list[Job]]] = {
     "iterations": iteration_jobs,
     "channels": channel_jobs,
     "untied": untied_jobs,
@@ -177,9 +177,13 @@ def jobs(
         batch_size: that of the data set when left out
         lr: highest learning rate; that of the data set when left out
     """
-    changes = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
-    given = {name: value for name, value in changes.items() if value is not None}
-    recipe = replace(RECIPES.get(dataset, RECIPES["mnist"]), **given)
+    usual = RECIPES.get(dataset, RECIPES["mnist"])
+    recipe = replace(
+        usual,
+        epochs=epochs or usual.epochs,
+        batch_size=batch_size or usual.batch_size,
+        lr=lr or usual.lr,
+    )
     chosen = itertools.chain(*(QUESTIONS[name]() for name in questions))
     return with_seeds(chosen, seeds, dataset=dataset, recipe=recipe)
 
@@ -240,14 +244,15 @@ def build(job: Job, image_size: int) -> nn.Module:
         return iterated.untie(tied, job.iterations)
     if job.net == "cnn":
         return iterated.cnn(recipe.hidden, filters=recipe.filters, **size)
-    kinds = {
-        "dense": functools.partial(
-            iterated.DenseIteratedNet, hidden=recipe.hidden, **size
-        ),
-        "cnn_equal": functools.partial(iterated.cnn, filters=recipe.filters, **size),
-        "mlp": functools.partial(iterated.mlp, **size),
-    }
-    return iterated.of_equal_size(kinds[job.net], iterated.count(tied))
+
+    def other(width: int) -> nn.Module:
+        if job.net == "dense":
+            return iterated.DenseIteratedNet(width, hidden=recipe.hidden, **size)
+        if job.net == "cnn_equal":
+            return iterated.cnn(width, filters=recipe.filters, **size)
+        return iterated.mlp(width, **size)
+
+    return iterated.of_equal_size(other, iterated.count(tied))
 
 
 class AtDepth(nn.Module):
@@ -301,7 +306,7 @@ def train(
     training.set_seed(job.seed)
     size, recipe = data.train.images.shape[-1], job.recipe
     start = time.perf_counter()
-    net = build(job, size).to(device)
+    net: Any = build(job, size).to(device)
     on_cpu = torch.device(device).type == "cpu"
     if on_cpu:  # a third faster with few channels
         net = net.to(memory_format=torch.channels_last)
@@ -341,7 +346,7 @@ def iteration_study(
 
 
 def deployed(
-    net: nn.Module, batches: Iterable, depths: Sequence[int] = DEPLOYED
+    net: Any, batches: Iterable, depths: Sequence[int] = DEPLOYED
 ) -> dict[int, float]:
     """Return what `iteration_study` does, in one pass through the deepest network."""
     hits, count = dict.fromkeys(depths, 0), 0
@@ -354,7 +359,7 @@ def deployed(
     return {k: n / count for k, n in hits.items()}
 
 
-def decay(net: nn.Module, x: Tensor, iterations: int = 40) -> list[float]:
+def decay(net: Any, x: Tensor, iterations: int = 40) -> list[float]:
     """Return the residuals `|a_{k+1} - a_k| / |a_k|` of a tied net."""
     with training.evaluating(net):
         stages = list(net.features(x, iterations))
@@ -368,7 +373,7 @@ def examine(job: Job, net: nn.Module, data: ImageData) -> Row:
         model = AtDepth(net, job.iterations)
         scores = torch.cat([model(x).double() for x, _ in batches])
     labels = data.test.labels
-    row = {
+    row: Row = {
         "accuracy": (scores.argmax(dim=1) == labels).double().mean().item(),
         "loss": F.cross_entropy(scores, labels).item(),
         "parameters": iterated.count(net),

@@ -190,9 +190,9 @@ def train_level(
 
     level = Level(len(net.K))
     start = torch.cat([net.K.detach().flatten(1), net.b.detach().unsqueeze(1)], dim=1)
-    accepted = solved
     steps = lbfgs(reduced_objective, torch.linalg.solve(root, start), iterations)
     for phi, value in steps:
+        assert solved is not None  # an objective was evaluated
         accepted = solved
         with torch.no_grad():
             for parameter, trained in zip((net.K, net.b), weights(phi)):

@@ -14,10 +14,10 @@ iterations on all series at once, here it is 8000 on 100 of them.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,8 @@ PAPER = {
 """RMSE of the extrapolation in table 2 of the paper."""
 
 
-class Observed(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Observed:
     """Series of which each was observed at times of its own."""
 
     index: Tensor
@@ -56,9 +57,8 @@ class Observed(NamedTuple):
 
     def rows(self, chosen: Tensor) -> "Observed":
         """Return some of the series."""
-        parts = (self.index, self.times, self.x)
-        rest = self.grid, self.truth[chosen], self.kinds[chosen]
-        return Observed(*(part[chosen] for part in parts), *rest)
+        names = ("index", "times", "x", "truth", "kinds")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
 
 def observe(n: int, n_observed: int, seed: int, ahead: bool = False) -> Observed:
@@ -106,7 +106,7 @@ class Recipe(NamedTuple):
     """How to build and train a model; the first learning rate suits short trainings."""
 
     build: Callable[[], nn.Module]
-    loss: Callable[[nn.Module, Observed, torch.Generator], Tensor]
+    loss: Callable[[Any, Observed, torch.Generator], Tensor]
     lrs: tuple[float, ...]
 
 
@@ -131,7 +131,7 @@ def train(
     lr: float | None = None,
     checkpoint: str | Path | None = None,
     desc: str | None = None,
-) -> tuple[nn.Module, list[float]]:
+) -> tuple[Any, list[float]]:
     """Train a model with Adam and a learning rate that falls to zero like a cosine.
 
     Args:
@@ -178,7 +178,7 @@ def train(
 
 
 @torch.no_grad()
-def errors(model: nn.Module, data: Observed) -> dict[str, float]:
+def errors(model: LatentODE | Forecaster, data: Observed) -> dict[str, float]:
     """Return the RMSE to the clean curve, within and ahead of the observed window.
 
     Within: at the observed times but the first, which the RNN cannot predict.

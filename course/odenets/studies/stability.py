@@ -69,6 +69,8 @@ def load(problem: Problem, seed: int = 0) -> Data:
     1000.
     """
     kind = torch.float64
+    train: tuple[Tensor, Tensor]
+    val: tuple[Tensor, Tensor]
     if problem.name == "swiss roll":
         train, val = toy.swiss_roll(256, dtype=kind)
     elif problem.name == "ellipses":
@@ -224,7 +226,7 @@ def split_images(dataset: str, size: int = 28) -> tuple[tuple[Tensor, Tensor], .
     return (
         (train.images[~validating], train.labels[~validating]),
         (train.images[validating], train.labels[validating]),
-        tuple(test),
+        (test.images, test.labels),
     )
 
 

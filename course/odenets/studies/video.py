@@ -266,7 +266,7 @@ def errors(
     """Return the mean squared error per pixel by depth and frame, `(depth + 1, k)`."""
     frames = task.scored if frames is None else frames
     chosen = torch.tensor(frames, device=videos.device)
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=videos.device)
     for part in videos.split(batch):
         t = task.times(chosen).expand(len(part), -1)
         predicted = model(part[:, : task.n_context], t, depth).float()
