@@ -594,12 +594,17 @@ def verlet_step(y, z, K, b, h, activation=torch.tanh):
     z = z - activation(torch.einsum("si,ij->sj", y, K) + b) * h
     return y + activation(torch.einsum("sj,ij->si", z, K) + b) * h, z
 
-# %% right: verlet_step -- in place on copies
+# %% wrong: verlet_step -- y is changed in place after the first line has used it: autograd cannot go back
 def verlet_step(y, z, K, b, h, activation=torch.tanh):
     z, y = z.clone(), y.clone()
     z -= h * activation(y @ K + b)
-    y += h * activation((K @ z.T).T + b)
+    y += h * activation(z @ K.mT + b)
     return y, z
+
+# %% right: verlet_step -- columns, transposed back
+def verlet_step(y, z, K, b, h, activation=torch.tanh):
+    z = z - h * activation(K.T @ y.T + b).T
+    return y.add(activation((K @ z.T).T + b) * h), z
 
 # %% wrong: verlet_step_back -- this is a step with -h: its lines come in the wrong order
 def verlet_step_back(y, z, K, b, h, activation=torch.tanh):
@@ -986,7 +991,7 @@ def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
 def smoothness(K, b, h):
     return (K[1:] - K[:-1]).square().sum() / (2 * h)
 
-# %% wrong: smoothness -- h multiplies instead of dividing
+# %% wrong: smoothness -- h multiplies instead of dividing: / 2 * h is not / (2 * h)
 def smoothness(K, b, h):
     return h / 2 * ((K[1:] - K[:-1]).square().sum() + (b[1:] - b[:-1]).square().sum())
 
@@ -1002,7 +1007,7 @@ def smoothness(K, b, h):
 def smoothness(K, b, h):
     return (((K[1:] - K[:-1]) / h).square().sum() + ((b[1:] - b[:-1]) / h).square().sum()) / 2
 
-# %% wrong: smoothness -- / 2 * h multiplies by h: the bracket around 2 h is missing
+# %% wrong: smoothness -- h multiplies instead of dividing: / 2 * h is not / (2 * h)
 def smoothness(K, b, h):
     return ((K[1:] - K[:-1]).square().sum() + (b[1:] - b[:-1]).square().sum()) / 2 * h
 
