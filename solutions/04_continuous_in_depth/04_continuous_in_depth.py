@@ -12,7 +12,7 @@
 # 1. *program* any explicit Runge-Kutta method from its tableau, and *measure* its order,
 # 2. *choose* step sizes by an error estimate, and *say* when this pays,
 # 3. *read* weights that are constant on cells of depth-time without losing the order,
-# 4. *refine* a network while it is being trained, without changing what it computes,
+# 4. *refine* a network while it is being trained, without changing its weights as a function of depth-time,
 # 5. *test* whether a trained network is a function of its equation or of its step size.
 #
 # **Sources.** A. Queiruga, N. B. Erichson, D. Taylor, M. W. Mahoney,
@@ -68,6 +68,7 @@ for name in ("euler", "midpoint", "rk4", "rk4_38"):
 # Program formula (1) for an arbitrary tableau. With Euler's tableau it must be
 # Euler's step, with `rk4` the classical method, and it must work for methods that
 # you have never seen. Each stage evaluates the field once.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Keep the slopes in a list. When you are at stage <code>i</code> the list has exactly as many
@@ -94,6 +95,7 @@ def runge_kutta_step(tableau, f, t, y, h):
 
     Returns:
         The new state, same shape and dtype as `y`; `y` itself is left unchanged.
+        Gradients flow through.
     """
     ### BEGIN SOLUTION
     slopes = []
@@ -109,88 +111,108 @@ def runge_kutta_step(tableau, f, t, y, h):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_runge_kutta_step", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-def turning(t, y):  # mixes time and state, and the components with each other
-    return torch.stack([torch.cos(t + y[..., 1]), y[..., 0] * (1 + t)], dim=-1)
-
-def growth(t, y):
-    return y
-
-def observed_order(tableau):  # three step sizes; the exact solution is not needed
-    y0 = torch.tensor([0.3, -0.2], dtype=torch.float64)
-    ends = []
-    for n in (10, 20, 40):
-        y = y0
-        for j in range(n):
-            y = runge_kutta_step(tableau, turning, j / n, y, 1 / n)
-        ends.append(y)
-    return ((ends[0] - ends[1]).norm() / (ends[1] - ends[2]).norm()).log2()
-
-def times_of_the_stages(tableau):
-    seen = []
-    runge_kutta_step(tableau, lambda t, y: (seen.append(float(t)), y)[1], 1.0, torch.ones(2), 0.6)
-    return seen
-
-euler, rk4, rule_38 = (solvers.TABLEAUS[name] for name in ("euler", "rk4", "rk4_38"))
-third = SimpleNamespace(a=((), (1 / 3,), (0.0, 2 / 3)), b=(0.25, 0.0, 0.75), c=(0.0, 1 / 3, 2 / 3))
-ones = torch.ones(1, dtype=torch.float64)
-start = torch.tensor([[1.0, 0.0], [0.5, 2.0]], dtype=torch.float64)
-with check.exercise("runge_kutta_step", points=4) as exercise:
-    exercise.close(
-        "Euler: one step of y' = y from 1 with h = 0.5",
-        lambda: runge_kutta_step(euler, growth, 0.0, torch.ones(2), 0.5),
-        torch.full((2,), 1.5),
-        mistakes={"the step size h is missing": torch.full((2,), 2.0)},
+@check.exercise(
+    "runge_kutta_step",
+    points=4,
+    answer=lambda: runge_kutta_step,
+    package=(solvers.runge_kutta_step, solvers.embedded_step, solvers.odeint),
+    further=3,
+)
+def exercise(checks):
+    euler, rk4, rule_38 = (solvers.TABLEAUS[name] for name in ("euler", "rk4", "rk4_38"))
+    third_order = SimpleNamespace(
+        a=((), (1 / 3,), (0.0, 2 / 3)), b=(0.25, 0.0, 0.75), c=(0.0, 1 / 3, 2 / 3)
     )
-    exercise.close(
+    start = torch.tensor([[1.0, 0.0], [0.5, 2.0]], dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64)
+
+    def growth(t, y):
+        return y
+
+    def turning(t, y):  # mixes time and state, and the components with each other
+        return torch.stack([torch.cos(t + y[..., 1]), y[..., 0] * (1 + t)], dim=-1)
+
+    checks.close(
+        "Euler: one step of y' = y from 2 with h = 0.5",
+        lambda: runge_kutta_step(euler, growth, 0.0, torch.full((3,), 2.0), 0.5),
+        torch.full((3,), 3.0),
+    )
+    checks.close(
         "rk4: one step of y' = y from 1 with h = 0.5 is 1 + h + h²/2 + h³/6 + h⁴/24",
-        lambda: runge_kutta_step(rk4, growth, 0.0, ones, 0.5),
-        ones * (1 + 0.5 + 0.5**2 / 2 + 0.5**3 / 6 + 0.5**4 / 24),
-        mistakes={
-            "the stages are built without the step size h": ones * (1 + 0.5 * (1 + 2 * 1.5 + 2 * 1.75 + 2.75) / 6),
-            "all stages are taken at y": ones * 1.5,
-            "each stage starts from the stage before": ones * (1 + 0.5 * (1 + 2 * 1.25 + 2 * 1.5625 + 2.34375) / 6),
-        },
+        lambda: runge_kutta_step(rk4, growth, 0.0, one, 0.5),
+        one * (1 + 0.5 + 0.5**2 / 2 + 0.5**3 / 6 + 0.5**4 / 24),
     )
-    exercise.close(
-        "the times at which the 3/8 rule asks for the field, from t = 1 with h = 0.6",
-        lambda: times_of_the_stages(rule_38),
-        [1.0, 1.2, 1.4, 1.6],
-        mistakes={
-            "the nodes c are not used": [1.0, 1.0, 1.0, 1.0],
-            "the nodes c are not multiplied by h": [1.0, 4 / 3, 5 / 3, 2.0],
-        },
+
+    def times_of_the_stages():
+        seen = []
+        new = runge_kutta_step(
+            rule_38, lambda t, y: [y, seen.append(float(t))][0], 1.0, one, 0.6
+        )
+        return seen, new
+
+    checks.close(
+        "the 3/8 rule from t = 1 with h = 0.6: the times at which it asks, and the new state",
+        times_of_the_stages,
+        ([1.0, 1.2, 1.4, 1.6], one * (1 + 0.6 + 0.6**2 / 2 + 0.6**3 / 6 + 0.6**4 / 24)),
     )
-    exercise.close(
+    checks.close(
         "the 3/8 rule on a field that mixes time and state",
-        lambda: runge_kutta_step(rule_38, turning, torch.tensor(0.7).double(), start, 0.3),
-        solvers.runge_kutta_step(rule_38, turning, torch.tensor(0.7).double(), start, 0.3),
+        lambda: runge_kutta_step(rule_38, turning, 0.7, start, 0.3),
+        solvers.runge_kutta_step(rule_38, turning, 0.7, start, 0.3),
+    )
+    checks.close(
+        "a tableau of order three, which you have not seen; a step back in time",
+        lambda: runge_kutta_step(third_order, turning, 0.7, start, -0.3),
+        solvers.runge_kutta_step(third_order, turning, 0.7, start, -0.3),
+    )
+
+    def unchanged():
+        y = start.float()
+        return runge_kutta_step(rk4, growth, 0.0, y, 0.5), y
+
+    checks.close(
+        "the new state and then y, which is left unchanged, in float32",
+        unchanged,
+        (start.float() * 1.6484375, start.float()),
+    )
+
+    def gradient():
+        y = one.clone().requires_grad_()
+        runge_kutta_step(third_order, growth, 0.0, y, 0.3).sum().backward()
+        return y.grad
+
+    checks.close(
+        "the gradient through the step", gradient, one * (1 + 0.3 + 0.3**2 / 2 + 0.3**3 / 6)
     )
     ### BEGIN HIDDEN TESTS
-    exercise.between(
-        "the observed order of rk4",
-        lambda: observed_order(SimpleNamespace(a=rk4.a, b=rk4.b, c=rk4.c)),
-        3.7,
-        4.3,
-        hint="compare formula (1) term by term; one wrong stage is enough to lose the order",
+    def observed_order(tableau):  # three step sizes; the exact solution is not needed
+        ends = []
+        for n in (10, 20, 40):
+            y = torch.tensor([0.3, -0.2], dtype=torch.float64)
+            for j in range(n):
+                y = runge_kutta_step(tableau, turning, j / n, y, 1 / n)
+            ends.append(y)
+        return ((ends[0] - ends[1]).norm() / (ends[1] - ends[2]).norm()).log2()
+
+    checks.between("the observed order of rk4", lambda: observed_order(rk4), 3.7, 4.3)
+    checks.between(
+        "the observed order of a method of order three",
+        lambda: observed_order(third_order),
+        2.7,
+        3.3,
     )
-    exercise.between("the observed order of a method of order three", lambda: observed_order(third), 2.7, 3.3)
-    exercise.close(
-        "a step back in time with the 3/8 rule",
-        lambda: runge_kutta_step(rule_38, turning, torch.tensor(1.0).double(), start, -0.25),
-        solvers.runge_kutta_step(rule_38, turning, torch.tensor(1.0).double(), start, -0.25),
-    )
-    exercise.close(
-        "the caller's tensor is left unchanged, in float32 too",
-        lambda: [kept := start.float(), runge_kutta_step(rk4, growth, 0.0, kept, 0.5), kept][1:],
-        [start.float() * 1.6484375, start.float()],
-    )
-    exercise.close(
-        "the gradient of the new state with respect to the old one",
-        lambda: torch.autograd.functional.jacobian(lambda y: runge_kutta_step(third, growth, 0.0, y, 0.3), ones),
-        torch.full((1, 1), 1 + 0.3 + 0.3**2 / 2 + 0.3**3 / 6, dtype=torch.float64),
+    checks.close(
+        "a state without axes, the time a tensor",
+        lambda: runge_kutta_step(
+            rule_38, lambda t, y: torch.cos(t + y), torch.tensor(0.5).double(), one[0], h=0.4
+        ),
+        solvers.runge_kutta_step(rule_38, lambda t, y: torch.cos(t + y), torch.tensor(0.5).double(), one[0], 0.4),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_runge_kutta_step = check.yours(exercise)
 
 # %% [markdown]
 # How much is gained? We solve $\dot y = \cos(t + y)$, $y(0) = 0$, whose solution
@@ -210,7 +232,7 @@ def swing_exact(t):
 def error_of(method, n_steps):
     y, h = torch.zeros(1, dtype=torch.float64), 4 / n_steps
     for j in range(n_steps):
-        y = solvers.runge_kutta_step(solvers.TABLEAUS[method], swing, j * h, y, h)
+        y = my_runge_kutta_step(solvers.TABLEAUS[method], swing, j * h, y, h)
     return (y - swing_exact(4.0)).abs().item()
 
 
@@ -247,7 +269,7 @@ for method in errors:
 # a comet spends most of its time far from the sun, where nothing happens, and rushes past it.
 #
 # An *embedded pair* computes two results of different orders from the same stages.
-# Their difference estimates the error $e$ of the step, at no cost. Measure it in units of
+# Their difference estimates the error $e$ of the step. Measure it in units of
 # what is tolerated,
 #
 # $$\epsilon = \Big\| \frac{e}{\mathrm{atol} + \mathrm{rtol}\,\max(|y|, |y_{\text{new}}|)} \Big\|_{\mathrm{rms}}, \tag{2}$$
@@ -266,6 +288,7 @@ for method in errors:
 # ### Exercise 4.2 - Adaptive steps (5 points, ~20 min)
 # Solve $\dot y = f(t, y)$ from $t_0$ to $t_1 > t_0$ with steps that follow (2) and (3),
 # and keep all accepted points. The last step is cut so that it ends at $t_1$ exactly.
+# `solvers.embedded_step` is yours to use; the other solvers of the package are not.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # A <code>while</code> loop, not a <code>for</code> loop: you do not know how many steps there will be.
@@ -290,12 +313,13 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         f: field; `f(t, y)` returns a tensor of the shape of `y`.
         y0: state at `t0`, any shape; left unchanged.
         t0, t1: floats, `t1 > t0`; the first step that is tried is (t1 - t0) / 100.
-        rtol, atol: relative and absolute tolerance, positive floats.
+        rtol, atol: relative and absolute tolerance, positive floats. Where the error is
+            exactly zero, (3) multiplies the step by 5.
 
     Returns:
         `(ts, ys, n_rejected)`: the accepted times from `t0` to `t1`, both included,
-        a float64 tensor `(n,)`; the states there, `(n, *y0.shape)`, dtype of `y0`; and
-        how many steps were rejected, an int.
+        a float64 tensor `(n,)`; the states there, `(n, *y0.shape)`, dtype of `y0`, with
+        gradients; and how many steps were rejected, an int.
     """
     ### BEGIN SOLUTION
     t, y, h = float(t0), y0, (t1 - t0) / 100
@@ -318,90 +342,137 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_adaptive_solve", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
-def cosine(t, y):  # y' = cos(t + y): from 0 the solution is 2 arctan(t) - t
-    return torch.cos(t + y)
+@check.exercise(
+    "adaptive_solve",
+    points=5,
+    answer=lambda: adaptive_solve,
+    package=(solvers.adaptive_solve, solvers.odeint),
+    further=3,
+)
+def exercise(checks):
+    def limited(f):  # an endless loop ends here
+        count = 0
 
-def switched(t, y):  # nothing happens, then suddenly a lot
-    return 0 * y if t < 1 else 0 * y + 40 * float(np.cos(40 * (float(t) - 1)))
+        def field(t, y):
+            nonlocal count
+            count += 1
+            if count > 10_000:
+                raise RuntimeError(
+                    f"more than 10 000 evaluations, the last one at t = {float(t):.4g}: "
+                    "does the loop ever end?"
+                )
+            return f(t, y)
 
-def orbit(t, y):  # a comet: position and velocity
-    return torch.cat([y[2:], -y[:2] / y[:2].norm() ** 3])
+        return field
 
-perihelion = torch.tensor([0.2, 0.0, 0.0, 3.0], dtype=torch.float64)
-origin = torch.zeros(2, 3, dtype=torch.float64)
+    def passing(t, y):  # something happens around t = 1
+        return torch.cos(t * y) - 0.3 * y.flip(1) + 50 * np.exp(-200 * (t - 1.0) ** 2)
 
-def distance_from_the_solution():
-    ts, ys, _ = adaptive_solve(cosine, origin, 0.0, 4.0, 1e-6, 1e-8)
-    return (ys[:, 1, 2] - (2 * torch.atan(ts) - ts)).abs().max()
+    def cosine(t, y):  # y' = cos(t + y): from 0 the solution is 2 arctan(t) - t
+        return torch.cos(t + y)
 
-with check.exercise("adaptive_solve", points=5) as exercise:
-    exercise.close(
-        "the end state of y' = cos(t + y) at t = 4, to the tolerance",
-        lambda: adaptive_solve(cosine, origin, 0.0, 4.0, 1e-7, 1e-9)[1][-1],
-        origin + 2 * torch.atan(torch.tensor(4.0, dtype=torch.float64)) - 4.0,
-        atol=3e-6,
+    def switched(t, y):  # nothing happens, then suddenly a lot
+        return 0 * y if t < 1 else 0 * y + 40 * float(np.cos(40 * (float(t) - 1)))
+
+    start = torch.tensor([[1.0, -2.0, 0.1], [0.0, -30.0, 4.0]], dtype=torch.float64)
+    times = [0.5, 0.515, 0.59, 0.665, 0.810455221, 0.849679005, 0.881137011, 0.913674606]
+    times += [0.944602039, 0.988305125, 1.02993591, 1.07676029, 1.16170607, 1.23941398]
+    times += [1.49708402, 1.98432444, 2.0]
+    zero, one = torch.zeros(2, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    checks.close(
+        "y' = 0 from t = -1 to 3, where the error is zero: times, states, rejected steps",
+        lambda: adaptive_solve(limited(lambda t, y: 0 * y), start, -1.0, 3.0, 1e-3, 1e-6),
+        (torch.tensor([-1.0, -0.96, -0.76, 0.24, 3.0]).double(), start.expand(5, 2, 3), 0),
+        atol=1e-7,
     )
-    exercise.close(
-        "the first and the last time, from 0.5 to 3.7",
-        lambda: adaptive_solve(cosine, origin, 0.5, 3.7, 1e-4, 1e-6)[0][[0, -1]],
-        torch.tensor([0.5, 3.7], dtype=torch.float64),
+    checks.close(
+        "the accepted times by (2) and (3), and the rejected steps, on a field of six entries",
+        lambda: adaptive_solve(limited(passing), start, 0.5, 2.0, 1e-2, 1e-3)[::2],
+        (torch.tensor(times, dtype=torch.float64), 7),
+        rtol=1e-6,
     )
-    exercise.close(
-        "the states lie on the solution at their times",
-        distance_from_the_solution,
-        0.0,
+
+    def against_the_solution():
+        ts, ys, _ = adaptive_solve(limited(cosine), zero, 0.0, 4.0, 1e-6, 1e-8)
+        error = (ys - (2 * torch.atan(ts) - ts)[:, None, None]).abs().max()
+        return ts[0], ts[-1], len(ts) == len(ys), error
+
+    checks.close(
+        "y' = cos(t + y): first time, last time, a state for each, and their largest error",
+        against_the_solution,
+        (0.0, 4.0, True, 0.0),
         atol=3e-5,
     )
-    exercise.at_least(
-        "longest step over shortest step on a comet's orbit",
-        lambda: (d := adaptive_solve(orbit, perihelion, 0.0, 6.0, 1e-5, 1e-8)[0].diff()[:-1]).max() / d.min(),
-        5.0,
-        hint="the step size does not follow the error, formula (3)",
-    )
-    exercise.at_least(
-        "rejected steps where the field switches on",
-        lambda: adaptive_solve(switched, origin, 0.0, 2.0, 1e-5, 1e-7)[2],
-        1,
-        hint="a step with an error above 1 must be rejected and counted",
-    )
-    exercise.between(
-        "steps for a tolerance a thousand times smaller, over steps before (theory: 10)",
-        lambda: len(adaptive_solve(cosine, origin, 0.0, 20.0, 1e-8, 1e-8)[0]) / len(adaptive_solve(cosine, origin, 0.0, 20.0, 1e-5, 1e-5)[0]),
-        5.0,
-        20.0,
-        hint="look at the exponent in (3) and at the tolerance in (2)",
-    )
-    ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "the state after the field has switched on: a rejected step leaves no trace",
-        lambda: adaptive_solve(switched, origin, 0.0, 2.0, 1e-6, 1e-6)[1][-1],
-        origin + torch.sin(torch.tensor(40.0, dtype=torch.float64)),
+
+    def after_the_switch():
+        ts, ys, n_rejected = adaptive_solve(limited(switched), zero, 0.0, 2.0, 1e-6, 1e-6)
+        return ys[-1], n_rejected > 0, bool((ts.diff() > 0).all())
+
+    checks.close(
+        "a field that switches on: the last state, whether steps were rejected, times that move on",
+        after_the_switch,
+        (zero + float(np.sin(40.0)), True, True),
         atol=1e-3,
     )
-    exercise.at_least(
-        "times only move on",
-        lambda: adaptive_solve(switched, origin, 0.0, 2.0, 1e-5, 1e-7)[0].diff().min(),
-        1e-12,
+
+    def in_float32():
+        y0 = one.float().expand(3).clone()
+        ts, ys, _ = adaptive_solve(limited(lambda t, y: -y), y0, 0.0, 1.0, 1e-3, 1e-5)
+        return str(ts.dtype), str(ys.dtype), ys[-1], y0
+
+    checks.close(
+        "dtypes of times and states in float32, the last state, and y0, which is left unchanged",
+        in_float32,
+        ("torch.float64", "torch.float32", torch.full((3,), np.exp(-1.0)).float(), torch.ones(3)),
+        atol=1e-3,
     )
-    exercise.close(
-        "nothing moves: the solution is constant, and no step is rejected",
-        lambda: [(r := adaptive_solve(lambda t, y: 0 * y, origin, 0.0, 1.0, 1e-3, 1e-6))[1][-1], r[2]],
-        [origin, 0],
+
+    def gradient():
+        y0 = one.clone().requires_grad_()
+        adaptive_solve(limited(lambda t, y: -y), y0, 0.0, 2.0, 1e-5, 1e-8)[1][-1].backward()
+        return y0.grad
+
+    checks.close(
+        "the gradient of the last state of y' = -y", gradient, one * np.exp(-2.0), atol=1e-4
     )
-    exercise.equal(
-        "shapes, dtypes and the type of the count, in float32",
-        lambda: [(r := adaptive_solve(cosine, origin.float(), 0.0, 1.0, 1e-3, 1e-4))[1].shape[1:], str(r[0].dtype), str(r[1].dtype), len(r[0]) == len(r[1]), isinstance(r[2], int)],
-        [(2, 3), "torch.float64", "torch.float32", True, True],
+    ### BEGIN HIDDEN TESTS
+    other_times = [
+        0.25, 0.2675, 0.355, 0.493581874, 0.620009282, 0.733477418, 0.847129506, 0.962803805,
+        1.06264989, 1.13830974, 1.1970156, 1.24703095, 1.2893621, 1.32673276, 1.36408254,
+        1.39938996, 1.43367246, 1.4703583, 1.49640693, 1.52147526, 1.54854693, 1.58571518,
+        1.63751255, 1.68808624, 1.74746217, 1.82230439, 1.92151535, 2.0,
+    ]
+    checks.close(
+        "the accepted times of another field, with smaller tolerances",
+        lambda: adaptive_solve(
+            limited(lambda t, y: torch.cos(3 * t + y) - 0.3 * y.flip(0) + 6 / (1 + 100 * (t - 1.5) ** 2)),
+            start[1] / 10, 0.25, 2.0, 1e-3, 1e-4,
+        )[::2],
+        (torch.tensor(other_times, dtype=torch.float64), 10),
+        rtol=1e-6,
     )
-    exercise.between(
-        "steps on y' = -y from 1000 with rtol 1e-4, over steps from 1 (a relative error does not mind)",
-        lambda: adaptive_solve(lambda t, y: -y, 1000 + origin, 0.0, 3.0, 1e-4, 1e-12)[0].numel() / adaptive_solve(lambda t, y: -y, 1 + origin, 0.0, 3.0, 1e-4, 1e-12)[0].numel(),
-        0.9,
-        1.1,
-        hint="the relative tolerance is multiplied by the size of the state",
+    checks.between(
+        "steps for a tolerance a thousand times smaller, over steps before (theory: 10)",
+        lambda: len(adaptive_solve(limited(cosine), zero, 0.0, 20.0, 1e-8, 1e-8)[0])
+        / len(adaptive_solve(limited(cosine), zero, 0.0, 20.0, 1e-5, 1e-5)[0]),
+        5.0,
+        20.0,
+    )
+    checks.close(
+        "y' = -y from 1000 and from 1: a relative error does not mind",
+        lambda: [
+            len(adaptive_solve(limited(lambda t, y: -y), size * one, 0.0, 3.0, 1e-4, 1e-12)[0]) > 9
+            and adaptive_solve(limited(lambda t, y: -y), size * one, 0.0, 3.0, 1e-4, 1e-12)[1][-1] / size
+            for size in (1000.0, 1.0)
+        ],
+        [one * np.exp(-3.0)] * 2,
+        rtol=1e-3,
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_adaptive_solve = check.yours(exercise)
 
 # %% [markdown]
 # The comet of the test moves on an ellipse with eccentricity 0.8, and returns to its start
@@ -415,16 +486,14 @@ def comet(t, y):
 
 near = torch.tensor([0.2, 0.0, 0.0, 3.0], dtype=torch.float64)
 period = 2 * np.pi
-adaptive_stats = solvers.Stats()
 grid = torch.linspace(0, period, 400, dtype=torch.float64)
 smooth = solvers.odeint(comet, near, grid, "dopri5", rtol=1e-10, atol=1e-12)
-end = solvers.odeint(comet, near, [0.0, period], "bosh3", rtol=2e-4, atol=1e-6, stats=adaptive_stats)[-1]
-times = [0.0, *adaptive_stats.times]
-adaptive = solvers.odeint(comet, near, times, "bosh3", rtol=2e-4, atol=1e-6)
-n_fixed = adaptive_stats.nfe // 3
+counted = solvers.count_nfe(comet)
+times, adaptive, n_rejected = my_adaptive_solve(counted, near, 0.0, period, 2e-4, 1e-6)
+n_fixed = counted.nfe // 4  # a step of the pair has four stages
 fixed = [near]
 for _ in range(n_fixed):
-    fixed.append(solvers.runge_kutta_step(solvers.TABLEAUS["bosh3"], comet, 0.0, fixed[-1], period / n_fixed))
+    fixed.append(my_runge_kutta_step(BOSH3, comet, 0.0, fixed[-1], period / n_fixed))
 fixed = torch.stack(fixed)
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.8))
@@ -434,13 +503,14 @@ for ax, path, name in zip(axes, (fixed, adaptive), ("equal steps", "adaptive ste
     ax.plot(0, 0, "*", ms=12, color=plots.ORANGE)
     ax.set(xlabel="x", ylabel="y", aspect="equal", xlim=(-2, 0.6), ylim=(-0.8, 1.4))
     ax.legend(loc="upper left", fontsize=9)
-axes[2].semilogy(times[1:], np.diff(times), ".-", color=plots.COLOURS["bosh3"], label="adaptive")
+axes[2].semilogy(times[1:], times.diff(), ".-", color=plots.COLOURS["bosh3"], label="adaptive")
 axes[2].axhline(period / n_fixed, color=plots.GREY, ls="--", label="equal")
 axes[2].set(xlabel="time t", ylabel="step size h")
 axes[2].legend()
 plt.show()
-print(f"evaluations: {3 * n_fixed} with equal steps, {adaptive_stats.nfe} with adaptive ones ({adaptive_stats.rejected} steps rejected)")
-print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm():.2f} and {(end - near)[:2].norm():.2f}")
+print(f"evaluations: {4 * n_fixed} with equal steps, {counted.nfe} with adaptive ones ({n_rejected} steps rejected)")
+print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm():.2f} and {(adaptive[-1] - near)[:2].norm():.2f}")
+print(f"adaptive steps from {times.diff()[2:-1].min():.4f} to {times.diff().max():.3f}, the first two and the last one apart")
 
 # %% [markdown]
 # *Figure: one period of a comet around its star, with equal steps and with adaptive ones,
@@ -472,6 +542,7 @@ print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm()
 # Step number `step` of `n_steps` equal steps reads its stage with node $c$ at
 # $t = (\text{step} + c) / n$, from the half-open cells of (4); only a stage with $c = 1$ reads
 # the cell that it came from: the one just before its time.
+# Write it with Python's numbers; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Count in units of cells: the position is <code>(step + c) * n_cells / n_steps</code>.
@@ -507,52 +578,63 @@ def cell_index(step, n_steps, n_cells, stage_c):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_cell_index", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-with check.exercise("cell_index", points=4) as exercise:
-    exercise.equal(
+@check.exercise(
+    "cell_index",
+    points=4,
+    answer=lambda: cell_index,
+    package=continuous.cell_index,
+    further=2,
+)
+def exercise(checks):
+    checks.equal(
         "the four stages of rk4, one step per cell, 4 cells",
         lambda: [[cell_index(j, 4, 4, c) for c in (0.0, 0.5, 0.5, 1.0)] for j in range(4)],
         [[0, 0, 0, 0], [1, 1, 1, 1], [2, 2, 2, 2], [3, 3, 3, 3]],
-        mistakes={
-            "a stage at the end of its step reads the next cell": [[0, 0, 0, 1], [1, 1, 1, 2], [2, 2, 2, 3], [3, 3, 3, 3]],
-            "the last cell is left out of the clamp": [[0, 0, 0, 1], [1, 1, 1, 2], [2, 2, 2, 3], [3, 3, 3, 4]],
-        },
     )
-    exercise.equal(
+    checks.equal(
         "Euler with two steps per cell, 3 cells",
         lambda: [cell_index(j, 6, 3, 0.0) for j in range(6)],
         [0, 0, 1, 1, 2, 2],
-        mistakes={"the step number is taken for the cell": [0, 1, 2, 3, 4, 5]},
     )
-    exercise.equal(
+    checks.equal(
         "Euler with 5 steps on 4 cells: steps and cells do not match",
         lambda: [cell_index(j, 5, 4, 0.0) for j in range(5)],
         [0, 0, 1, 2, 3],
-        mistakes={"steps are divided by whole steps per cell": [0, 1, 2, 3, 3]},
     )
-    exercise.equal(
-        "the middle and the end of 2 steps on 4 cells",
-        lambda: [[cell_index(j, 2, 4, c) for c in (0.5, 1.0)] for j in range(2)],
-        [[1, 1], [3, 3]],
-        mistakes={"every stage reads the cell in which its step starts": [[0, 0], [2, 2]]},
+    checks.equal(
+        "start, middle and end of 3 steps on 8 cells: ends that stand inside of a cell",
+        lambda: [[cell_index(j, 3, 8, c) for c in (0.0, 0.5, 1.0)] for j in range(3)],
+        [[0, 1, 2], [2, 4, 5], [5, 6, 7]],
     )
+    checks.equal(
+        "the stages of the 3/8 rule, 3 steps on 9 cells: thirds that stand on an edge",
+        lambda: [[cell_index(j, 3, 9, c) for c in (0.0, 1 / 3, 2 / 3, 1.0)] for j in range(3)],
+        [[0, 1, 2, 2], [3, 4, 5, 5], [6, 7, 8, 8]],
+    )
+
+    def in_a_deep_network():
+        index = cell_index(99_998, 100_000, 50_000, 1.0)
+        return index, type(index).__name__
+
+    checks.equal("a deep network: an int", in_a_deep_network, (49_999, "int"))
     ### BEGIN HIDDEN TESTS
-    exercise.equal(
-        "starts and ends of aligned steps, 1 to 40 cells, up to 3 steps per cell",
-        lambda: [cell_index(j, k * M, M, c) - j // k for M in range(1, 41) for k in (1, 2, 3) for j in range(k * M) for c in (0.0, 0.5, 1.0)],
-        [0 for M in range(1, 41) for k in (1, 2, 3) for j in range(k * M) for c in range(3)],
+    aligned = [(j, k * M, M, c) for M in range(1, 41) for k in (1, 2, 3) for j in range(k * M) for c in (0.0, 0.5, 1.0)]
+    checks.equal(
+        "starts, middles and ends of aligned steps, 1 to 40 cells, up to 3 steps per cell",
+        lambda: [cell_index(*args) for args in aligned],
+        [j // (n // M) for j, n, M, c in aligned],
     )
-    exercise.equal(
+    thirds = [(j, n, M, k) for M in (1, 3, 6, 7, 12) for n in (1, 2, 3, 5, 7, 14) for j in range(n) for k in range(4)]
+    checks.equal(
         "the stages of the 3/8 rule, any number of steps and cells",
-        lambda: [cell_index(j, n, M, k / 3) for M in (1, 3, 6, 7) for n in (1, 2, 3, 5, 7, 14) for j in range(n) for k in range(4)],
-        [((3 * j + k) * M) // (3 * n) if k < 3 else -(-((j + 1) * M) // n) - 1 for M in (1, 3, 6, 7) for n in (1, 2, 3, 5, 7, 14) for j in range(n) for k in range(4)],
-    )
-    exercise.equal(
-        "the answer is an int, for a deep network too",
-        lambda: [type(cell_index(99_998, 100_000, 50_000, 1.0)).__name__, cell_index(99_998, 100_000, 50_000, 1.0), cell_index(99_999, 100_000, 50_000, 0.0)],
-        ["int", 49_999, 49_999],
+        lambda: [cell_index(j, n, M, k / 3) for j, n, M, k in thirds],
+        [((3 * j + k) * M) // (3 * n) if k < 3 else -(-((j + 1) * M) // n) - 1 for j, n, M, k in thirds],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_cell_index = check.yours(exercise)
 
 # %% [markdown]
 # Does it matter? The published code reads the weights at the time $t$ of the stage, and to stay in the half-open cell
@@ -576,25 +658,25 @@ def nudged_float32(step, n_steps, n_cells, c):
     return min(int((t - 1e-15) * n_cells), n_cells - 1) if c == 1 else int(t * n_cells)
 
 
-def solve_on_cells(n_steps, read, method="rk4"):
+def solve_on_cells(weights, n_steps, read, method="rk4"):
     tableau = solvers.TABLEAUS[method]
     y = y_start
     for step in range(n_steps):
-        cells = iter([read(step, n_steps, len(K), c) for c in tableau.c])
-        y = solvers.runge_kutta_step(tableau, lambda t, y: torch.tanh(y @ K[next(cells)]), 0.0, y, 1 / n_steps)
+        cells = iter([read(step, n_steps, len(weights), c) for c in tableau.c])
+        y = my_runge_kutta_step(tableau, lambda t, y: torch.tanh(y @ weights[next(cells)]), 0.0, y, 1 / n_steps)
     return y
 
 
-reference = solve_on_cells(4 * 512, continuous.cell_index)
+reference = solve_on_cells(K, 4 * 512, my_cell_index)
 aligned = [4, 8, 16, 32, 64, 128]
 every = list(range(4, 41))
 
 
 def errors_of(steps, read, method="rk4"):
-    return [(solve_on_cells(n, read, method) - reference).norm().item() for n in steps]
+    return [(solve_on_cells(K, n, read, method) - reference).norm().item() for n in steps]
 
 
-half_open = errors_of(aligned, continuous.cell_index)
+half_open = errors_of(aligned, my_cell_index)
 broken = errors_of(aligned, nudged_float32)
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
 left.loglog(aligned, half_open, "o-", color=plots.COLOURS["rk4"], label="rk4, half-open cells")
@@ -604,7 +686,7 @@ plots.slope_triangle(left, 16, broken[2] * 1.6, -1, width=2)
 left.set(xlabel="number of steps n", ylabel="error at t = 1")
 left.legend(loc="lower left")
 for method in ("euler", "midpoint", "rk4"):
-    right.semilogy(every, errors_of(every, continuous.cell_index, method), ".-", color=plots.COLOURS[method], label=method)
+    right.semilogy(every, errors_of(every, my_cell_index, method), ".-", color=plots.COLOURS[method], label=method)
 right.set(xlabel="number of steps n", ylabel="error at t = 1", xticks=range(4, 41, 4))
 right.legend(loc="lower left")
 plt.show()
@@ -651,6 +733,7 @@ for n_cells in (1, 2, 4, 8):
 # $1 \to 2 \to 4 \to \dots$ The new network must begin with *the same function of depth-time*:
 # each cell is cut in the middle, and both halves keep its weights.
 # (Notebook 03 interpolates linearly instead, because there the weights live on the nodes of a grid.)
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # For three cells A, B, C write down the six new ones in the order of time.</details>
@@ -669,52 +752,92 @@ def refine(theta):
             memory with the result. Gradients flow through.
 
     Returns:
-        The values on the cells of half the size, `(2 * n_cells, ...)`.
+        The values on the cells of half the size, `(2 * n_cells, ...)`, same dtype.
     """
     ### BEGIN SOLUTION
     return theta.repeat_interleave(2, dim=0)
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_refine", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-theta = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(7))
-cells_of_stages = [(j, c) for j in range(20) for c in (0.0, 0.5, 1.0)]
-with check.exercise("refine", points=3) as exercise:
-    exercise.close(
-        "two cells with the values 10 and 20",
-        lambda: refine(torch.tensor([10.0, 20.0])),
-        torch.tensor([10.0, 10.0, 20.0, 20.0]),
-        mistakes={
-            "the whole sequence is repeated": torch.tensor([10.0, 20.0, 10.0, 20.0]),
-            "the values are interpolated": torch.tensor([10.0, 15.0, 20.0, 20.0]),
-            "the values are halved": torch.tensor([5.0, 5.0, 10.0, 10.0]),
-        },
+@check.exercise(
+    "refine",
+    points=3,
+    answer=lambda: refine,
+    package=continuous.refine,
+    further=2,
+)
+def exercise(checks):
+    theta = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    stages = [(j, c) for j in range(20) for c in (0.0, 0.5, 1.0)]
+    coarse, fine = ([continuous.cell_index(j, 20, n, c) for j, c in stages] for n in (5, 10))
+    checks.close(
+        "three cells with the values 10, 20 and 40",
+        lambda: refine(torch.tensor([10.0, 20.0, 40.0])),
+        torch.tensor([10.0, 10.0, 20.0, 20.0, 40.0, 40.0]),
     )
-    exercise.close(
-        "five cells with a matrix each",
-        lambda: refine(theta),
-        theta[torch.arange(10) // 2],
-        mistakes={"the wrong axis is doubled": theta.repeat_interleave(2, dim=1)},
+    checks.close(
+        "five cells with a matrix each", lambda: refine(theta), theta[torch.arange(10) // 2]
     )
-    exercise.close(
+    checks.close(
         "the stages of 20 steps read the same weights before and after",
-        lambda: torch.stack([refine(theta)[continuous.cell_index(j, 20, 10, c)] for j, c in cells_of_stages]),
-        torch.stack([theta[continuous.cell_index(j, 20, 5, c)] for j, c in cells_of_stages]),
+        lambda: refine(theta)[fine],
+        theta[coarse],
     )
-    ### BEGIN HIDDEN TESTS
-    exercise.close("twice refined", lambda: refine(refine(theta.double())), theta.double()[torch.arange(20) // 4])
-    exercise.close("a single cell, not contiguous", lambda: refine(theta.transpose(1, 2)[:1]), theta.transpose(1, 2)[[0, 0]])
-    exercise.close(
+
+    def apart():
+        mine = theta[:1].clone()
+        children = refine(mine)
+        came = children.clone()
+        children.zero_()
+        return came, mine
+
+    checks.close(
+        "a single cell; its children are set to zero, and it is left unchanged",
+        apart,
+        (theta[[0, 0]], theta[:1]),
+    )
+
+    def gradient():
+        parents = torch.ones(2, requires_grad=True)
+        (refine(parents) * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+        return parents.grad
+
+    checks.close(
         "the gradient of a parent collects those of its children",
-        lambda: torch.func.grad(lambda x: (refine(x) * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum())(torch.ones(2)),
+        gradient,
         torch.tensor([3.0, 7.0]),
     )
-    exercise.close(
-        "changing the children leaves the parents as they are",
-        lambda: [kept := theta.clone(), list(refine(kept).mul_(0).shape), kept][1:],
-        [list(theta[torch.arange(10) // 2].shape), theta],
+    ### BEGIN HIDDEN TESTS
+    checks.close(
+        "twice refined, in float32",
+        lambda: refine(refine(theta.float())),
+        theta.float()[torch.arange(20) // 4],
+    )
+    checks.close(
+        "kernels that are not contiguous",
+        lambda: refine(theta.transpose(1, 2)[:, None]),
+        theta.transpose(1, 2)[:, None][torch.arange(10) // 2],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_refine = check.yours(exercise)
+
+# %% [markdown]
+# Is it still the same network? We refine the four matrices of section 3, keep the number of steps at first, and then double it.
+
+# %%
+K_fine = my_refine(K)
+for method in ("euler", "midpoint", "rk4"):
+    before = solve_on_cells(K, 4, my_cell_index, method)
+    kept, doubled = (solve_on_cells(K_fine, n, my_cell_index, method) for n in (4, 8))
+    changes = [100 * ((y - before).norm() / before.norm()).item() for y in (kept, doubled)]
+    print("{:9} 8 cells, 4 steps: changed by {:.2f} %; 8 steps: by {:.2f} %".format(method, *changes))
+
+# %% [markdown]
+# **Reading the numbers.** The refined weights are the same function of depth-time, so nothing changes as long as the steps stay.
+# `net.refined()` doubles the steps as well: then what the network computes changes by the error of its solver, with rk4 very little and with Euler much.
 
 # %% [markdown]
 # Training from coarse to fine. The data are scikit-learn's digits in their native size of 8 x 8 pixels,
@@ -781,7 +904,7 @@ print(f"test accuracy in the end: refined {grown['accuracy'][-1]:.3f}, direct {d
 # and of one that has its four cells from the start.*
 #
 # **Reading the picture.** The loss goes on falling where the cells are cut:
-# the refined network goes on from the same function, and it ends where the deep one ends.
+# the refined network goes on from the same function of depth-time, and it ends where the deep one ends.
 # In its first epochs the equation costs a quarter of the deep network's, as one step is a quarter of four.
 # Early in training a test accuracy may be far off while the loss is fine:
 # the statistics of the batch norms are still catching up with the weights.
@@ -798,6 +921,7 @@ print(f"test accuracy in the end: refined {grown['accuracy'][-1]:.3f}, direct {d
 # ### Exercise 4.5 - The convergence test (3 points, ~8 min)
 # Evaluate a model under all pairs of schemes and numbers of steps.
 # The model is borrowed: give it back as it came, even when an evaluation fails.
+# Nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # What happens to your last line, which restores the model, when <code>evaluate</code> raises an error?</details>
@@ -817,10 +941,10 @@ def manifestation_table(model, evaluate, schemes, steps):
         model: has the attributes `scheme` and `n_steps`. Both are as before in the
             end, also when an evaluation raises an error, which is passed on.
         evaluate: `evaluate(model)` returns a number, for example the accuracy.
-        schemes: names of solvers.   steps: numbers of steps.
+        schemes: names of solvers.   steps: numbers of steps. Lists, tuples or ranges.
 
     Returns:
-        A dict `{(scheme, n_steps): number}`, one entry per pair.
+        A dict `{(scheme, n_steps): number}`, one evaluation and one entry per pair.
     """
     ### BEGIN SOLUTION
     own = model.scheme, model.n_steps
@@ -836,68 +960,83 @@ def manifestation_table(model, evaluate, schemes, steps):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_manifestation_table", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-def growing_model():  # solves y' = y from 1 over [0, 1]: the limit is e
-    return SimpleNamespace(scheme="midpoint", n_steps=3, y0=torch.ones(1, dtype=torch.float64))
+@check.exercise(
+    "manifestation_table",
+    points=3,
+    answer=lambda: manifestation_table,
+    package=continuous.manifestation_table,
+    further=2,
+)
+def exercise(checks):
+    def borrowed():  # solves y' = y from 1 over [0, 1]: the limit is e
+        return SimpleNamespace(scheme="heun", n_steps=3, y0=torch.ones(1, dtype=torch.float64))
 
-def solve_growth(model):
-    options = {"n_steps": model.n_steps}
-    return solvers.odeint(lambda t, y: y, model.y0, [0.0, 1.0], model.scheme, options=options)[-1].item()
+    def growth(model):
+        options = {"n_steps": model.n_steps}
+        times = [0.0, 1.0]
+        return solvers.odeint(lambda t, y: y, model.y0, times, model.scheme, options=options)[-1].item()
 
-def state_after(evaluate):
-    model = growing_model()
-    try:
-        came = f"{len(manifestation_table(model, evaluate, ['euler', 'rk4'], [1, 4]))} results"
-    except ZeroDivisionError:
-        came = "the error of the evaluation"
-    return [came, model.scheme, model.n_steps]
+    def fails_at_four(model):
+        return 1 / (model.n_steps - 4)
 
-def fails_at_four(model):
-    return 1 / (model.n_steps - 4)
-
-with check.exercise("manifestation_table", points=3) as exercise:
-    exercise.close(
+    euler = {("euler", n): (1 + 1 / n) ** n for n in (1, 2, 4)}
+    bosh3 = {("bosh3", n): (1 + 1 / n + 1 / n**2 / 2 + 1 / n**3 / 6) ** n for n in (1, 2, 4)}
+    checks.close(
         "the end value of y' = y by two schemes with 1, 2 and 4 steps",
-        lambda: manifestation_table(growing_model(), solve_growth, ["euler", "midpoint"], [1, 2, 4]),
-        {("euler", n): (1 + 1 / n) ** n for n in (1, 2, 4)} | {("midpoint", n): (1 + 1 / n + 1 / (2 * n**2)) ** n for n in (1, 2, 4)},
-        mistakes={
-            "only the scheme is changed": {(s, n): v for s, v in (("euler", (4 / 3) ** 3), ("midpoint", (1 + 1 / 3 + 1 / 18) ** 3)) for n in (1, 2, 4)},
-            "only the number of steps is changed": {(s, n): (1 + 1 / n + 1 / (2 * n**2)) ** n for s in ("euler", "midpoint") for n in (1, 2, 4)},
-        },
+        lambda: manifestation_table(borrowed(), growth, ["euler", "bosh3"], [1, 2, 4]),
+        euler | bosh3,
     )
-    exercise.equal(
-        "the number of results, and the model after the test",
-        lambda: state_after(lambda model: 0.5),
-        ["4 results", "midpoint", 3],
-        mistakes={"the model keeps the last scheme and steps": ["4 results", "rk4", 4]},
+
+    def and_the_model(evaluate, schemes, steps):
+        model = borrowed()
+        try:
+            came = manifestation_table(model, evaluate, schemes, steps)
+        except ZeroDivisionError:
+            came = "the error of the evaluation"
+        return came, model.scheme, model.n_steps
+
+    checks.close(
+        "the table and then the model, which is as before",
+        lambda: and_the_model(growth, ["euler"], [4, 1]),
+        ({key: euler[key] for key in (("euler", 4), ("euler", 1))}, "heun", 3),
     )
-    exercise.equal(
-        "the model after an evaluation that fails",
-        lambda: state_after(fails_at_four),
-        ["the error of the evaluation", "midpoint", 3],
-        mistakes={
-            "the error is swallowed": ["4 results", "midpoint", 3],
-            "the error is swallowed, and its results are left out": ["2 results", "midpoint", 3],
-            "the model is not restored when an evaluation fails": ["the error of the evaluation", "euler", 4],
-        },
+    checks.close(
+        "an evaluation that fails: what is passed on, and the model, which is as before",
+        lambda: and_the_model(fails_at_four, ["euler", "rk4"], [5, 4, 6]),
+        ("the error of the evaluation", "heun", 3),
+    )
+
+    def evaluations():
+        asked = []
+        table = manifestation_table(
+            borrowed(),
+            lambda model: [len(model.scheme) * model.n_steps, asked.append(model.scheme)][0],
+            ("rk4", "euler"),
+            range(2, 4),
+        )
+        return table, len(asked)
+
+    checks.close(
+        "a tuple of schemes and a range of steps: the table, and how often evaluate was called",
+        evaluations,
+        ({("rk4", 2): 6, ("rk4", 3): 9, ("euler", 2): 10, ("euler", 3): 15}, 4),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
+    checks.close(
         "one scheme, one number of steps",
-        lambda: manifestation_table(growing_model(), solve_growth, ["rk4"], [1]),
+        lambda: manifestation_table(borrowed(), growth, schemes=["rk4"], steps=[1]),
         {("rk4", 1): 65 / 24},
     )
-    exercise.close(
-        "schemes and steps may be any collection, and each pair is evaluated once",
-        lambda: [calls := [], manifestation_table(growing_model(), lambda model: (calls.append(1), len(model.scheme) * model.n_steps)[1], ("rk4", "euler"), range(2, 4)), len(calls)][1:],
-        [{("rk4", 2): 6, ("rk4", 3): 9, ("euler", 2): 10, ("euler", 3): 15}, 4],
-    )
-    exercise.close(
-        "the model itself is evaluated, not a copy of it",
-        lambda: [model := growing_model(), manifestation_table(model, lambda m: float(m is model), ["euler"], [5])][1],
-        {("euler", 5): 1.0},
+    checks.close(
+        "another error, at the first evaluation",
+        lambda: and_the_model(lambda model: 1 / (model.n_steps - 5), ["euler", "rk4"], [5, 4, 6]),
+        ("the error of the evaluation", "heun", 3),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_manifestation_table = check.yours(exercise)
 
 # %% [markdown]
 # Now the experiment of the paper, on digits: two networks with two cells each,
@@ -915,7 +1054,7 @@ tables = {}
 for seed in seeds:
     for trained_with in ("euler", "rk4"):
         net, _ = train(trained_with, 2, epochs, seed=seed)
-        tables[trained_with, seed] = continuous.manifestation_table(
+        tables[trained_with, seed] = my_manifestation_table(
             net, lambda model: training.accuracy(model, tests), schemes, steps
         )
 

@@ -626,7 +626,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         h *= 5.0 if size == 0 else min(5.0, max(0.2, (0.9 * size) ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
-# %% wrong: adaptive_solve -- the limits 0.2 and 5 are missing in (3)
+# %% wrong: adaptive_solve -- the limits of (3) are missing: the step grows by more than 5
 BOSH3 = solvers.TABLEAUS["bosh3"]
 
 
@@ -649,7 +649,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         h *= 5.0 if size == 0 else 0.9 * size ** (-1 / 3)
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
-# %% wrong: adaptive_solve -- the upper limit 5 is missing in (3)
+# %% wrong: adaptive_solve -- the limits of (3) are missing: the step grows by more than 5
 BOSH3 = solvers.TABLEAUS["bosh3"]
 
 
@@ -670,6 +670,29 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         else:
             n_rejected += 1
         h *= 5.0 if size == 0 else max(0.2, 0.9 * size ** (-1 / 3))
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
+
+# %% wrong: adaptive_solve -- the lower limit 0.2 is missing in (3)
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    t, y, h = float(t0), y0, (t1 - t0) / 100
+    ts, ys, n_rejected = [t], [y0], 0
+    while t < t1:
+        last = t + h >= t1
+        if last:
+            h = t1 - t
+        new, error = solvers.embedded_step(BOSH3, f, t, y, h)
+        allowed = atol + rtol * torch.maximum(y.abs(), new.abs())
+        size = (error / allowed).pow(2).mean().sqrt().item()
+        if size <= 1:
+            t, y = (t1 if last else t + h), new
+            ts.append(t)
+            ys.append(y)
+        else:
+            n_rejected += 1
+        h *= 5.0 if size == 0 else min(5.0, 0.9 * size ** (-1 / 3))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the step is halved and doubled, whatever the size of the error
@@ -1540,7 +1563,7 @@ def cell_index(step, n_steps, n_cells, stage_c):
         return ((step + 1) * n_cells - 1) // n_steps
     return int((step + stage_c) / n_steps * n_cells)
 
-# %% wrong: cell_index -- all times are moved to the left, so a stage on an edge reads the cell that has ended
+# %% wrong: cell_index -- all stages on an edge read the cell on the left, not only those with c = 1
 def cell_index(step, n_steps, n_cells, stage_c):
     return max(int((step + stage_c) * n_cells / n_steps - 1e-9), 0)
 
@@ -1553,7 +1576,7 @@ def cell_index(step, n_steps, n_cells, stage_c):
     position = (step + stage_c) * n_cells / n_steps
     return int(np.floor(position)) if stage_c == 0 else int(np.ceil(position - 1e-9)) - 1
 
-# %% wrong: cell_index -- the time is float32, where the nudge of 1e-15 moves nothing
+# %% wrong: cell_index -- a stage at the end of its step reads the next cell
 def cell_index(step, n_steps, n_cells, stage_c):
     t = torch.tensor((step + stage_c) / n_steps, dtype=torch.float32)
     return min(int((t - 1e-15) * n_cells), n_cells - 1) if stage_c == 1 else int(t * n_cells)
@@ -1858,7 +1881,7 @@ def manifestation_table(model, evaluate, schemes, steps):
         model.scheme, model.n_steps = own
     return table
 
-# %% wrong: manifestation_table -- the model is evaluated with its own scheme and steps
+# %% wrong: manifestation_table -- the model has its own scheme and steps while it is evaluated
 def manifestation_table(model, evaluate, schemes, steps):
     own = model.scheme, model.n_steps
     table = {}
@@ -1986,7 +2009,7 @@ def manifestation_table(model, evaluate, schemes, steps):
         model.scheme, model.n_steps = own.scheme, own.n_steps
     return table
 
-# %% wrong: manifestation_table -- the model is evaluated after it has been restored
+# %% wrong: manifestation_table -- the model has its own scheme and steps while it is evaluated
 def manifestation_table(model, evaluate, schemes, steps):
     own = model.scheme, model.n_steps
     table = {}
