@@ -493,7 +493,7 @@ times, adaptive, n_rejected = my_adaptive_solve(counted, near, 0.0, period, 2e-4
 n_fixed = counted.nfe // 4  # a step of the pair has four stages
 fixed = [near]
 for _ in range(n_fixed):
-    fixed.append(my_runge_kutta_step(BOSH3, comet, 0.0, fixed[-1], period / n_fixed))
+    fixed.append(my_runge_kutta_step(solvers.TABLEAUS["bosh3"], comet, 0.0, fixed[-1], period / n_fixed))
 fixed = torch.stack(fixed)
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.8))
