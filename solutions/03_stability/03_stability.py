@@ -318,12 +318,16 @@ def exercise(checks):
 
     checks.close("one real eigenvalue, -4", lambda: max_stable_step(spectrum(-4)), 0.5)
     checks.close(
-        "the pair -1 + 2i, -1 - 2i", lambda: max_stable_step(spectrum(-1 + 2j, -1 - 2j)), 0.4
+        "the pair -1 + 2i, -1 - 2i",
+        lambda: max_stable_step(spectrum(-1 + 2j, -1 - 2j)),
+        0.4,
+        rtol=1e-6,
     )
     checks.close(
         "-0.5, -1 + 2i, -1 - 2i and -3: all of them must be stable",
         lambda: max_stable_step(spectrum(-0.5, -1 + 2j, -1 - 2j, -3)),
         0.4,
+        rtol=1e-6,
     )
     checks.close(
         "-1 and 8, which lies in the right half plane",
@@ -345,7 +349,9 @@ def exercise(checks):
         step = max_stable_step(spectrum(-1, -3 + 1j, -2, -0.25).reshape(2, 2))
         return step, type(step).__name__
 
-    checks.close("the eigenvalues of two states, `(2, 2)`: a float", of_two_states, (0.6, "float"))
+    checks.close(
+        "the eigenvalues of two states, `(2, 2)`: a float", of_two_states, (0.6, "float"), rtol=1e-6
+    )
     ### BEGIN HIDDEN TESTS
     generator = torch.Generator().manual_seed(32)
     turning = stable.antisymmetric(torch.randn(6, 6, generator=generator, dtype=torch.float64))

@@ -315,6 +315,14 @@ def max_stable_step(v):
     v = v[v.real < 0]
     return float((-2 * v.real / v.abs() ** 2).min()) if len(v) else float("inf")
 
+# %% right: max_stable_step -- the bounds collected in a tensor
+def max_stable_step(eigenvalues):
+    bounds = [float("inf")]
+    for row in torch.atleast_2d(eigenvalues.flatten()):
+        for v in row.tolist():
+            bounds += [-2 * v.real / (v.real**2 + v.imag**2)] if v else []
+    return torch.relu(torch.tensor(bounds).min()).item()
+
 # %% right: max_stable_step -- a loop over Python numbers
 def max_stable_step(eigenvalues):
     h = float("inf")

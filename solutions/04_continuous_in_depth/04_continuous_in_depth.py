@@ -366,7 +366,7 @@ def exercise(checks):
         return field
 
     def passing(t, y):  # something happens around t = 1
-        return torch.cos(t * y) - 0.3 * y.flip(1) + 50 * np.exp(-200 * (t - 1.0) ** 2)
+        return torch.cos(t * y) - 0.3 * y.flip(1) + 50 * np.exp(-200 * (float(t) - 1) ** 2)
 
     def cosine(t, y):  # y' = cos(t + y): from 0 the solution is 2 arctan(t) - t
         return torch.cos(t + y)
@@ -445,7 +445,7 @@ def exercise(checks):
     checks.close(
         "the accepted times of another field, with smaller tolerances",
         lambda: adaptive_solve(
-            limited(lambda t, y: torch.cos(3 * t + y) - 0.3 * y.flip(0) + 6 / (1 + 100 * (t - 1.5) ** 2)),
+            limited(lambda t, y: torch.cos(3 * t + y) - 0.3 * y.flip(0) + 6 / (1 + 100 * (float(t) - 1.5) ** 2)),
             start[1] / 10, 0.25, 2.0, 1e-3, 1e-4,
         )[::2],
         (torch.tensor(other_times, dtype=torch.float64), 10),

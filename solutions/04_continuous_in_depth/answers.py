@@ -1471,6 +1471,44 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         h *= np.clip(0.9 * max(size, 1e-12) ** (-1 / 3), 0.2, 5.0)
     return torch.tensor(times, dtype=torch.float64), torch.stack(states), thrown_away
 
+# %% wrong: adaptive_solve -- the step size is a tensor that carries gradients: .item() makes a plain number of the error
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    BOSH3 = solvers.TABLEAUS["bosh3"]
+    t, y, h = t0, y0, (t1 - t0) / 100
+    ts, ys, rejected = [t0], [y0], 0
+    while t < t1:
+        h = min(h, t1 - t)
+        new, e = solvers.embedded_step(BOSH3, f, t, y, h)
+        eps = torch.sqrt(torch.mean((e / (atol + rtol * torch.maximum(y.abs(), new.abs()))) ** 2))
+        if eps <= 1:
+            t = t + h
+            y = new
+            ts.append(t)
+            ys.append(y)
+        else:
+            rejected += 1
+        h = h * min(5, max(0.2, 0.9 * eps ** (-1 / 3)))
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), rejected
+
+# %% right: adaptive_solve -- t + h all the way
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    BOSH3 = solvers.TABLEAUS["bosh3"]
+    t, y, h = t0, y0, (t1 - t0) / 100
+    ts, ys, rejected = [t0], [y0], 0
+    while t < t1:
+        h = min(h, t1 - t)
+        new, e = solvers.embedded_step(BOSH3, f, t, y, h)
+        eps = torch.sqrt(torch.mean((e / (atol + rtol * torch.maximum(y.abs(), new.abs()))) ** 2))
+        if eps <= 1:
+            t = t + h
+            y = new
+            ts.append(t)
+            ys.append(y)
+        else:
+            rejected += 1
+        h = h * min(5, max(0.2, 0.9 * eps.item() ** (-1 / 3) if eps > 0 else 5))
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), rejected
+
 # %% right: adaptive_solve -- with a function for one try
 def adaptive_solve(f, y0, t0, t1, rtol, atol):
     pair = solvers.TABLEAUS["bosh3"]
