@@ -301,7 +301,7 @@ def max_stable_step(eigenvalues):
     if values.numel() == 0:
         return float("inf")
     limits = -2 * values.real / values.abs() ** 2
-    return max(float(limits.min()), 0.0)
+    return max(0.0, float(limits.min()))
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_max_stable_step", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}

@@ -509,7 +509,7 @@ axes[2].set(xlabel="time t", ylabel="step size h")
 axes[2].legend()
 plt.show()
 print(f"evaluations: {4 * n_fixed} with equal steps, {counted.nfe} with adaptive ones ({n_rejected} steps rejected)")
-print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm():.2f} and {(adaptive[-1] - near)[:2].norm():.2f}")
+print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm():.3f} and {(adaptive[-1] - near)[:2].norm():.3f}")
 print(f"adaptive steps from {times.diff()[2:-1].min():.4f} to {times.diff().max():.3f}, the first two and the last one apart")
 
 # %% [markdown]
@@ -517,7 +517,7 @@ print(f"adaptive steps from {times.diff()[2:-1].min():.4f} to {times.diff().max(
 # each at the same cost; on the right the step size over time.*
 #
 # **Reading the picture.** The equal steps are too long where the comet is fast and wasted where it is slow;
-# the path is thrown off the ellipse at the star. The adaptive ones shrink there by orders of magnitude.
+# the path is thrown off the ellipse at the star. The adaptive ones shrink there to about a fiftieth of the longest.
 # For a network the lesson is two-sided: adaptive steps go where the work is,
 # but nobody knows beforehand how many there will be. Notebook 05 uses them; the rest of this one
 # keeps the number of steps fixed, since it *is* the depth.
@@ -837,7 +837,7 @@ for method in ("euler", "midpoint", "rk4"):
 
 # %% [markdown]
 # **Reading the numbers.** The refined weights are the same function of depth-time, so nothing changes as long as the steps stay.
-# `net.refined()` doubles the steps as well: then what the network computes changes by the error of its solver, with rk4 very little and with Euler much.
+# `net.refined()` doubles the steps as well: then what the network computes changes by the error of its solver, most with Euler and least with rk4.
 
 # %% [markdown]
 # Training from coarse to fine. The data are scikit-learn's digits in their native size of 8 x 8 pixels,
