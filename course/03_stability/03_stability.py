@@ -123,6 +123,7 @@ plt.show()
 # ### Exercise 3.1 - Eigenvalues of the Jacobian (3 points, ~8 min)
 # Return the eigenvalues of the matrix (3), at one state or at each state of a batch.
 # The activation is any function that acts on every entry alone; do not assume that it is $\tanh$.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # The slopes depend on the state: they are <code>activation'</code>, evaluated at <code>y @ K + b</code>.</details>
@@ -134,7 +135,7 @@ plt.show()
 # With <code>slope</code> shaped like <code>y</code>:
 # <code>torch.linalg.eigvals(slope.unsqueeze(-1) * K.mT)</code> works for one state and for a batch.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "ac396d2f27b79655ec4b826d80e829b1", "grade": false, "grade_id": "jacobian_eigenvalues", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "6ec09a2403cac84808b03197c30cc941", "grade": false, "grade_id": "jacobian_eigenvalues", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
     """Return the eigenvalues of J = diag(activation'(K^T y + b)) K^T, equation (3).
 
@@ -144,47 +145,66 @@ def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
         activation: acts on every entry alone; differentiable by PyTorch.
 
     Returns:
-        Complex eigenvalues in any order, with the shape of `y`.
+        Complex eigenvalues in any order, with the shape of `y`. They need not
+        carry gradients; the given tensors are left unchanged.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "d67ef4d7987ce90315d0391d47924f20", "grade": true, "grade_id": "test_jacobian_eigenvalues", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(31)
-K = torch.tensor([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0], [-1.0, 0.5, -2.0]], dtype=torch.float64)
-Y = torch.randn(5, 3, generator=generator, dtype=torch.float64)
-slopes = 1 - torch.tanh(Y @ K + 0.4) ** 2
-with check.exercise("jacobian_eigenvalues", points=3) as exercise:
-    exercise.close(
+# %% nbgrader={"cell_type": "code", "checksum": "ec6b3d3e090a5af7208630ee034ecd00", "grade": true, "grade_id": "test_jacobian_eigenvalues", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "jacobian_eigenvalues",
+    points=3,
+    answer=lambda: jacobian_eigenvalues,
+    package=stable.jacobian_eigenvalues,
+    further=3,
+)
+def exercise(checks):
+    K = torch.tensor([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0], [-1.0, 0.5, -2.0]], dtype=torch.float64)
+    Y = torch.randn(5, 3, generator=torch.Generator().manual_seed(31), dtype=torch.float64)
+    slopes = 1 - torch.tanh(Y @ K + 0.4) ** 2
+    logistic = torch.sigmoid(Y @ K - 0.2)
+    rotation = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
+
+    def in_order(eigenvalues):  # any order is right
+        return stable.in_order(eigenvalues + 0j)
+
+    checks.close(
         "a rotation at y = 0, where tanh has the slope 1",
-        lambda: stable.in_order(jacobian_eigenvalues(torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64), 0.0, torch.zeros(2, dtype=torch.float64))),
+        lambda: in_order(jacobian_eigenvalues(rotation, 0.0, torch.zeros(2).double())),
         torch.tensor([-1j, 1j], dtype=torch.complex128),
     )
-    exercise.close(
-        "one state where the neurons have different slopes",
-        lambda: stable.in_order(jacobian_eigenvalues(K, 0.4, Y[0])),
-        stable.in_order(torch.linalg.eigvals(slopes[0].diag() @ K.T)),
-        mistakes={
-            "the slopes are missing: these are the eigenvalues of K": stable.in_order(torch.linalg.eigvals(K)),
-            "the bias is missing": stable.in_order(stable.jacobian_eigenvalues(K, 0.0, Y[0])),
-            "the argument is K y instead of K^T y": stable.in_order(stable.jacobian_eigenvalues(K, 0.4, torch.linalg.solve(K.T, K @ Y[0]))),
-            "the slopes are taken at y instead of K^T y + b": stable.in_order(torch.linalg.eigvals((1 - torch.tanh(Y[0]) ** 2).diag() @ K.T)),
-            "the activation is used instead of its derivative": stable.in_order(torch.linalg.eigvals(torch.tanh(Y[0] @ K + 0.4).diag() @ K.T)),
-        },
+    checks.close(
+        "one state, with a bias; the neurons have different slopes",
+        lambda: in_order(jacobian_eigenvalues(K, 0.4, Y[0])),
+        in_order(torch.linalg.eigvals(slopes[0].diag() @ K.T)),
     )
-    exercise.close(
+    checks.close(
         "a batch of five states",
-        lambda: stable.in_order(jacobian_eigenvalues(K, 0.4, Y)),
-        stable.in_order(torch.linalg.eigvals(slopes[:, :, None] * K.T)),
+        lambda: in_order(jacobian_eigenvalues(K, 0.4, Y)),
+        in_order(torch.linalg.eigvals(slopes[:, :, None] * K.T)),
     )
-    exercise.close(
-        "another activation, the logistic function",
-        lambda: stable.in_order(jacobian_eigenvalues(K, -0.2, Y, torch.sigmoid)),
-        stable.in_order(stable.jacobian_eigenvalues(K, -0.2, Y, torch.sigmoid)),
-        mistakes={"the derivative of tanh is built in": stable.in_order(stable.jacobian_eigenvalues(K, -0.2, Y))},
+    checks.close(
+        "another activation, the logistic function, and a bias that is a tensor",
+        lambda: in_order(jacobian_eigenvalues(K, torch.tensor(-0.2), Y, torch.sigmoid)),
+        in_order(torch.linalg.eigvals((logistic * (1 - logistic))[:, :, None] * K.T)),
+        rtol=1e-6,
+    )
+
+    def unchanged():
+        y = Y[1].clone()
+        return in_order(jacobian_eigenvalues(K, 0.4, y)), y, y.requires_grad
+
+    checks.close(
+        "the eigenvalues and then y, which is left unchanged and records no gradients",
+        unchanged,
+        (in_order(torch.linalg.eigvals(slopes[1].diag() @ K.T)), Y[1], False),
     )
 check.score(exercise)
+
+# %%
+my_jacobian_eigenvalues = check.yours(exercise)
 
 # %% [markdown]
 # It would be convenient to look at $K$ alone. Is $\operatorname{Re}\lambda(K) \le 0$ enough?
@@ -215,7 +235,7 @@ plt.show()
 argument = torch.tensor([0.0, np.arctanh(np.sqrt(0.9))], dtype=torch.float64)
 state = torch.linalg.solve(K_trap.T, argument)
 print("eigenvalues of K:         ", *[f"{v:.2f}" for v in torch.linalg.eigvals(K_trap).real])
-print("of J at the state", [round(v, 2) for v in state.tolist()], ":", *[f"{v:.2f}" for v in stable.in_order(stable.jacobian_eigenvalues(K_trap, 0.0, state)).real])
+print("of J at the state", [round(v, 2) for v in state.tolist()], ":", *[f"{v:.2f}" for v in stable.in_order(my_jacobian_eigenvalues(K_trap, 0.0, state)).real])
 
 
 # %% [markdown]
@@ -242,6 +262,7 @@ print("of J at the state", [round(v, 2) for v in state.tolist()], ":", *[f"{v:.2
 # ### Exercise 3.2 - The largest stable step (3 points, ~10 min)
 # Return the largest $h$ for which (4) holds. Square it: $|1 + h\lambda|^2 \le 1$ is an inequality for $h$ that you can solve.
 # It is enough to think about one eigenvalue and then about all of them.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # With <code>lambda = a + i w</code>: <code>|1 + h lambda|^2 = (1 + h a)^2 + (h w)^2</code>.</details>
@@ -269,39 +290,58 @@ def max_stable_step(eigenvalues):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "79bb5fbfce4c0f79f403e2f77b679394", "grade": true, "grade_id": "test_max_stable_step", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-def spectrum(*values):
-    return torch.tensor(values, dtype=torch.complex128)
+# %% nbgrader={"cell_type": "code", "checksum": "6e05cf9578cef9e2ddb59d327e30fe83", "grade": true, "grade_id": "test_max_stable_step", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "max_stable_step",
+    points=3,
+    answer=lambda: max_stable_step,
+    package=stable.max_stable_step,
+    further=3,
+)
+def exercise(checks):
+    def spectrum(*values):
+        return torch.tensor(values, dtype=torch.complex128)
 
-turning = torch.linalg.eigvals(stable.antisymmetric(torch.randn(6, 6, generator=torch.Generator().manual_seed(32), dtype=torch.float64)))
-with check.exercise("max_stable_step", points=3) as exercise:
-    exercise.close(
-        "one real eigenvalue, -4",
-        lambda: max_stable_step(spectrum(-4)),
-        0.5,
-        mistakes={"the factor 2 is missing": 0.25, "the square is missing": 2.0},
-    )
-    exercise.close(
+    checks.close("one real eigenvalue, -4", lambda: max_stable_step(spectrum(-4)), 0.5)
+    checks.close(
         "the pair -1 + 2i, -1 - 2i",
         lambda: max_stable_step(spectrum(-1 + 2j, -1 - 2j)),
         0.4,
-        mistakes={
-            "the imaginary part is left out": 2.0,
-            "2 / |lambda| is used, which holds for real eigenvalues only": 2 / 5**0.5,
-            "the factor 2 is missing": 0.2,
-        },
+        rtol=1e-6,
     )
-    exercise.close(
-        "several eigenvalues: all of them must be stable",
-        lambda: max_stable_step(spectrum(-0.5, -4, -1 + 2j, -1 - 2j, -8 + 1j)),
-        16 / 65,
-        mistakes={
-            "the largest of the bounds is taken": 4.0,
-            "the bounds are averaged": (4 + 0.5 + 0.4 + 0.4 + 16 / 65) / 5,
-        },
+    checks.close(
+        "-0.5, -1 + 2i, -1 - 2i and -3: all of them must be stable",
+        lambda: max_stable_step(spectrum(-0.5, -1 + 2j, -1 - 2j, -3)),
+        0.4,
+        rtol=1e-6,
     )
-    exercise.close("an eigenvalue in the right half plane", lambda: max_stable_step(spectrum(-1, 0.5)), 0.0, mistakes={"the sign of the real part is lost": 2.0, "the bound may become negative": -4.0})
+    checks.close(
+        "-1 and 8, which lies in the right half plane",
+        lambda: max_stable_step(spectrum(-1, 8)),
+        0.0,
+    )
+    checks.close(
+        "a pair that is imaginary up to rounding",
+        lambda: max_stable_step(spectrum(-1e-17 + 2j, -1e-17 - 2j)),
+        0.0,
+    )
+    checks.close(
+        "a zero among others sets no limit: 0 and -1; nothing but zeros",
+        lambda: (max_stable_step(spectrum(0, -1)), max_stable_step(spectrum(0, 0))),
+        (2.0, float("inf")),
+    )
+
+    def of_two_states():
+        step = max_stable_step(spectrum(-1, -3 + 1j, -2, -0.25).reshape(2, 2))
+        return step, type(step).__name__
+
+    checks.close(
+        "the eigenvalues of two states, `(2, 2)`: a float", of_two_states, (0.6, "float"), rtol=1e-6
+    )
 check.score(exercise)
+
+# %%
+my_max_stable_step = check.yours(exercise)
 
 
 # %% [markdown]
@@ -351,6 +391,7 @@ plt.show()
 # %% [markdown]
 # ### Exercise 3.3 - Antisymmetric layer (2 points, ~4 min)
 # Return the matrix $\tfrac12 (K - K^\top - \gamma I)$, for one matrix or for a stack of them.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Everything stands inside the bracket: the damping is halved too.</details>
@@ -360,7 +401,7 @@ plt.show()
 # <code>torch.eye(n, dtype=K.dtype)</code> is broadcast over the layers: half of
 # <code>K - K.mT - gamma * identity</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "e5d7262c9f904c754d97702080ab41d2", "grade": false, "grade_id": "antisymmetric", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "3448036b546577ad12ee35721cb2a2e3", "grade": false, "grade_id": "antisymmetric", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def antisymmetric(K, gamma):
     """Return (K - K^T - gamma I) / 2, the matrix of equation (6).
 
@@ -368,34 +409,57 @@ def antisymmetric(K, gamma):
         K: `(n, n)`, or a stack `(..., n, n)`.   gamma: damping, a float, at least 0.
 
     Returns:
-        A new tensor with the shape and dtype of `K`.
+        A new tensor with the shape and dtype of `K`, which is left unchanged. Gradients
+        flow through.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "935e6f60f13c02d2f1ac59b4ff0aaf91", "grade": true, "grade_id": "test_antisymmetric", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-K = torch.tensor([[1.0, 2.0], [5.0, -3.0]], dtype=torch.float64)
-stack = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(33), dtype=torch.float64)
-with check.exercise("antisymmetric", points=2) as exercise:
-    exercise.close(
-        "a 2 x 2 matrix with gamma = 0.5",
-        lambda: antisymmetric(K, 0.5),
-        torch.tensor([[-0.25, -1.5], [1.5, -0.25]], dtype=torch.float64),
-        mistakes={
-            "the factor 1/2 is missing": torch.tensor([[-0.5, -3.0], [3.0, -0.5]], dtype=torch.float64),
-            "only the bracket without gamma is halved": torch.tensor([[-0.5, -1.5], [1.5, -0.5]], dtype=torch.float64),
-            "gamma is added instead of subtracted": torch.tensor([[0.25, -1.5], [1.5, 0.25]], dtype=torch.float64),
-            "gamma is subtracted from every entry": torch.tensor([[-0.25, -1.75], [1.25, -0.25]], dtype=torch.float64),
-            "the transposed matrix is added": torch.tensor([[0.75, 3.5], [3.5, -3.25]], dtype=torch.float64),
-        },
+# %% nbgrader={"cell_type": "code", "checksum": "f140a6c56d58c2ea2dba860b0dc8a590", "grade": true, "grade_id": "test_antisymmetric", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "antisymmetric",
+    points=2,
+    answer=lambda: antisymmetric,
+    package=(stable.antisymmetric, stable.AntisymmetricNet),
+    further=3,
+)
+def exercise(checks):
+    K = torch.tensor([[1.0, 2.0, 4.0], [5.0, -3.0, 0.0], [1.0, 7.0, 2.0]], dtype=torch.float64)
+    layers = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(33), dtype=torch.float64)
+    expected = torch.tensor(
+        [[-0.15, -1.5, 1.5], [1.5, -0.15, -3.5], [-1.5, 3.5, -0.15]], dtype=torch.float64
     )
-    exercise.close(
-        "the weights of three layers at once",
-        lambda: antisymmetric(stack, 0.0),
-        torch.stack([(A - A.T) / 2 for A in stack]),
+    checks.close("a 3 x 3 matrix with gamma = 0.3", lambda: antisymmetric(K, 0.3), expected)
+    checks.close(
+        "the weights of two layers at once, with gamma = 0.8",
+        lambda: antisymmetric(layers, 0.8),
+        torch.stack([(A - A.T) / 2 - torch.diag(torch.full((3,), 0.4).double()) for A in layers]),
+        atol=1e-8,
     )
+    three = torch.stack([K, 2 * K, -K]).float()
+    checks.close(
+        "the weights of three layers in float32, which stay float32",
+        lambda: antisymmetric(three, 0.3),
+        torch.stack([(A - A.T - 0.3 * torch.eye(3)) / 2 for A in three]),
+    )
+
+    def unchanged():
+        mine = K.clone()
+        return antisymmetric(mine, 0.3), mine
+
+    checks.close("the new matrix and then K, which is left unchanged", unchanged, (expected, K))
+
+    def gradient():
+        A = K.clone().requires_grad_()
+        (antisymmetric(A, 0.3) * layers[0]).sum().backward()
+        return A.grad
+
+    checks.close("the gradient through the result", gradient, (layers[0] - layers[0].T) / 2)
 check.score(exercise)
+
+# %%
+my_antisymmetric = check.yours(exercise)
 
 # %% [markdown]
 # How much damping does Euler's method need? For $\lambda = -\gamma/2 \pm i\omega$ the bound of exercise 3.2 reads
@@ -405,9 +469,9 @@ check.score(exercise)
 # %%
 generator = torch.Generator().manual_seed(4)
 K = torch.randn(4, 4, generator=generator, dtype=torch.float64)
-omega = torch.linalg.eigvals(stable.antisymmetric(K)).imag.max().item()
+omega = torch.linalg.eigvals(my_antisymmetric(K, 0.0)).imag.max().item()
 for gamma in (0.0, 0.1, 0.5):
-    step = stable.max_stable_step(torch.linalg.eigvals(stable.antisymmetric(K, gamma)))
+    step = my_max_stable_step(torch.linalg.eigvals(my_antisymmetric(K, gamma)))
     print(f"gamma = {gamma}: largest stable step {step:.4f}, formula {gamma / (gamma**2 / 4 + omega**2):.4f}")
 
 Y = torch.randn(1, 4, generator=generator, dtype=torch.float64)
@@ -470,6 +534,7 @@ plt.show()
 # %% [markdown]
 # ### Exercise 3.4 - One Verlet step (4 points, ~8 min)
 # Advance the pair $(y, z)$ by one layer, equation (8). $K$ need not be square: $y$ has $n$ features, $z$ has $m$.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Two lines. The second one uses the result of the first.</details>
@@ -480,63 +545,81 @@ plt.show()
 # <code>z = z - h * activation(...)</code> with <code>y</code>, then <code>y = y + h * activation(...)</code> with the new <code>z</code>;
 # return <code>(y, z)</code> in this order.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "ba603b6336870c624541bc0f89e4bd8a", "grade": false, "grade_id": "verlet_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "a315cebbb5cd2a1306d4a9a8db30da79", "grade": false, "grade_id": "verlet_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def verlet_step(y, z, K, b, h, activation=torch.tanh):
     """Advance a Hamiltonian network by one layer, equation (8): first z, then y.
 
     Args:
         y: features, `(s, n)`.   z: their partners, `(s, m)`.   K: weights, `(n, m)`.
-        b: bias, a number.   h: step size.   activation: applied entry by entry.
+        b: bias, a number.   h: step size, may be negative.
+        activation: applied entry by entry.
 
     Returns:
-        The new pair `(y, z)`; the given tensors are left unchanged.
+        The new pair `(y, z)`; the given tensors are left unchanged. Gradients flow
+        through.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "045b04030d52521fe8ba3722f3d7d596", "grade": true, "grade_id": "test_verlet_step", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(34)
-y, z = torch.randn(5, 3, generator=generator, dtype=torch.float64), torch.randn(5, 3, generator=generator, dtype=torch.float64)
-K = torch.randn(3, 3, generator=generator, dtype=torch.float64)
-wide_z, wide_K = torch.randn(5, 4, generator=generator, dtype=torch.float64), torch.randn(3, 4, generator=generator, dtype=torch.float64)
-one = torch.ones(1, 1)
-with check.exercise("verlet_step", points=4) as exercise:
-    exercise.close(
-        "by hand: y = 1, z = 0, K = 2, b = 1, h = 0.5, the identity as activation",
-        lambda: verlet_step(one, 0 * one, 2 * one, 1.0, 0.5, lambda u: u),
-        (0 * one, -1.5 * one),
-        mistakes={
-            "the minus sign is lost, as on the slide": (3.0 * one, 1.5 * one),
-            "the new y is computed from the old z": (1.5 * one, -1.5 * one),
-            "y is advanced before z": (1.5 * one, -2.0 * one),
-            "the bias is missing": (0 * one, -1.0 * one),
-            "the step size is missing": (-4.0 * one, -3.0 * one),
-            "the pair is returned as (z, y)": (-1.5 * one, 0 * one),
-        },
+# %% nbgrader={"cell_type": "code", "checksum": "89b68df8bc59fbb81d23f0e34067ec83", "grade": true, "grade_id": "test_verlet_step", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "verlet_step",
+    points=4,
+    answer=lambda: verlet_step,
+    package=(stable.verlet_step, stable.HamiltonianNet),
+    further=2,
+)
+def exercise(checks):
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    generator = torch.Generator().manual_seed(34)
+    y, z, K = random(5, 3), random(5, 3), random(3, 3)
+    wide_z, wide_K = random(5, 4), random(3, 4)
+    new_z = z - 0.7 * torch.tanh(y @ K + 0.3)
+    new_y = y + 0.7 * torch.tanh(new_z @ K.T + 0.3)
+    one = torch.ones(1, 1)
+    checks.close(
+        "by hand: y = 1, z = 4, K = 2, b = 1, h = 0.5, the identity as activation",
+        lambda: verlet_step(one, 4 * one, 2 * one, 1.0, 0.5, lambda u: u),
+        (4 * one, 2.5 * one),
     )
-    exercise.close(
-        "random weights: the partners z",
-        lambda: verlet_step(y, z, K, 0.3, 0.7)[1],
-        z - 0.7 * torch.tanh(y @ K + 0.3),
-        mistakes={"K is transposed in the first line": z - 0.7 * torch.tanh(y @ K.T + 0.3)},
+    checks.close("random weights: the partners z", lambda: verlet_step(y, z, K, 0.3, 0.7)[1], new_z)
+    checks.close("random weights: the features y", lambda: verlet_step(y, z, K, 0.3, 0.7)[0], new_y)
+    checks.close(
+        "three features, four partners, another activation, a step back in time",
+        lambda: verlet_step(y, wide_z, wide_K, -0.1, -0.2, torch.relu),
+        stable.verlet_step(y, wide_z, wide_K, -0.1, -0.2, torch.relu),
     )
-    exercise.close(
-        "random weights: the features y",
-        lambda: verlet_step(y, z, K, 0.3, 0.7)[0],
-        stable.verlet_step(y, z, K, 0.3, 0.7)[0],
-        mistakes={
-            "K is not transposed in the second line": y + 0.7 * torch.tanh(stable.verlet_step(y, z, K, 0.3, 0.7)[1] @ K + 0.3),
-            "the new y is computed from the old z": y + 0.7 * torch.tanh(z @ K.T + 0.3),
-        },
+
+    def unchanged():
+        mine = y.clone(), z.clone()
+        return verlet_step(*mine, K, 0.3, 0.7), mine
+
+    checks.close(
+        "the new pair and then the given one, which is left unchanged",
+        unchanged,
+        ((new_y, new_z), (y, z)),
     )
-    exercise.close("K need not be square: three features, four partners", lambda: verlet_step(y, wide_z, wide_K, 0.3, 0.7), stable.verlet_step(y, wide_z, wide_K, 0.3, 0.7))
+
+    def gradient(step):
+        A = K.clone().requires_grad_()
+        new = step(y, z, A, 0.3, 0.7)
+        return torch.autograd.grad(new[0].sum() + (new[1] ** 2).sum(), A)[0]
+
+    right = gradient(stable.verlet_step)
+    checks.close("the gradient through the new pair", lambda: gradient(verlet_step), right)
 check.score(exercise)
+
+# %%
+my_verlet_step = check.yours(exercise)
 
 
 # %% [markdown]
 # ### Exercise 3.5 - And back (2 points, ~5 min)
 # Undo one step: given the new pair, return the old one. No equation has to be solved.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # What was done last is undone first.</details>
@@ -546,7 +629,7 @@ check.score(exercise)
 # Subtract from <code>y</code> what the second line added; then add to <code>z</code> what the first line subtracted,
 # computed with the old <code>y</code>. A step with <code>-h</code> is not the same: its lines come in the wrong order.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "14c9d19a9a9dd7f0fc21d1db5ceb6548", "grade": false, "grade_id": "verlet_step_back", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "4708f135ece8900d015881c42dcb9c06", "grade": false, "grade_id": "verlet_step_back", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def verlet_step_back(y, z, K, b, h, activation=torch.tanh):
     """Undo one step of equation (8): the exact inverse of `verlet_step`.
 
@@ -556,31 +639,69 @@ def verlet_step_back(y, z, K, b, h, activation=torch.tanh):
 
     Returns:
         The pair `(y, z)` before the step; the given tensors are left unchanged.
+        Gradients flow through.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "ff721903ad937c30051585b79e511f87", "grade": true, "grade_id": "test_verlet_step_back", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(35)
-y, z = torch.randn(5, 3, generator=generator, dtype=torch.float64), torch.randn(5, 4, generator=generator, dtype=torch.float64)
-K = torch.randn(3, 4, generator=generator, dtype=torch.float64)
-with check.exercise("verlet_step_back", points=2) as exercise:
-    exercise.close(
-        "the way back from a step",
-        lambda: verlet_step_back(*stable.verlet_step(y, z, K, 0.3, 0.7), K, 0.3, 0.7),
-        (y, z),
-        mistakes={
-            "a step with -h is taken, in the order of the way forth": stable.verlet_step(*stable.verlet_step(y, z, K, 0.3, 0.7), K, 0.3, -0.7),
-            "nothing is done": stable.verlet_step(y, z, K, 0.3, 0.7),
-        },
+# %% nbgrader={"cell_type": "code", "checksum": "57f4cd0ef744bb6d791634e9ed660c64", "grade": true, "grade_id": "test_verlet_step_back", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "verlet_step_back",
+    points=2,
+    answer=lambda: verlet_step_back,
+    package=stable.verlet_step_back,
+    further=2,
+)
+def exercise(checks):
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    generator = torch.Generator().manual_seed(35)
+    y, z, K, wide_z, wide_K = random(5, 3), random(5, 3), random(3, 3), random(5, 4), random(3, 4)
+    after = stable.verlet_step(y, z, K, 0.3, 0.7)
+    wide_after = stable.verlet_step(y, wide_z, wide_K, 0.3, 0.7, torch.relu)
+    far = y, z
+    for _ in range(100):
+        far = stable.verlet_step(*far, K, 0.3, 0.1)
+    checks.close(
+        "the way back from one step", lambda: verlet_step_back(*after, K, 0.3, 0.7), (y, z)
     )
-    exercise.close(
-        "a hundred steps forth and back",
-        lambda: [pair := (y, z), [pair := stable.verlet_step(*pair, K, 0.3, 0.1) for _ in range(100)], [pair := verlet_step_back(*pair, K, 0.3, 0.1) for _ in range(100)], pair][3],
-        (y, z),
+    checks.close(
+        "three features, four partners, another activation",
+        lambda: verlet_step_back(*wide_after, wide_K, 0.3, 0.7, torch.relu),
+        (y, wide_z),
     )
+
+    def a_hundred_steps_back():
+        pair = far
+        for _ in range(100):
+            pair = verlet_step_back(*pair, K, 0.3, 0.1)
+        return pair
+
+    checks.close("a hundred steps forth and back", a_hundred_steps_back, (y, z))
+
+    def unchanged():
+        mine = after[0].clone(), after[1].clone()
+        return verlet_step_back(*mine, K, 0.3, 0.7), mine
+
+    checks.close(
+        "the old pair and then the given one, which is left unchanged",
+        unchanged,
+        ((y, z), after),
+    )
+
+    def gradient(step_back):
+        A = K.clone().requires_grad_()
+        old = step_back(*after, A, 0.3, 0.7)
+        return torch.autograd.grad(old[0].sum() + (old[1] ** 2).sum(), A)[0]
+
+    right = gradient(stable.verlet_step_back)
+    checks.close("the gradient through the old pair", lambda: gradient(verlet_step_back), right)
 check.score(exercise)
+
+# %%
+my_verlet_step_back = check.yours(exercise)
 
 # %% [markdown]
 # The slides call (8) *symplectic*: with $\Omega = \begin{psmallmatrix} 0 & I \\ -I & 0 \end{psmallmatrix}$ the Jacobian $M$ of a step would satisfy $M^\top \Omega M = \Omega$.
@@ -603,7 +724,7 @@ def two_sided_step(y, z, K, b, h):
 generator = torch.Generator().manual_seed(6)
 u = torch.randn(2 * n, generator=generator, dtype=torch.float64)
 K = torch.randn(n, n, generator=generator, dtype=torch.float64)
-for name, step in (("one-sided, equation (8)", stable.verlet_step), ("two-sided", two_sided_step)):
+for name, step in (("one-sided, equation (8)", my_verlet_step), ("two-sided", two_sided_step)):
     M = torch.autograd.functional.jacobian(lambda u: torch.cat(step(u[:n], u[n:], K, 0.1, 0.5)), u)
     error = (M.T @ Omega @ M - Omega).norm()
     print(f"{name:24s} |M^T Omega M - Omega| = {error:.6f}, det M = {torch.linalg.det(M):.6f}")
@@ -622,6 +743,15 @@ for name, strength in (("K constant", 0.0), ("K(t) = (1 + 0.5 sin t) K", 0.5)):
         y, z = two_sided_step(y, z, K_t, 0.1, h)
         history.append(energy(y, z, K_t, 0.1))
     print(f"energy over {N} two-sided layers, {name}: from {min(history):.2f} to {max(history):.2f}")
+
+pair = start = u[None, :n], u[None, n:]
+for _ in range(N):
+    pair = my_verlet_step(*pair, K, 0.1, h)
+moved = max((a - b).abs().max().item() for a, b in zip(pair, start))
+for _ in range(N):
+    pair = my_verlet_step_back(*pair, K, 0.1, h)
+error = max((a - b).abs().max().item() for a, b in zip(pair, start))
+print(f"{N} one-sided layers move an entry by up to {moved:.2f}; back again, all are within 1e-10: {error < 1e-10}")
 
 
 # %% [markdown]
@@ -645,6 +775,7 @@ for name, strength in (("K constant", 0.0), ("K(t) = (1 + 0.5 sin t) K", 0.5)):
 # %% [markdown]
 # ### Exercise 3.6 - Leapfrog (3 points, ~8 min)
 # Propagate (10) with $K_j = -C_j^\top C_j$ and keep all stages.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # A step needs the last two stages. What are they for the very first step?</details>
@@ -655,7 +786,7 @@ for name, strength in (("K constant", 0.0), ("K(t) = (1 + 0.5 sin t) K", 0.5)):
 # Keep <code>previous, y = y0, y0</code>. In each layer compute <code>K = -C_j.T @ C_j</code>, then
 # <code>previous, y = y, 2 * y - previous + h**2 * activation(y @ K + b_j)</code>, and append <code>y</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "2fe9a54398c9f6224965e8a94fb20316", "grade": false, "grade_id": "leapfrog_forward", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "75b311b0b273f057bc887361e09f5793", "grade": false, "grade_id": "leapfrog_forward", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
     """Propagate features from rest by the leapfrog scheme (10) with K_j = -C_j^T C_j.
 
@@ -666,45 +797,56 @@ def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
 
     Returns:
         All stages `y_0, ..., y_N`, `(N + 1, s, n)`; the first step starts from rest,
-        y_1 = y_0 + h^2 activation(y_0 K_0 + b_0).
+        y_1 = y_0 + h^2 activation(y_0 K_0 + b_0). Gradients flow through.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "340d9bf2ee759075d3b4a0d6acdb1c2b", "grade": true, "grade_id": "test_leapfrog_forward", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(36)
-y0 = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-C = torch.randn(6, 3, 3, generator=generator, dtype=torch.float64)
-b = torch.randn(6, generator=generator, dtype=torch.float64)
+# %% nbgrader={"cell_type": "code", "checksum": "dc02b255978278b765615f3e46978d45", "grade": true, "grade_id": "test_leapfrog_forward", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "leapfrog_forward",
+    points=3,
+    answer=lambda: leapfrog_forward,
+    package=(stable.leapfrog_forward, stable.LeapfrogNet),
+    further=2,
+)
+def exercise(checks):
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-def column(*values):  # the stages of one sample with one feature
-    return torch.tensor(values).reshape(-1, 1, 1)
+    generator = torch.Generator().manual_seed(36)
+    y0, C, b = random(4, 3), random(6, 3, 3), random(6)
+    right = stable.leapfrog_forward(y0, C, b, 0.3)
+    ones, two = torch.ones(1, 1), torch.full((3, 1, 1), 2.0)
+    checks.close(
+        "by hand: y0 = 1, C = 2, b = 0, 4, 8, h = 0.5, the identity as activation",
+        lambda: leapfrog_forward(ones, two, torch.tensor([0.0, 4.0, 8.0]), 0.5, lambda u: u),
+        torch.tensor([1.0, 0.0, 0.0, 2.0]).reshape(4, 1, 1),
+    )
+    checks.close("six layers with random weights", lambda: leapfrog_forward(y0, C, b, 0.3), right)
+    checks.close(
+        "another activation, the logistic function",
+        lambda: leapfrog_forward(y0, C, b, 0.3, torch.sigmoid),
+        stable.leapfrog_forward(y0, C, b, 0.3, torch.sigmoid),
+    )
 
-with check.exercise("leapfrog_forward", points=3) as exercise:
-    exercise.close(
-        "by hand: y0 = 1, C = 2, b = 0, h = 0.5, the identity as activation, three layers",
-        lambda: leapfrog_forward(torch.ones(1, 1), torch.full((3, 1, 1), 2.0), torch.zeros(3), 0.5, lambda u: u),
-        column(1.0, 0.0, -1.0, -1.0),
-        mistakes={
-            "h is not squared": column(1.0, -1.0, -1.0, 1.0),
-            "K = +C^T C grows": column(1.0, 2.0, 5.0, 13.0),
-            "the first step does nothing, y_1 = y_0": column(1.0, 1.0, 0.0, -1.0),
-            "the first step is halved, a start with y_{-1} = y_1": column(1.0, 0.5, -0.5, -1.0),
-            "C itself is used as K": column(1.0, 1.5, 2.75, 5.375),
-        },
-    )
-    exercise.close(
-        "six layers with random weights",
-        lambda: leapfrog_forward(y0, C, b, 0.3),
-        stable.leapfrog_forward(y0, C, b, 0.3),
-        mistakes={
-            "C C^T is used instead of C^T C": stable.leapfrog_forward(y0, C.mT, b, 0.3),
-            "the biases are missing": stable.leapfrog_forward(y0, C, 0 * b, 0.3),
-            "every layer uses the first weights": stable.leapfrog_forward(y0, C[:1].expand(6, 3, 3), b, 0.3),
-        },
-    )
+    def unchanged():
+        mine = y0.clone()
+        return leapfrog_forward(mine, C, b, 0.3), mine
+
+    checks.close("the stages and then y0, which is left unchanged", unchanged, (right, y0))
+
+    def gradient(forward):
+        A = C.clone().requires_grad_()
+        return torch.autograd.grad(forward(y0, A, b, 0.3)[1:].square().sum(), A)[0]
+
+    slope = gradient(stable.leapfrog_forward)
+    checks.close("the gradient through the stages", lambda: gradient(leapfrog_forward), slope)
 check.score(exercise)
+
+# %%
+my_leapfrog_forward = check.yours(exercise)
 
 # %% [markdown]
 # **How long may a step be?** Euler's method has no stable step on the imaginary axis. Verlet and leapfrog have.
@@ -731,9 +873,9 @@ omega = torch.linalg.matrix_norm(K, 2).item()
 for h in (1.0 / omega, 1.95 / omega, 2.05 / omega):
     y, z, verlet = start, torch.zeros_like(start), []
     for _ in range(layers):
-        y, z = stable.verlet_step(y, z, K, 0.0, h, lambda u: u)
+        y, z = my_verlet_step(y, z, K, 0.0, h, lambda u: u)
         verlet.append(y.norm().item())
-    leapfrog = stable.leapfrog_forward(start, K.expand(layers, 3, 3), torch.zeros(layers, dtype=K.dtype), h, lambda u: u)
+    leapfrog = my_leapfrog_forward(start, K.expand(layers, 3, 3), torch.zeros(layers, dtype=K.dtype), h, lambda u: u)
     growth_of = [max(verlet) / start.norm().item(), leapfrog.norm(dim=(1, 2)).max().item() / start.norm().item()]
     print("h omega = {:.2f}: largest growth in {} layers, Verlet {:.2g}, leapfrog {:.2g}".format(h * omega, layers, *growth_of))
 
@@ -809,6 +951,7 @@ print("h omega at most:", ", ".join(f"{T / N * torch.linalg.matrix_norm(sampled(
 # %% [markdown]
 # ### Exercise 3.7 - Smoothness (2 points, ~4 min)
 # Return the sum (11) over $K$ and $b$.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # There are N - 1 differences of neighbours.</details>
@@ -817,7 +960,7 @@ print("h omega at most:", ", ".join(f"{T / N * torch.linalg.matrix_norm(sampled(
 # <details><summary>Hint 3 - almost the code</summary>
 # Sum the squares for <code>K</code> and for <code>b</code>, add both, divide by <code>2 * h</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "e62a02805f1ec9fbc0af6e1019952604", "grade": false, "grade_id": "smoothness", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "073d38a9703f67a5af445ed1213daaa2", "grade": false, "grade_id": "smoothness", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def smoothness(K, b, h):
     """Return the smoothness of the weights in time, equation (11).
 
@@ -825,35 +968,62 @@ def smoothness(K, b, h):
         K: weights, `(N, n, n)`.   b: biases, `(N,)`.   h: step size.
 
     Returns:
-        The sum over K and b, a tensor without axes; zero for a single layer.
+        The sum over K and b, a tensor without axes; zero for a single layer. Gradients
+        flow through, and the weights are left unchanged.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "af07d08d9e28d0a946f23cf7dbc8004a", "grade": true, "grade_id": "test_smoothness", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-K = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[3.0, 0.0], [0.0, 1.0]], [[3.0, 1.0], [0.0, 1.0]]], dtype=torch.float64)
-b = torch.tensor([0.0, 3.0, 4.0], dtype=torch.float64)
-generator = torch.Generator().manual_seed(37)
-random_K, random_b = torch.randn(5, 3, 3, generator=generator, dtype=torch.float64), torch.randn(5, generator=generator, dtype=torch.float64)
-with check.exercise("smoothness", points=2) as exercise:
-    exercise.close(
+# %% nbgrader={"cell_type": "code", "checksum": "a8f67d0d551719906bb658d1590276b6", "grade": true, "grade_id": "test_smoothness", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "smoothness",
+    points=2,
+    answer=lambda: smoothness,
+    package=(stable.smoothness, stable.StableNet),
+    further=2,
+)
+def exercise(checks):
+    K = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[3.0, 0.0], [0.0, 1.0]], [[3.0, 1.0], [0.0, 1.0]]])
+    b = torch.tensor([0.0, 3.0, 4.0])
+    generator = torch.Generator().manual_seed(37)
+    random_K = torch.randn(5, 3, 3, generator=generator, dtype=torch.float64)
+    random_b = torch.randn(5, generator=generator, dtype=torch.float64)
+    right = stable.smoothness(random_K, random_b, 0.1)
+    checks.close(
         "three layers with h = 0.25: the squares add up to 4 + 1 for K and 9 + 1 for b",
         lambda: smoothness(K, b, 0.25),
         30.0,
-        mistakes={
-            "the biases are left out": 10.0,
-            "h multiplies instead of dividing": 1.875,
-            "the factor 1/2 is missing": 60.0,
-            "the differences are divided by h^2": 120.0,
-            "the norms are not squared": 2.0 * (2 + 1 + 3 + 1),
-            "the mean is taken instead of the sum": 2 * (5 / 8 + 10 / 2),
-            "the last layer is joined to the first": 72.0,
-            "the norm of the weights themselves is taken, which is weight decay": 2.0 * (2 + 10 + 11 + 25),
-        },
     )
-    exercise.close("random weights", lambda: smoothness(random_K, random_b, 0.1), stable.smoothness(random_K, random_b, 0.1))
+    checks.close(
+        "five layers with random weights", lambda: smoothness(random_K, random_b, 0.1), right
+    )
+    checks.close(
+        "two layers and then a single one, which is smooth",
+        lambda: (smoothness(K[:2], b[:2], 0.25), smoothness(K[:1], b[:1], 0.25)),
+        (26.0, 0.0),
+    )
+
+    def unchanged():
+        mine = random_K.clone(), random_b.clone()
+        return smoothness(*mine, 0.1), mine
+
+    checks.close(
+        "the sum and then K and b, which are left unchanged",
+        unchanged,
+        (right, (random_K, random_b)),
+    )
+
+    def gradient(of):
+        A, c = random_K.clone().requires_grad_(), random_b.clone().requires_grad_()
+        return torch.autograd.grad(of(A, c, 0.1), (A, c))
+
+    slopes = gradient(stable.smoothness)
+    checks.close("the gradients with respect to K and b", lambda: gradient(smoothness), slopes)
 check.score(exercise)
+
+# %%
+my_smoothness = check.yours(exercise)
 
 # %% [markdown]
 # The classifier of *images* has smoothness as well, in space: neighbouring pixels should have similar weights.
@@ -880,6 +1050,7 @@ for pixels in (8, 16, 32):
 # ### Exercise 3.8 - Prolongation (3 points, ~6 min)
 # Return the weights of a network with twice the layers: linear interpolation in time.
 # After the last sample there is nothing to interpolate; hold its value.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Write down the fine sequence for three coarse values a, b, c. How many entries does it have?</details>
@@ -889,7 +1060,7 @@ for pixels in (8, 16, 32):
 # Make an empty tensor of twice the length; <code>fine[0::2] = theta</code>, <code>fine[1:-1:2]</code> gets the means of
 # <code>theta[:-1]</code> and <code>theta[1:]</code>, and <code>fine[-1] = theta[-1]</code>. Or stack the copies and the means and flatten.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "725f8a5a5b5136773aed97dbbc85243f", "grade": false, "grade_id": "prolong", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "d5597e27d3d04c1a26b61ecdd25286b6", "grade": false, "grade_id": "prolong", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def prolong(theta):
     """Return the weights of a network with twice the layers, linear in time.
 
@@ -897,37 +1068,65 @@ def prolong(theta):
         theta: `(N, ...)`, one slice a layer, samples at the times 0, h, ..., (N - 1) h.
 
     Returns:
-        `(2 N, ...)`, samples at 0, h/2, h, ...; the last value is held.
+        `(2 N, ...)`, samples at 0, h/2, h, ...; the last value is held. The dtype is that
+        of `theta`, which is left unchanged; gradients flow through.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "abb44370a224fc5bcccc2aae67a2de7e", "grade": true, "grade_id": "test_prolong", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(38)
-theta = torch.randn(5, 3, 3, generator=generator, dtype=torch.float64)
-kernels = torch.randn(2, 4, 4, 3, 3, generator=generator)
-with check.exercise("prolong", points=3) as exercise:
-    exercise.close(
-        "the samples 0, 2, 6 become six",
-        lambda: prolong(torch.tensor([0.0, 2.0, 6.0])),
-        torch.tensor([0.0, 1.0, 2.0, 4.0, 6.0, 6.0]),
-        mistakes={
-            "every value is repeated: piecewise constant, as in ContinuousNet": torch.tensor([0.0, 0.0, 2.0, 2.0, 6.0, 6.0]),
-            "the last value is extrapolated": torch.tensor([0.0, 1.0, 2.0, 4.0, 6.0, 8.0]),
-            "the end is joined to the beginning": torch.tensor([0.0, 1.0, 2.0, 4.0, 6.0, 3.0]),
-            "the last layer is missing": torch.tensor([0.0, 1.0, 2.0, 4.0, 6.0]),
-            "the samples are spread over the whole interval": torch.tensor([0.0, 0.8, 1.6, 2.8, 4.4, 6.0]),
-            "the means come before the copies": torch.tensor([1.0, 0.0, 4.0, 2.0, 6.0, 6.0]),
-        },
+# %% nbgrader={"cell_type": "code", "checksum": "5a7a60f75182d05011ccc69f0027ae26", "grade": true, "grade_id": "test_prolong", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "prolong",
+    points=3,
+    answer=lambda: prolong,
+    package=(stable.prolong, stable.StableNet),
+    further=2,
+)
+def exercise(checks):
+    theta = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(38), dtype=torch.float64)
+    right = stable.prolong(theta)
+    checks.close(
+        "the samples 1, 3, 7 become six",
+        lambda: prolong(torch.tensor([1.0, 3.0, 7.0])),
+        torch.tensor([1.0, 2.0, 3.0, 5.0, 7.0, 7.0]),
     )
-    exercise.close(
-        "the matrices of five layers",
-        lambda: prolong(theta),
-        stable.prolong(theta),
-        mistakes={"the fine layers are not in the order of time": torch.cat([stable.prolong(theta)[0::2], stable.prolong(theta)[1::2]])},
+    checks.close("the matrices of five layers", lambda: prolong(theta), right)
+    checks.close("a single layer", lambda: prolong(theta[:1]), theta[[0, 0]])
+
+    def unchanged():
+        mine = theta.clone()
+        return prolong(mine), mine
+
+    checks.close(
+        "the finer layers and then theta, which is left unchanged", unchanged, (right, theta)
     )
+
+    def gradient(of):
+        coarse = theta.clone().requires_grad_()
+        return torch.autograd.grad((of(coarse) ** 2).sum(), coarse)[0]
+
+    slope = gradient(stable.prolong)
+    checks.close("the gradient through the prolongation", lambda: gradient(prolong), slope)
 check.score(exercise)
+
+# %%
+my_prolong = check.yours(exercise)
+
+# %% [markdown]
+# What does a prolongation do to the sum (11)? We sample the smooth $K(t)$ of section 7 with four layers and prolong these weights
+# again and again; beside them stands the same function, sampled with as many layers from the start.
+
+# %%
+K, b = sampled(4), torch.zeros(4)
+for N in (4, 8, 16, 32, 64):
+    anew = my_smoothness(sampled(N), torch.zeros(N), T / N)
+    print(f"{N:2d} layers: R = {my_smoothness(K, b, T / N):.3f} prolonged, {anew:.3f} sampled anew")
+    K, b = my_prolong(K), my_prolong(b)
+
+# %% [markdown]
+# **Reading the numbers.** Prolonged weights keep the value of (11): where there was one difference there are two of half the size, over half the step.
+# The sampled ones approach the integral. A finer network starts with weights that are as smooth as those that it was handed.
 
 # %% [markdown]
 # Now everything together. On every level we minimise
