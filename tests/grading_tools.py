@@ -24,9 +24,16 @@ TINY = "01_tiny"
 JOBS = min(4, os.cpu_count() or 1)
 QUICK = sandbox.Limits(cell_seconds=20, notebook_seconds=90)
 
-needs_bubblewrap = pytest.mark.skipif(
-    sandbox.bubblewrap() is None, reason="bubblewrap is not there"
-)
+
+def _no_sandbox() -> str:
+    try:
+        sandbox.bubblewrap()
+    except sandbox.NoSandboxError as error:
+        return str(error)
+    return ""
+
+
+needs_bubblewrap = pytest.mark.skipif(_no_sandbox() != "", reason=_no_sandbox() or "-")
 SOURCE = '''# %% [markdown]
 # # 01 - A tiny notebook
 #

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shutil
 import statistics
+import sys
 import time
 
 import nbformat
@@ -191,10 +193,28 @@ def test_nbclient_as_it_comes_can_use_these_kernels():
 
 
 def test_without_bubblewrap_grading_is_refused(monkeypatch):
-    monkeypatch.setattr(sandbox, "bubblewrap", lambda: None)
-    with pytest.raises(CourseError, match="apt install bubblewrap"):
+    monkeypatch.setattr(sandbox, "_programs", lambda: iter(()))
+    with pytest.raises(CourseError, match=r"(?s)apt install bubblewrap.*--unsandboxed"):
         sandbox.require(unsandboxed=False)
     assert sandbox.require(unsandboxed=True) is False
+
+
+def test_the_system_s_bubblewrap_comes_first_and_one_that_works_is_taken(
+    monkeypatch, tmp_path
+):
+    works, fails = tmp_path / "works", tmp_path / "fails"
+    works.write_text("#!/bin/sh\nexit 0\n")
+    fails.write_text("#!/bin/sh\necho 'bwrap: no permission' >&2\nexit 1\n")
+    for program in (works, fails):
+        program.chmod(0o755)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/system/{name}")
+    assert next(sandbox._programs()) == "/system/bwrap"
+    monkeypatch.setattr(sandbox, "_programs", lambda: iter([str(fails), str(works)]))
+    assert sandbox.bubblewrap() == str(works)
+    monkeypatch.setattr(sandbox, "_programs", lambda: iter([str(fails)]))
+    with pytest.raises(sandbox.NoSandboxError, match=r"\(bwrap: no permission\).*sudo"):
+        sandbox.bubblewrap()
 
 
 def test_without_a_sandbox_the_limits_hold():

@@ -8,7 +8,7 @@ lists everything in which a committed pair is not what these two would make.
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -134,12 +134,17 @@ def local_kernels(folder: str) -> Config:
 
 
 def execute(
-    notebook: NotebookNode, *, timeout: int = EXECUTION_SECONDS, **extra: str
+    notebook: NotebookNode,
+    *,
+    timeout: int = EXECUTION_SECONDS,
+    advance: Callable[[], object] = lambda: None,
+    **extra: str,
 ) -> NotebookNode:
     """Execute `notebook` in a fresh kernel and an empty folder, and return it.
 
     Args:
         timeout: seconds for one cell.
+        advance: called after each cell of code.
         extra: environment variables for the kernel.
 
     Raises:
@@ -160,6 +165,7 @@ def execute(
             store_widget_state=False,
             config=local_kernels(sockets),
             resources={"metadata": {"path": folder}},
+            on_cell_executed=lambda **_: advance(),
         )
         try:
             client.execute()

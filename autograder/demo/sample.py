@@ -11,7 +11,8 @@
 
 The first line is the story; `base` is `solution` or `untouched`; `scores` names the
 exercises that do not earn what the base earns (`less`: not everything); `reason` is
-text that the table must show. Then come the changes:
+text that the table must show; `needs: sandbox` says that without one this student would
+earn, or harm, more. Then come the changes:
 
 * ``answer NAME``: the code below is the answer; ``known NAME -- TITLE``: the answer of
   that title in `solutions/NN/answers.py` (without a title: the first wrong one);
@@ -51,6 +52,7 @@ class Handed:
     base: str = "solution"
     scores: dict[str, float | None] = field(default_factory=dict)
     reason: str = ""
+    needs_sandbox: bool = False
     changes: list[tuple[str, str]] = field(default_factory=list)
 
     def expected(self, asked: Assignment) -> dict[str, float | None]:
@@ -84,6 +86,8 @@ def read(path: Path) -> Handed:
                 handed.scores[name] = None if score == "less" else float(score)
         elif key == "reason":
             handed.reason = value
+        elif key == "needs" and value == "sandbox":
+            handed.needs_sandbox = True
         elif colon and " " not in key:
             raise CourseError(f"{path}: unknown key {key!r}")
         else:
@@ -99,17 +103,9 @@ def folder_of(course: Course) -> Path:
     return course.autograder / "demo" / "sample_class"
 
 
-def students(folder: Path) -> list[Handed]:
-    """Read all students of a folder, in order."""
-    return [read(path) for path in sorted(folder.glob("*.txt"))]
-
-
-def materialise(room: Classroom, asked: Assignment, folder: Path) -> list[Handed]:
-    """Write what the students of `folder` hand in for an assignment."""
-    handed = students(folder)
-    for one in handed:
-        write(room, asked, one)
-    return handed
+def students(course: Course, name: str) -> list[Handed]:
+    """Read the sample class of notebook `name`, in order."""
+    return [read(path) for path in sorted((folder_of(course) / name).glob("*.txt"))]
 
 
 def write(room: Classroom, asked: Assignment, one: Handed) -> None:

