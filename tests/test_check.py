@@ -1,5 +1,6 @@
 """The checks: what passes, what fails, what the student is told, what is recorded."""
 
+import copy
 import json
 import os
 import random
@@ -616,6 +617,45 @@ class TestYours:
         net(x).sum().backward()
         assert net.layer.weight.grad is not None
         assert "RuntimeError: more than two" in shown(capsys)
+
+    def test_a_copy_of_a_module_uses_its_own_parameters(self, capsys):
+        class Mine(torch.nn.Module):
+            def __init__(self, width):
+                super().__init__()
+                self.layer = torch.nn.Linear(width, 1)
+
+            def forward(self, x):
+                return self.layer(x)
+
+        @check.exercise("net", 1, lambda: Mine, OurNet)
+        def exercise(checks):
+            checks.equal("shape", lambda: Mine(3)(torch.ones(2, 3)).shape, (2, 1))
+
+        net = check.yours(exercise)(3)
+        twin = copy.deepcopy(net).double()
+        assert twin(torch.ones(2, 3).double()).dtype == torch.float64
+        assert net(torch.ones(2, 3)).dtype == torch.float32
+
+    def test_arguments_that_ours_refuses_too_leave_nobody_aside(self, capsys):
+        def mine(x):
+            if x > 100:
+                raise ValueError("too large")
+            return right(x)
+
+        def strict(x):
+            if x > 100:
+                raise ValueError("larger than 100")
+            return right(x)
+
+        @check.exercise("twice", 2, lambda: mine, strict)
+        def exercise(checks):
+            checks.equal("twice three", lambda: mine(3.0), 6.0)
+
+        twice = check.yours(exercise)
+        with pytest.raises(ValueError, match="too large"):
+            twice(200.0)
+        assert twice(2.0) == 4.0
+        assert "left aside" not in shown(capsys)
 
     def test_it_needs_a_version_of_ours(self):
         with pytest.raises(ValueError, match="package="):

@@ -2,6 +2,7 @@
 
 import functools
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -50,12 +51,12 @@ class _Guarded:
 
         @functools.wraps(mine, updated=())
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            came = self._try(mine, args, kwargs)
+            came = self._call(mine, ours, args, kwargs)
             if self.failed:
-                return ours(*args, **kwargs)
+                return came
             if isinstance(came, torch.nn.Module):
                 again = functools.partial(ours, *args, **kwargs)
-                came.forward = self._forward(came, again)  # type: ignore[method-assign]
+                self._guard_forward(came, again)
             elif callable(came) and not isinstance(came, torch.Tensor):
                 # A function that returns a function: this one may fail, too.
                 made = functools.cache(lambda: ours(*args, **kwargs))
@@ -64,39 +65,53 @@ class _Guarded:
 
         return guarded
 
-    def _forward(self, mine: torch.nn.Module, make_ours: Callable) -> Callable:
+    def _guard_forward(self, mine: torch.nn.Module, make_ours: Callable) -> None:
         """Guard a module: ours takes over its parameters, where they have one form."""
+        written = mine.forward
+        is_method = getattr(written, "__self__", None) is mine
 
-        @functools.cache
-        def theirs() -> torch.nn.Module:
-            module = make_ours()
-            held = dict(mine.named_parameters())
-            if {k: v.shape for k, v in held.items()} == {
-                k: v.shape for k, v in module.named_parameters()
-            }:
-                for name, parameter in held.items():
-                    path, _, last = name.rpartition(".")
-                    setattr(module.get_submodule(path), last, parameter)
-            return module
+        def forward(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+            call = types.MethodType(written.__func__, module) if is_method else written
+            theirs = functools.partial(_with_parameters, make_ours, module)
+            return self._call(call, lambda *a, **k: theirs()(*a, **k), args, kwargs)
 
-        return self.around(mine.forward, lambda *a, **k: theirs()(*a, **k))
+        # A method: a copy of the module calls the copy, not the original.
+        mine.forward = types.MethodType(forward, mine)  # type: ignore[method-assign]
 
-    def _try(self, call: Callable, args: Any, kwargs: Any) -> Any:
+    def _call(self, mine: Callable, ours: Callable, args: Any, kwargs: Any) -> Any:
         if self.failed:
-            return None
+            return ours(*args, **kwargs)
         started = time.thread_time()
         try:
             with guard.time_limit(guard.seconds()):
-                came = call(*args, **kwargs)
+                came = mine(*args, **kwargs)
         except (Exception, guard.TimeLimit) as error:
+            try:
+                came = ours(*args, **kwargs)
+            except type(error):
+                raise error from None  # ours refuses these arguments, too
             self._give_up(f"{type(error).__name__}: {error}".rstrip(": "))
-            return None
+            return came
         self.took += time.thread_time() - started
         if self.took > TOGETHER:
             self._give_up(f"it has taken more than {TOGETHER:g} s")
+            return ours(*args, **kwargs)
         return came
 
     def _give_up(self, why: str) -> None:
         self.failed = True
         ours = package_name(self.ours)
         print(f"your {self.name} is left aside ({why}); the package's {ours} goes on")
+
+
+def _with_parameters(make: Callable, mine: torch.nn.Module) -> torch.nn.Module:
+    """Return our module with the parameters of another one of the same form."""
+    module = make()
+    held = dict(mine.named_parameters())
+    if {k: v.shape for k, v in held.items()} == {
+        k: v.shape for k, v in module.named_parameters()
+    }:
+        for name, parameter in held.items():
+            path, _, last = name.rpartition(".")
+            setattr(module.get_submodule(path), last, parameter)
+    return module.train(mine.training)

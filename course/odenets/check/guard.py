@@ -134,7 +134,8 @@ def neutral() -> Iterator[None]:
         if torch.get_default_device().type != "cpu":
             torch.set_default_device(None)
         torch.set_grad_enabled(True)
-        torch.use_deterministic_algorithms(False)
+        if torch.are_deterministic_algorithms_enabled():  # else a slow import for nothing
+            torch.use_deterministic_algorithms(False)
         torch.autograd.set_detect_anomaly(False)
         torch.set_flush_denormal(False)
         np.seterr(all="warn", under="ignore")
@@ -162,7 +163,8 @@ def _torch_and_numpy() -> Callable[[], None]:
             torch.set_default_device(device)
         torch.set_grad_enabled(grad)
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
+        if torch.are_deterministic_algorithms_enabled() is not deterministic:
+            torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
         torch.autograd.set_detect_anomaly(anomaly)
         np.seterr(**errors)
         torch.set_rng_state(draws[0])

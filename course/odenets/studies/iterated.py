@@ -296,12 +296,16 @@ def keep_below(conv: nn.Conv2d, max_norm: float, size: int) -> Callable[..., Non
 
 
 def train(
-    job: Job, data: ImageData, device: torch.device | str = "cpu"
+    job: Job,
+    data: ImageData,
+    device: torch.device | str = "cpu",
+    build: Callable[[Job, int], nn.Module] = build,
 ) -> tuple[nn.Module, float]:
     """Train one net; return it in eval mode, and the time in seconds.
 
     Args:
         data: images and labels, on `device` already.
+        build: makes the untrained net from the job and the image size.
     """
     training.set_seed(job.seed)
     size, recipe = data.train.images.shape[-1], job.recipe
