@@ -1,11 +1,7 @@
 """What the tests know of the notebooks: their cells, exercises and answers."""
 
-import contextlib
-import io
-import linecache
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jupytext
 
@@ -28,14 +24,6 @@ class Exercise:
     points: float
     answer: str
     test: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a test cell gave: the score, and the text that the student sees."""
-
-    score: Any
-    shown: str
 
 
 def read(name: str):
@@ -70,30 +58,3 @@ def exercises(name: str) -> list[Exercise]:
 def answers(name: str) -> list[Answer]:
     """Return the named answers, wrong and right, to the exercises of a notebook."""
     return read_answers(COURSE, name)
-
-
-def namespace(name: str) -> dict[str, Any]:
-    """Execute the set-up cell of a notebook and return what it defines."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    run(code_cells(name)[0], "<set-up>", names)
-    return names
-
-
-def run(source: str, filename: str, names: dict[str, Any]) -> None:
-    lines = source.splitlines(keepends=True)
-    linecache.cache[filename] = (len(source), None, lines, filename)
-    exec(compile(source, filename, "exec"), names)
-
-
-def grade(exercise: Exercise, answer: str, names: dict[str, Any]) -> Outcome:
-    """Run an answer and its test cell as a notebook would."""
-    names = dict(names)
-    shown = io.StringIO()
-    body, last = exercise.test.rstrip().rsplit("\n", 1)
-    with contextlib.redirect_stdout(shown):
-        # An answer that cannot even be executed leaves its name undefined.
-        with contextlib.suppress(Exception):
-            run(answer, "<answer>", names)
-        run(body, "<test>", names)
-        score = eval(last, names)
-    return Outcome(score, shown.getvalue())

@@ -12,7 +12,6 @@ import sqlite3
 import time
 
 import nbformat
-import notebooks
 import pytest
 from grading_tools import (
     QUICK,
@@ -27,7 +26,7 @@ from grading_tools import (
 )
 from nbconvert.exporters import HTMLExporter
 
-from autograder.authors import release, steps
+from autograder.authors import matrix, release, steps
 from autograder.authors.assignment import Graded, assignment
 from autograder.classroom import feedback, lms, report
 from autograder.classroom.gradebook import Classroom
@@ -67,11 +66,10 @@ def solution_lines(asked):
 
 def plain_score(room, student, name, exercise):
     """What the same answer earns where it is simply run, without any of our grading."""
-    asked = next(e for e in notebooks.exercises(name) if e.name == exercise)
     cells = nbformat.read(room.submission(student, name), as_version=4).cells
     labels = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in cells]
     answer = cells[labels.index(exercise)].source
-    return notebooks.grade(asked, answer, notebooks.namespace(name)).score
+    return matrix.Notebook(REAL, name).grade(exercise, answer)[1]
 
 
 # ---------------------------------------------------- every notebook that exists

@@ -1,150 +1,191 @@
-"""Every wrong answer loses points, every right one gets them all.
+"""What the named answers earn and are told: the proof that the tests teach.
 
-The table of both is kept in `tests/kill_matrix.md`: `make kill-matrix` writes it, and
-the last test here fails where it is out of date.
+The table is kept in `tests/kill_matrix.md`, and what the package names mistakes by in
+`odenets/check/mistakes`: `make kill-matrix` writes both, and the tests here fail where
+they are out of date.
 """
 
-import ast
 import functools
-import re
 
 import notebooks
 import pytest
 
+from autograder.authors import matrix
 from autograder.demo import sample
-from odenets import check
+from odenets.check import mistakes
 
-STUB = "raise NotImplementedError()"
 TABLE = notebooks.ROOT / "tests" / "kill_matrix.md"
-ALL = [exercise for name in notebooks.NAMES for exercise in notebooks.exercises(name)]
+ALL = [
+    pytest.param(name, exercise.name, id=f"{name[:2]}-{exercise.name}")
+    for name in notebooks.NAMES
+    for exercise in notebooks.exercises(name)
+]
+# Notebooks whose test cells still stand in with-blocks: the figures do not bind them.
+OLD = {
+    name
+    for name in notebooks.NAMES
+    if any("with check.exercise" in one.test for one in notebooks.exercises(name))
+}
+
+opened = functools.cache(functools.partial(matrix.Notebook, notebooks.COURSE))
 
 
 @functools.cache
-def names_of(notebook: str) -> dict:
-    return notebooks.namespace(notebook)
+def tried(name: str) -> list[matrix.Tried]:
+    return [opened(name).try_answer(one) for one in notebooks.answers(name)]
 
 
 @functools.cache
-def outcomes(exercise: notebooks.Exercise) -> dict:
-    """Grade all answers to an exercise once."""
-    return {
-        answer: notebooks.grade(exercise, answer.source, names_of(exercise.notebook))
-        for answer in notebooks.answers(exercise.notebook)
-        if answer.exercise == exercise.name
-    }
+def known(name: str) -> dict:
+    return matrix.catalogue(tried(name))
 
 
-def by_name(exercise: notebooks.Exercise) -> str:
-    return f"{exercise.notebook[:2]}-{exercise.name}"
+def score(name: str, exercise: str, source: str) -> tuple[float, str]:
+    _, points, shown = opened(name).grade(exercise, source)
+    return points, shown
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setenv("ODENETS_SCALE", "quick")
-    monkeypatch.delenv(check.RECORDS, raising=False)
+@pytest.mark.parametrize(("name", "exercise"), ALL)
+def test_the_solution_earns_all_points(name, exercise):
+    asked = opened(name).exercises[exercise]
+    points, shown = score(name, exercise, asked.answer)
+    assert points == asked.points, shown
+    assert type(points) is float
+    if name not in OLD:
+        assert opened(name).problems(exercise) == []
 
 
-@pytest.mark.parametrize("exercise", ALL, ids=by_name)
-def test_the_solution_earns_all_points(exercise):
-    outcome = notebooks.grade(exercise, exercise.answer, names_of(exercise.notebook))
-    assert outcome.score == exercise.points, outcome.shown
-    assert type(outcome.score) is float
-
-
-@pytest.mark.parametrize("exercise", ALL, ids=by_name)
-def test_an_untouched_answer_earns_nothing(exercise):
-    answer = re.sub(
-        r"^( *)### BEGIN SOLUTION.*?### END SOLUTION",
-        rf"\1{STUB}",
-        exercise.answer,
-        flags=re.M | re.S,
-    )
-    assert STUB in answer
-    for stub in (answer, STUB):
-        outcome = notebooks.grade(exercise, stub, names_of(exercise.notebook))
-        assert outcome.score == 0.0, outcome.shown
+@pytest.mark.parametrize(("name", "exercise"), ALL)
+def test_an_untouched_answer_earns_nothing(name, exercise):
+    answer = matrix.without_solution(opened(name).exercises[exercise].answer)
+    assert matrix.STUB in answer
+    for stub in (answer, matrix.STUB):
+        points, shown = score(name, exercise, stub)
+        assert points == 0.0, shown
 
 
 ATTACKS = notebooks.ROOT / "tests" / "attacks" / "01_resnets_as_euler"
 ANYTHING = sample.read(ATTACKS / "object_for_everything.txt").changes[0][1]
 
 
-@pytest.mark.parametrize("exercise", ALL, ids=by_name)
+@pytest.mark.parametrize(("name", "exercise"), ALL)
 @pytest.mark.parametrize(
     "value", ["Anything()", "Anything().same", "lambda *a, **k: None"]
 )
-def test_an_answer_that_does_nothing_earns_nothing(exercise, value):
+def test_an_answer_that_does_nothing_earns_nothing(name, exercise, value):
     """So a side condition (the input is left unchanged) is asked with a result."""
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    asked = [n.name for n in ast.parse(exercise.answer).body if isinstance(n, kinds)]
+    asked = opened(name).defined(exercise)
     assert asked
-    answer = f"{ANYTHING}\n{' = '.join(asked)} = {value}"
-    outcome = notebooks.grade(exercise, answer, names_of(exercise.notebook))
-    assert outcome.score == 0.0, outcome.shown
+    points, shown = score(name, exercise, f"{ANYTHING}\n{' = '.join(asked)} = {value}")
+    assert points == 0.0, shown
 
 
-@pytest.mark.parametrize("exercise", ALL, ids=by_name)
-def test_wrong_answers_lose_and_right_ones_do_not(exercise):
-    graded = outcomes(exercise)
-    kinds = [answer.kind for answer in graded]
-    assert kinds.count("wrong") >= 4, "at least four named wrong answers"
-    assert kinds.count("right") >= 2, "at least two right answers written differently"
-    for answer, outcome in graded.items():
-        told = f"{answer.kind}: {answer.title}\n{outcome.shown}"
-        if answer.kind == "right":
-            assert outcome.score == exercise.points, told
+@pytest.mark.parametrize(("name", "exercise"), ALL)
+def test_a_constant_of_the_right_shape_and_type_earns_nothing(name, exercise):
+    if name in OLD:
+        pytest.skip("its test cells stand in with-blocks")
+    earned = opened(name).constants(exercise)
+    assert not any(earned.values()), earned
+
+
+@pytest.mark.parametrize(("name", "exercise"), ALL)
+def test_wrong_answers_lose_and_right_ones_do_not(name, exercise):
+    here = [one for one in tried(name) if one.exercise.name == exercise]
+    kinds = [one.answer.kind for one in here]
+    least = {"wrong": 4, "right": 2} if name in OLD else matrix.LEAST
+    for kind, count in least.items():
+        assert kinds.count(kind) >= count, f"at least {count} {kind} answers"
+    for one in here:
+        told = f"{one.answer.kind}: {one.answer.title}\n{one.shown}"
+        if one.answer.kind == "right":
+            assert one.full == one.in_view == one.exercise.points, told
         else:
-            assert outcome.score < exercise.points, told
+            assert one.noticed, told
 
 
 def test_every_answer_belongs_to_an_exercise():
     for name in notebooks.NAMES:
-        known = {exercise.name for exercise in notebooks.exercises(name)}
-        assert {answer.exercise for answer in notebooks.answers(name)} <= known
+        asked = {exercise.name for exercise in notebooks.exercises(name)}
+        assert {answer.exercise for answer in notebooks.answers(name)} <= asked
 
 
-def first_complaint(shown: str) -> str:
-    """The first failed check and, where it was recognised, the misconception."""
-    lines = shown.splitlines()
-    for place, line in enumerate(lines):
-        if line.startswith("  ✗ "):
-            said = line.removeprefix("  ✗ ")
-            for more in lines[place + 1 :]:
-                if not more.startswith("      "):
-                    break
-                if re.match(r" *(this is what|usual mistake|your answer)", more):
-                    said += " - " + re.sub(r"0x[0-9a-f]+", "...", more.strip())
-                    break
-            return said.replace("|", "\\|")
-    return "-"
+@pytest.mark.parametrize("name", notebooks.NAMES)
+def test_the_figures_hold(name):
+    """A mistake shows in the notebook itself, and is told by its own name."""
+    counts = matrix.figures(tried(name), known(name))
+    assert counts["named wrong"] == counts["never noticed"] == 0, counts
+    if name not in OLD:
+        assert counts["green in view"] <= 0.03 * counts["wrong"], counts
+        assert counts["named right"] >= 0.6 * counts["rejected"], counts
 
 
-def table(exercises: list[notebooks.Exercise]) -> str:
+@pytest.mark.parametrize("name", notebooks.NAMES)
+def test_the_catalogue_is_up_to_date(name, request):
+    if name in OLD:
+        pytest.skip("its mistakes are not kept yet")
+    if request.config.getoption("--write-kill-matrix"):
+        matrix.write_catalogue(name, known(name))
+    kept = {
+        exercise: mistakes.catalogue().get(exercise, {"checks": [], "mistakes": []})
+        for exercise in known(name)
+    }
+    for exercise, made in known(name).items():
+        assert kept[exercise]["checks"] == list(made["checks"]), "make kill-matrix"
+        have, want = kept[exercise]["mistakes"], made["mistakes"]
+        assert [m["title"] for m in have] == [m["title"] for m in want], exercise
+        for one, other in zip(have, want):
+            assert mistakes.explains(one["failed"], other["failed"]), one["title"]
+
+
+# ------------------------------------------------------------------------ the table
+
+
+def table() -> str:
+    total = {
+        key: sum(
+            matrix.figures(tried(name), known(name))[key] for name in notebooks.NAMES
+        )
+        for key in matrix.figures([], {})
+    }
+    wrong, rejected = total["wrong"], total["rejected"]
     lines = [
         "# The kill matrix",
         "",
-        "Made by `tests/test_kill_matrix.py`: each wrong answer in",
-        "`solutions/*/answers.py` loses points, each right one gets all. The last",
-        "column is the first thing that the student is told.",
+        "Made by `make kill-matrix` from the answers in `solutions/NN/answers.py`.",
+        "*In view* is what an answer earns in the notebook, *in full* what it earns",
+        "when graded; *told* is the name that its mistake is given.",
+        "",
+        "| of all wrong answers | |",
+        "|---|---|",
+        f"| wrong answers | {wrong} |",
+        f"| green in view | {total['green in view']} "
+        f"({total['green in view'] / wrong:.1%}; at most 3 %) |",
+        f"| never noticed | {total['never noticed']} (none) |",
+        f"| rejected in view and named right | {total['named right']} of {rejected} "
+        f"({total['named right'] / rejected:.0%}; at least 60 %) |",
+        f"| named wrong | {total['named wrong']} (none) |",
     ]
     for name in notebooks.NAMES:
         lines += ["", f"## {name}", ""]
-        lines += ["| exercise | answer | score | said |", "|---|---|---|---|"]
-        for exercise in exercises:
-            if exercise.notebook != name:
-                continue
-            for answer, outcome in outcomes(exercise).items():
-                title = answer.title.replace("|", "\\|")
-                lines.append(
-                    f"| {exercise.name} | {answer.kind}: {title} "
-                    f"| {outcome.score:g} / {exercise.points:g} "
-                    f"| {first_complaint(outcome.shown)} |"
-                )
+        lines += ["| exercise | answer | in view | in full | told |"]
+        lines += ["|---|---|---|---|---|"]
+        for exercise in notebooks.exercises(name):
+            for one in tried(name):
+                if one.exercise.name == exercise.name:
+                    lines.append(row(one, known(name)))
     return "\n".join(lines) + "\n"
 
 
+def row(one: matrix.Tried, names: dict) -> str:
+    title = one.answer.title.replace("|", "\\|")
+    name = one.name(names).replace("|", "\\|")
+    told = {"": "-", title: "its own"}.get(name, f"**another's**: {name}")
+    points = f"{one.in_view:g} | {one.full:g} of {one.exercise.points:g}"
+    return f"| {one.exercise.name} | {one.answer.kind}: {title} | {points} | {told} |"
+
+
 def test_the_table_is_up_to_date(request):
-    computed = table(ALL)
+    computed = table()
     if request.config.getoption("--write-kill-matrix"):
-        TABLE.write_text(computed)
-    assert TABLE.read_text() == computed, "run: make kill-matrix"
+        TABLE.write_text(computed, encoding="utf-8")
+    assert TABLE.read_text(encoding="utf-8") == computed, "run: make kill-matrix"

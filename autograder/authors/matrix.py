@@ -5,6 +5,7 @@ named, and the figures that the tests of the course ask for. Everything runs in 
 process, each answer in a copy of the namespace that the set-up cell leaves.
 """
 
+import ast
 import contextlib
 import io
 import json
@@ -19,7 +20,7 @@ from odenets import check
 from odenets.check import guard, mistakes
 
 from ..course import Course, write_atomically
-from . import answers, pairs
+from . import answers, constants, pairs
 from .answers import Answer
 
 SECONDS = "2"  # for each check of an answer
@@ -102,9 +103,11 @@ class Notebook:
                 checks = tuple(result.label for result in done.results)
                 yield Asked(name, points, answer, visible, cell.source, checks)
 
-    def _grade(self, test: str, answer: str) -> tuple[check.Exercise, Any, str]:
+    def _grade(
+        self, test: str, answer: str, more: dict[str, Any] | None = None
+    ) -> tuple[check.Exercise, Any, str]:
         """Run an answer and a test cell as a notebook would."""
-        names = dict(self.names)
+        names = self.names | (more or {})
         shown = io.StringIO()
         body, last = test.rstrip().rsplit("\n", 1)
         with contextlib.redirect_stdout(shown):
@@ -117,6 +120,12 @@ class Notebook:
         (done,) = (v for v in names.values() if isinstance(v, check.Exercise))
         return done, score, shown.getvalue()
 
+    def defined(self, exercise: str) -> list[str]:
+        """Return the names of the functions and classes that an answer defines."""
+        kinds = (ast.FunctionDef, ast.ClassDef)
+        body = ast.parse(self.exercises[exercise].answer).body
+        return [node.name for node in body if isinstance(node, kinds)]
+
     def problems(self, exercise: str) -> list[str]:
         """Return what is wrong with a test cell itself."""
         asked = self.exercises[exercise]
@@ -128,6 +137,26 @@ class Notebook:
         if done.further != hidden:
             told.append(f"further={done.further}, but {hidden} checks are hidden")
         return [f"{exercise}: {problem}" for problem in told]
+
+    def constants(self, exercise: str) -> dict[str, float]:
+        """Return what answers earn that give a constant of the right shape and type.
+
+        They give zeros, ones, their input, and always what the first visible check
+        expects; none of them may earn anything.
+        """
+        asked = self.exercises[exercise]
+        scores = {}
+        for kind in constants.KINDS:
+            with _quick():
+                written = dict(self.names)
+                _run(asked.answer, "<answer>", written)
+                new = {
+                    name: constants.constant(value, kind)
+                    for name, value in written.items()
+                    if name not in self.names or value is not self.names[name]
+                }
+                _, scores[kind], _ = self._grade(asked.whole, "", new)
+        return scores
 
     def grade(self, exercise: str, source: str) -> tuple[check.Exercise, Any, str]:
         """Return the checks, hidden ones too, the score, and what is shown."""
@@ -216,6 +245,9 @@ def report(course: Course, name: str, exercise: str | None = None) -> list[str]:
     lines = [f"== {name}"]
     for one in notebook.exercises if exercise is None else [exercise]:
         lines += notebook.problems(one)
+        earned = {k: v for k, v in notebook.constants(one).items() if v}
+        if earned:
+            lines.append(f"{one}: constants earn points: {earned}")
         kinds = [answer.kind for answer in own if answer.exercise == one]
         if (
             kinds.count("wrong") < LEAST["wrong"]
