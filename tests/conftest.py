@@ -32,21 +32,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"only with -m {mark}"))
 
 
-@pytest.fixture
-def program():
-    """Find a program that pip cannot bring: skip without it, but never in CI."""
-
-    def find(name: str) -> str:
-        path = shutil.which(name)
-        if path is None:
-            if os.environ.get("CI"):
-                pytest.fail(f"CI needs {name}; .ci/run installs it")
-            pytest.skip(f"{name} is not installed")
-        return path
-
-    return find
-
-
 @pytest.fixture(scope="session")
 def wheel_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
     """Build the wheel of a folder from a copy: nothing is left behind in the tree."""

@@ -6,6 +6,7 @@ Headless Chromium shows the page; a screenshot is kept in `build/screenshots/`.
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -68,15 +69,24 @@ def lab(tmp_path: Path) -> Iterator[str]:
         server.wait(20)
 
 
+def chromium(own: str) -> str:
+    """Return the system's Chromium, else Playwright's `own`; skip (not in CI) without."""
+    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), own)
+    if not Path(found).exists():
+        how = "no Chromium here; to get one: python -m playwright install chromium"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(how)
+    return found
+
+
 @pytest.fixture
-def page(program) -> Iterator[Page]:
-    chromium = program("chromium")
+def page() -> Iterator[Page]:
     switches = ["--disable-gpu", "--disable-background-networking", "--disable-sync"]
     switches += ["--no-first-run", "--disable-component-update"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         switches.append("--no-sandbox")  # Chromium refuses root otherwise
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=switches)
+        program = chromium(own=playwright.chromium.executable_path)
+        browser = playwright.chromium.launch(executable_path=program, args=switches)
         yield browser.new_page(viewport={"width": 1400, "height": 1000})
         browser.close()
 

@@ -198,10 +198,14 @@ def test_import_where_the_operators_cannot_load():
 
 
 def test_nothing_is_declared_where_the_operators_are_there():
-    # Stands for the real operators: they are in the registry before the import.
+    # A stand-in for the real operators is in the registry before the import; the real
+    # ones, where they could load, are kept out: nothing is registered twice.
     said = python(
         """
         import torch
+        def fails(path):
+            raise OSError(f"{path}: not here")
+        torch.ops.load_library = fails
         real = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             real.define(f"{name}(Tensor d, Tensor s, float t) -> Tensor")
@@ -211,6 +215,16 @@ def test_nothing_is_declared_where_the_operators_are_there():
         """
     )
     assert said == ["MNIST", "True"]
+
+
+def test_the_data_sets_import_here_whatever_the_operators_do():
+    said = python(
+        """
+        from odenets.data import images
+        print(images.torchvision_datasets().MNIST.__name__)
+        """
+    )
+    assert said == ["MNIST"]
 
 
 def test_another_error_of_the_import_is_passed_on():
