@@ -97,7 +97,7 @@ def test_the_sample_class(name, tmp_path):
     """Every student of the sample class, and then a second run."""
     room = Classroom(tmp_path)
     asked = assignment(REAL, name)
-    handed = sample.students(REAL, name)
+    handed = sample.students(sample.folder_of(REAL) / name)
     for one in handed:
         sample.write(room, asked, one)
     limits = type(QUICK)(cell_seconds=10, notebook_seconds=120)

@@ -15,7 +15,7 @@ from pathlib import Path
 import notebooks
 import pytest
 
-from autograder.layout import Course
+from autograder.course import Course
 
 NAME = "01_resnets_as_euler"
 COLAB = ["torch", "torchvision", "matplotlib", "numpy", "ipykernel", "nbconvert"]

@@ -45,7 +45,8 @@ def run(course: Course, folder: Path, names: list[str], unsandboxed: bool) -> in
         if leaks:
             raise CourseError("\n".join(leaks))
         print("   no solution, hidden test, mark scheme or output in it.")
-        _grade(asked, room, sample.students(course, name), contained)
+        handed = sample.students(sample.folder_of(course) / name)
+        _grade(asked, room, handed, contained)
     first = names[0]
     shown = _nearest(folder)
     print("Look at")

@@ -103,9 +103,9 @@ def folder_of(course: Course) -> Path:
     return course.autograder / "demo" / "sample_class"
 
 
-def students(course: Course, name: str) -> list[Handed]:
-    """Read the sample class of notebook `name`, in order."""
-    return [read(path) for path in sorted((folder_of(course) / name).glob("*.txt"))]
+def students(folder: Path) -> list[Handed]:
+    """Read all students of a folder, in order."""
+    return [read(path) for path in sorted(folder.glob("*.txt"))]
 
 
 def write(room: Classroom, asked: Assignment, one: Handed) -> None:
