@@ -70,7 +70,7 @@ def lab(tmp_path: Path) -> Iterator[str]:
 
 
 def chromium(own: str) -> str:
-    """Return the system's Chromium, else Playwright's `own`; skip (not in CI) without."""
+    """Return the system's Chromium, else Playwright's `own`, else skip (not in CI)."""
     found = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), own)
     if not Path(found).exists():
         how = "no Chromium here; to get one: python -m playwright install chromium"
