@@ -1,5 +1,7 @@
 """Two distributions: what a student installs, and what an instructor adds."""
 
+import re
+import shlex
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import notebooks
 import pytest
+import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 STUDENT = notebooks.ROOT / "course"
 INSTRUCTOR = notebooks.ROOT
@@ -100,3 +104,75 @@ def test_the_tested_versions_are_within_the_bounds():
     for one in (one for f in PROJECTS for one in requirements(f)):
         if one.name != "odenets":
             assert one.specifier.contains(tested[one.name]), one
+
+
+# ------------------------------------------------------- one command, in five places
+
+INSTALL = ["-c", "constraints.txt", "-e", "course", "-e", ".[cluster,test]"]
+
+
+def text(name: str) -> str:
+    return (notebooks.ROOT / name).read_text(encoding="utf-8")
+
+
+def plain_commands() -> list[str]:
+    """Return the commands that the README gives for machines without make."""
+    (block,) = re.findall(
+        r"same in plain commands:\n\n```\n(.*?)```", text("README.md"), re.S
+    )
+    return block.strip().splitlines()
+
+
+def recipes() -> set[str]:
+    """Return the lines of the Makefile as a person would type them."""
+    lines = [line.strip() for line in text("Makefile").splitlines() if "$(P" in line]
+    return {line.replace("$(PY)", ".venv/bin/python") for line in lines}
+
+
+def test_make_readme_and_conda_install_the_same():
+    (made,) = [line for line in recipes() if " pip install " in line]
+    assert shlex.split(made)[-len(INSTALL) :] == INSTALL
+    typed = [line for line in plain_commands() if " pip install " in line]
+    assert [shlex.split(line)[-len(INSTALL) :] for line in typed] == [INSTALL]
+    conda = yaml.safe_load(text("environment.yml"))["dependencies"][-1]["pip"]
+    long = {"--constraint": "-c", "--editable": "-e"}
+    assert [long.get(word, word) for line in conda for word in line.split()] == INSTALL
+    extras = project(INSTRUCTOR)["optional-dependencies"]
+    assert set(extras) == {"cluster", "test"}
+
+
+def test_the_plain_commands_are_those_of_make():
+    commands = plain_commands()
+    assert commands[0] == "python -m venv .venv"
+    assert "$(PYTHON) -m venv .venv" in recipes()
+    for command in commands[2:]:
+        assert command in recipes(), command
+    assert [("demo" in c, "pytest" in c) for c in commands[2:]] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
+    assert text(".ci/run").rstrip().endswith("make test")
+
+
+def test_pythons_and_tools_agree():
+    supported = SpecifierSet(project(STUDENT)["requires-python"])
+    pythons = [f"3.{minor}" for minor in range(20) if f"3.{minor}" in supported]
+    assert f"You need Python {pythons[0]} to {pythons[-1]}, pip and make" in text(
+        "README.md"
+    )
+    jobs = yaml.safe_load(text(".github/workflows/ci.yml"))["jobs"]
+    assert jobs["everything"]["strategy"]["matrix"]["python"] == pythons
+    runs = [step["run"] for step in jobs["everything"]["steps"] if "run" in step]
+    assert runs[-1] == "bash .ci/run"
+    oldest = [step.get("run", "") for step in jobs["oldest"]["steps"]]
+    (command,) = [run for run in oldest if "lowest-direct" in run]
+    assert shlex.split(command)[-4:] == ["-e", "course[lab]", "-e", ".[cluster,test]"]
+    assert (
+        yaml.safe_load(text("environment.yml"))["dependencies"][0]
+        == f"python={pythons[0]}"
+    )
+    with open(INSTRUCTOR / "pyproject.toml", "rb") as file:
+        tool = tomllib.load(file)["tool"]
+    assert tool["ruff"]["target-version"] == "py" + pythons[0].replace(".", "")
+    assert tool["mypy"]["python_version"] == pythons[0]
