@@ -707,7 +707,6 @@ def test_the_command_line(tmp_path, capsys):
     assert first.startswith("job match-nf-2, steps 100, quantity kl")
     (result,) = study.STUDY.results(tmp_path)
     assert set(result["found"]["kl"]) == {"U1", "U2", "U3", "U4"}
-    assert len(result["history"]["loss"]) == 100
     study.STUDY.main(["table", "--out", str(tmp_path)])
     assert capsys.readouterr().out == first
     path = study.STUDY.record(
@@ -717,3 +716,28 @@ def test_the_command_line(tmp_path, capsys):
     assert (
         path.read_text().split("\n")[0] == study.STUDY.kept.read_text().split("\n")[0]
     )
+
+
+def test_jobs_of_both_tasks_are_measured(monkeypatch):
+    draw, kl = study.circles_and_moons, study.kl_divergences
+    monkeypatch.setattr(study, "EPOCHS", 5)
+    monkeypatch.setattr(study, "circles_and_moons", lambda n, seed: draw(200, seed))
+    monkeypatch.setattr(
+        study, "kl_divergences", lambda f, U, z, n: kl(f, U, z[:, :9], n)
+    )
+    monkeypatch.setattr(study, "log_normaliser", lambda U: 0.0)
+    for kind in (("match", "cnf"), ("likelihood", "cnf")):
+        plan = study.PLANS[kind]._replace(n_steps=5, solver_steps=1)
+        monkeypatch.setitem(study.PLANS, kind, plan)
+    matched, fitted = study.STUDY.run(study.jobs(["match-cnf-2", "likelihood-cnf"]))
+    assert set(matched["found"]) == {"kl", "kl, 64 steps"}
+    assert set(matched["found"]["kl"]) == {"U1", "U2", "U3", "U4"}
+    assert set(fitted["found"]) == {"test log-likelihood", "mixture of 10 Gaussians"}
+    test = study.circles_and_moons(0, 1)
+    mixture = study.mixture_log_prob(study.circles_and_moons(0, 0), test)
+    found = fitted["found"]["mixture of 10 Gaussians"]
+    assert [found["circles"], found["moons"]] == pytest.approx(
+        mixture.tolist(), abs=1e-4
+    )
+    kept = {(row["job"], row["quantity"]) for row in study.STUDY.recorded()}
+    assert ("match-cnf-2", "kl, 64 steps") in kept

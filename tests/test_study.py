@@ -138,7 +138,7 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "base 3, power 2, value 9"
     assert [line.split() for line in shown[1:]] == [["seed"], ["4"], ["5"]]
-    STUDY.main(["table", "--out", str(tmp_path)])
+    STUDY.main(["--out", str(tmp_path), "table"])
     assert capsys.readouterr().out.splitlines() == shown
     STUDY.main(["table", "--out", str(tmp_path / "nowhere")])
     assert "no results" in capsys.readouterr().out
@@ -149,7 +149,7 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         STUDY.main([*record, "4", "6"])
     assert "1 of 2 results are missing" in capsys.readouterr().err
-    STUDY.main([*record, "4", "6", "--partial"])
+    STUDY.main(["record", "--out", str(tmp_path), "--seed", "4", "6", "--partial"])
     assert [row["seed"] for row in STUDY.recorded()] == [4]
     with pytest.raises(SystemExit):
         STUDY.main(["--help"])

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -298,7 +298,6 @@ def _train(
 
 # ------------------------------------------------------------------ the large runs
 
-NF_STEPS, CNF_STEPS, LIKELIHOOD_STEPS = 50_000, 10_000, 10_000
 EPOCHS = 100
 NAMES = (
     *(f"match-{kind}-{size}" for kind in ("nf", "cnf") for size in SIZES),
@@ -307,9 +306,26 @@ NAMES = (
 )
 
 
+class Plan(NamedTuple):
+    """Gradient steps, learning rate, price of the energy, steps of a CNF's solver."""
+
+    n_steps: int
+    lr: float
+    energy: float = 0.0
+    solver_steps: int = 0
+
+
+PLANS = {
+    ("match", "nf"): Plan(50_000, 1e-2),
+    ("match", "cnf"): Plan(10_000, 5e-3, 2e-3, 16),
+    ("likelihood", "nf"): Plan(10_000, 1e-2),
+    ("likelihood", "cnf"): Plan(10_000, 5e-3, 5e-3, 32),
+}
+
+
 @dataclass(frozen=True)
 class Job:
-    """One of `NAMES`, with a fraction of the full number of steps, for trying out."""
+    """One of `NAMES`, with a fraction of the planned steps."""
 
     job: str
     fraction: float = 1.0
@@ -326,84 +342,55 @@ def jobs(names: Sequence[str] = NAMES, /, fraction: float = 1.0) -> list[Job]:
 
 def work(job: Job, out: Path, device: str | None) -> Row:
     """Train and measure; these nets are so small that a CPU is as good as a GPU."""
-    place = training.pick_device(device or "cpu")
+    place, start = training.pick_device(device or "cpu"), time.perf_counter()
     training.set_seed(0)
-    started = time.perf_counter()
-    measure = _match if job.job.startswith("match") else _likelihood
-    found = measure(job, study.checkpoint(job, out), place)
-    seconds = round(time.perf_counter() - started, 1)
-    about = {"device": place.type, "torch": torch.__version__, "seconds": seconds}
-    return found | about
-
-
-def _match(job: Job, checkpoint: Path, device: torch.device) -> Row:
-    _, kind, size = job.job.split("-")
-    potentials = [confined(U) for U in toy.POTENTIALS.values()]
-    copies = (len(potentials),)
-    flow: Any
-    if kind == "nf":
-        flow, n_steps, energy, lr = planar_nf(int(size), copies), NF_STEPS, 0.0, 1e-2
-    else:
-        flow, n_steps = planar_cnf(int(size), copies, n_steps=16), CNF_STEPS
-        energy, lr = 2e-3, 5e-3
-    n_steps = max(EPOCHS, int(n_steps * job.fraction))
-    history = match_densities(
-        flow,
-        potentials,
-        n_steps,
-        lr=lr,
-        energy=energy,
-        epochs=EPOCHS,
-        device=device,
-        checkpoint=checkpoint,
-    )
-    logs = torch.tensor([log_normaliser(U) for U in potentials])
-    z = flows.Gaussian(2).sample((*copies, 50_000), torch.Generator().manual_seed(7))
-
-    def final() -> Row:
-        values = kl_divergences(flow, potentials, z.to(device), logs).tolist()
-        return dict(zip(toy.POTENTIALS, (round(value, 4) for value in values)))
-
-    finals = {"kl": final()}
-    if kind == "cnf":  # the same flow, solved four times as finely
-        flow.solver["options"] = {"n_steps": 64}
-        finals["kl, 64 steps"] = final()
-    return {"steps": n_steps, "found": finals, "history": history}
-
-
-def _likelihood(job: Job, checkpoint: Path, device: torch.device) -> Row:
-    train, test = circles_and_moons(20_000, 0), circles_and_moons(20_000, 1)
-    flow: Any
-    if job.job.endswith("cnf"):
-        flow, energy, lr = planar_cnf(64, (2,), n_steps=32), 5e-3, 5e-3
-    else:
-        flow, energy, lr = planar_nf(64, (2,)), 0.0, 1e-2
-    n_steps = max(EPOCHS, int(LIKELIHOOD_STEPS * job.fraction))
-    fit_densities(
-        flow,
-        train,
-        n_steps,
-        lr=lr,
-        energy=energy,
-        epochs=EPOCHS,
-        device=device,
-        checkpoint=checkpoint,
-    )
-    if job.job.endswith("cnf"):
-        flow.solver["options"] = {"n_steps": 128}
+    task, kind, *rest = job.job.split("-")
+    plan, size = PLANS[task, kind], int(rest[0]) if rest else 64
+    measure, cases = MEASURES[task]
+    copies = (len(cases),)
+    flow: nn.Module = planar_nf(size, copies)
+    if kind == "cnf":
+        flow = planar_cnf(size, copies, plan.solver_steps)
+    n_steps = max(EPOCHS, int(plan.n_steps * job.fraction))
+    settings: Row = {"lr": plan.lr, "energy": plan.energy, "epochs": EPOCHS}
+    settings |= {"device": place, "checkpoint": study.checkpoint(job, out)}
     found = {
-        "test log-likelihood": mean_log_prob(flow, test.to(device)),
+        quantity: dict(zip(cases, (round(value, 4) for value in values.tolist())))
+        for quantity, values in measure(flow, n_steps, settings).items()
+    }
+    seconds = round(time.perf_counter() - start, 1)
+    return {"steps": n_steps, "found": found, "device": place.type, "seconds": seconds}
+
+
+def _match(flow: Any, n_steps: int, settings: Row) -> dict[str, Tensor]:
+    potentials = [confined(U) for U in toy.POTENTIALS.values()]
+    match_densities(flow, potentials, n_steps, **settings)
+    logs = torch.tensor([log_normaliser(U) for U in potentials])
+    generator = torch.Generator().manual_seed(7)
+    z = flows.Gaussian(2).sample((len(potentials), 50_000), generator)
+    z = z.to(settings["device"])
+    found = {"kl": kl_divergences(flow, potentials, z, logs)}
+    if isinstance(flow, flows.CNF):  # the same flow, solved four times as finely
+        flow.solver["options"] = {"n_steps": 64}
+        found["kl, 64 steps"] = kl_divergences(flow, potentials, z, logs)
+    return found
+
+
+def _fit(flow: Any, n_steps: int, settings: Row) -> dict[str, Tensor]:
+    train, test = circles_and_moons(20_000, 0), circles_and_moons(20_000, 1)
+    fit_densities(flow, train, n_steps, **settings)
+    if isinstance(flow, flows.CNF):  # four times as finely as in training
+        flow.solver["options"] = {"n_steps": 128}
+    return {
+        "test log-likelihood": mean_log_prob(flow, test.to(settings["device"])),
         "mixture of 10 Gaussians": mixture_log_prob(train, test),
     }
-    return {
-        "steps": n_steps,
-        "found": {
-            name: dict(
-                zip(("circles", "moons"), (round(v, 4) for v in values.tolist()))
-            )
-            for name, values in found.items()
-        },
-    }
+
+
+MEASURES: dict[str, tuple[Callable[..., dict[str, Tensor]], tuple[str, ...]]] = {
+    "match": (_match, tuple(toy.POTENTIALS)),
+    "likelihood": (_fit, ("circles", "moons")),
+}
 
 
 def one_number_a_row(results: list[Row]) -> list[Row]:

@@ -173,7 +173,7 @@ class Study:
         add("--workers", type=int, default=0, help="processes; 0: none beside this one")
         add("--device", help="cuda, mps or cpu; chosen by the study when left out")
         add("--partial", action="store_true", help="record also if results are missing")
-        given = vars(parser.parse_args(arguments))
+        given = vars(parser.parse_intermixed_args(arguments))
         what, out, workers, device, partial = (
             given.pop(name) for name in ("what", "out", "workers", "device", "partial")
         )
