@@ -451,6 +451,19 @@ class TestTime:
         work.join(20)
         assert came == [0.0]
 
+    def test_a_module_is_loaded_to_its_end(self, tmp_path, monkeypatch):
+        lines = ["import time", "end = time.thread_time() + 0.8"]
+        lines += ["while time.thread_time() < end: pass", "value = 7"]
+        (tmp_path / "slow_to_load.py").write_text("\n".join(lines))
+        monkeypatch.syspath_prepend(tmp_path)
+
+        def imports():
+            import slow_to_load
+
+            return slow_to_load.value
+
+        assert earned("equal", imports, 7) == 2
+
 
 class TestState:
     def test_what_a_student_has_set_does_not_reach_the_checks(self):
@@ -579,6 +592,19 @@ class TestYours:
         mine = check.yours(asked(lazy))
         assert mine(100.0) == 200.0
         assert "left aside (TimeLimit" in shown(capsys)
+
+    def test_what_is_much_slower_than_ours_is_left_aside(self, capsys, monkeypatch):
+        monkeypatch.setattr("odenets.check.drive.TOGETHER", 0.3)
+
+        def busy(x):
+            end = time.thread_time() + (0.2 if x == 5.0 else 0)
+            while time.thread_time() < end:
+                pass
+            return right(x)
+
+        mine = check.yours(asked(busy))
+        assert [mine(5.0) for _ in range(3)] == [10.0] * 3
+        assert shown(capsys).count("left aside (it has taken more than") == 1
 
     def test_a_function_that_returns_a_function(self, capsys):
         def make(factor):

@@ -101,19 +101,35 @@ class _Clock:
             self.over.set()
         _Clock.running = False
 
-    def _on_signal(self, *_: object) -> None:
-        worked = time.thread_time() - self.worked
-        waited = time.monotonic() - self.started
-        if worked > self.limit or waited > 2 * self.limit:
+    def _on_signal(self, number: int, frame: types.FrameType | None) -> None:
+        if self._late(frame):
             self.limit += 1.0  # if it is swallowed, the next one comes a second later
             raise TimeLimit
 
     def _watch(self, watched: int) -> None:
         while not self.over.wait(self.tick):
-            if time.monotonic() - self.started > self.limit:
-                stop = ctypes.py_object(TimeLimit)
-                number = ctypes.c_ulong(watched)
+            if self._late(sys._current_frames().get(watched)):
+                stop, number = ctypes.py_object(TimeLimit), ctypes.c_ulong(watched)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(number, stop)
+
+    def _late(self, frame: types.FrameType | None) -> bool:
+        if _importing(frame):
+            self.limit += self.tick  # a module that is loaded half-way stays broken
+            return False
+        waited = time.monotonic() - self.started
+        if not self.by_signal:  # the clock of the other thread cannot be read
+            return waited > self.limit
+        worked = time.thread_time() - self.worked
+        return worked > self.limit or waited > 2 * self.limit
+
+
+def _importing(frame: types.FrameType | None) -> bool:
+    """Return whether a module is being loaded."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 # --------------------------------------------------------------- global state
