@@ -6,6 +6,7 @@ import pytest
 import torch
 import torchdiffeq
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from odenets import adjoint, solvers
 from odenets.adjoint import odeint_adjoint, saved_bytes
@@ -32,6 +33,15 @@ class Mixed(nn.Module):
 
     def forward(self, t, y):
         return torch.tanh(y @ self.weight + t * self.bias) - 0.3 * t * y
+
+
+class Autonomous(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, t, y):
+        return self.net(y)
 
 
 def double(*shape, seed=1):
@@ -351,10 +361,11 @@ def test_a_field_that_is_no_module_must_name_its_parameters():
 
 def test_second_derivatives_are_refused():
     y0 = double(3).requires_grad_()
-    y = odeint_adjoint(Mixed(), y0, [0.0, 1.0])
-    (grad,) = torch.autograd.grad(y[-1].square().sum(), y0, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        grad.sum().backward()
+    # The sum's gradient does not depend on y: nothing shows that it was cut off.
+    for loss in (lambda y: y.square().sum(), torch.sum):
+        y = odeint_adjoint(Mixed(), y0, [0.0, 1.0])
+        with pytest.raises(RuntimeError, match=r"no second derivative.*odeint"):
+            torch.autograd.grad(loss(y[-1]), y0, create_graph=True)
 
 
 def test_a_parameter_that_was_changed_meanwhile_is_noticed():
@@ -378,3 +389,111 @@ def test_forward_errors_are_those_of_odeint():
         odeint_adjoint(Mixed(), double(3), [0.0, 0.0])
     with pytest.raises(SolverError, match="t = 1"):
         odeint_adjoint(lambda t, y: y * y, torch.ones(1), [0.0, 2.0], params=())
+
+
+# --------------------------------------------------------------- kinds of numbers
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_parameter_may_have_another_dtype_than_the_state(dtype):
+    def gradient(solve, **params):
+        a = torch.tensor(-1.0, dtype=dtype, requires_grad=True)
+        y0 = torch.ones(2, requires_grad=True)
+
+        def f(t, y):
+            return (a.to(torch.float64) * y.double()).float()
+
+        if params:
+            params = {"params": [a]}
+        solve(f, y0, [0.0, 1.0], **params)[-1].sum().backward()
+        return a.grad, y0.grad
+
+    ours, expected = gradient(odeint_adjoint, params=True), gradient(odeint)
+    assert [g.dtype for g in ours] == [dtype, torch.float32]
+    for mine, theirs in zip(ours, expected):
+        torch.testing.assert_close(
+            mine, theirs, rtol=max(1e-5, 3 * torch.finfo(dtype).eps), atol=0
+        )
+
+
+class WithoutFloat64(TorchDispatchMode):
+    """A device that has no float64, imitated: converting one of its tensors fails."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        to_double = kwargs.get("dtype") is torch.float64
+        if func is torch.ops.aten._to_copy.default and to_double:
+            if args[0].dtype is torch.float32 and kwargs.get("device") is None:
+                raise TypeError("this device has no float64")
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize("solve", [odeint, odeint_adjoint])
+def test_nothing_becomes_float64_on_the_way(solve):
+    f = Mixed().float()
+    with WithoutFloat64():
+        for method in ("dopri5", "rk4"):
+            t = torch.tensor([0.0, 0.5, 1.0], requires_grad=True)
+            y0 = torch.ones(3, requires_grad=True)
+            solve(f, y0, t, method).sum().backward()
+            assert t.grad.dtype is y0.grad.dtype is torch.float32
+
+
+@pytest.mark.parametrize("solve", [odeint, odeint_adjoint])
+@pytest.mark.parametrize("within", [True, False], ids=["backward within", "after"])
+def test_autocast(solve, within):
+    torch.manual_seed(0)
+    f = Autonomous(nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3)))
+    y0 = torch.randn(5, 3)
+
+    def gradients(enabled):
+        f.zero_grad()
+        start = y0.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            y = solve(f, start, [0.0, 1.0], rtol=1e-3, atol=1e-3)[-1]
+            loss = y.square().sum() + f.net(y0).float().square().sum()
+            if within:
+                loss.backward()
+        if not within:
+            loss.backward()
+        assert y.dtype is torch.float32
+        return [y.detach(), start.grad, *(p.grad.clone() for p in f.parameters())]
+
+    for low, exact in zip(gradients(True), gradients(False)):
+        assert not torch.equal(low, exact)  # the field did run in bfloat16
+        assert (low - exact).norm() < 0.05 * exact.norm()
+
+
+def test_a_field_that_cuts_the_gradient_off_is_named():
+    net = nn.Linear(3, 3)
+    for f in (Autonomous(lambda y: net(y.detach())), Autonomous(lambda y: -y.detach())):
+        f.net_ = net  # its parameters
+        y = odeint_adjoint(f, torch.ones(3, requires_grad=True), [0.0, 1.0])
+        with pytest.raises(ValueError, match="cuts the gradient off"):
+            y.sum().backward()
+
+
+def test_the_adjoint_serves_fields_of_a_tensor_time_and_fields_in_place():
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rate = nn.Parameter(torch.tensor(0.7))
+
+        def forward(self, t, y):
+            y.mul_(-self.rate * torch.cos(t))
+            return y
+
+    def gradients(f, solve):
+        y0 = torch.tensor([1.0, 2.0], requires_grad=True)
+        t = torch.tensor([0.0, 0.4, 1.0], requires_grad=True)
+        solve(f, y0, t)[1:].sin().sum().backward()
+        return y0.grad, t.grad, f.rate.grad
+
+    class Plain(InPlace):
+        def forward(self, t, y):
+            return y * (-self.rate * math.cos(t))
+
+    expected = gradients(Plain(), odeint)
+    for solve in (odeint, odeint_adjoint):
+        for mine, theirs in zip(gradients(InPlace(), solve), expected):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)

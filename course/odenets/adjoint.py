@@ -13,38 +13,42 @@ several of them, a jumps at each by dL/dy(t_i), and y is put back to its stored 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from odenets import solvers
-from odenets.solvers import Field, State, Stats
+from odenets.solvers import Field, Settings, Stats, Tableau
+from odenets.solvers.fields import Called, refuse_detached
+from odenets.solvers.odeint import split_times
+
+Y = TypeVar("Y", Tensor, tuple[Tensor, ...])
 
 
 def odeint_adjoint(
     f: Field,
-    y0: State,
+    y0: Y,
     t: Tensor | Sequence[float],
-    method: str = "dopri5",
+    method: str | Tableau = "dopri5",
     rtol: float = 1e-6,
     atol: float = 1e-8,
     options: dict[str, Any] | None = None,
     stats: Stats | None = None,
     *,
     params: Iterable[Tensor] | None = None,
-    adjoint_method: str | None = None,
+    adjoint_method: str | Tableau | None = None,
     adjoint_rtol: float | None = None,
     adjoint_atol: float | None = None,
     adjoint_options: dict[str, Any] | None = None,
     adjoint_stats: Stats | None = None,
-) -> State:
+) -> Y:
     """Solve as `solvers.odeint` does, with gradients from the adjoint equation.
 
     The memory that waits for the backward pass does not grow with the number of steps.
     The gradients, with respect to `y0`, the parameters and `t`, are those of the exact
-    flow up to the tolerance. They can be taken once: there is no second derivative.
+    flow up to the tolerance. They can be taken once: where a second derivative is
+    asked for (``create_graph=True``) there is an error, take `odeint` there.
 
     Args:
         f, y0, t, method, rtol, atol, options, stats: as in `solvers.odeint`.
@@ -68,14 +72,18 @@ def odeint_adjoint(
     params = tuple(p for p in params if p.requires_grad)
     options = dict(options or {})
     same = {key: value for key, value in options.items() if key != "first_step"}
+    parts = (y0,) if isinstance(y0, Tensor) else y0
+    times, t = split_times(t)
     problem = _Problem(
-        f=f,
-        times=solvers.checked_times(t),
+        f=Called.of(f),
+        times=times,
         tuple_state=isinstance(y0, tuple),
-        n_parts=len(y0) if isinstance(y0, tuple) else 1,
+        n_parts=len(parts),
         params=params,
-        forward=dict(method=method, rtol=rtol, atol=atol, options=options, stats=stats),
-        backward=dict(
+        forward=Settings(
+            method=method, rtol=rtol, atol=atol, options=options, stats=stats
+        ),
+        backward=Settings(
             method=method if adjoint_method is None else adjoint_method,
             rtol=rtol if adjoint_rtol is None else adjoint_rtol,
             atol=atol if adjoint_atol is None else adjoint_atol,
@@ -83,8 +91,6 @@ def odeint_adjoint(
         ),
         stats=Stats() if adjoint_stats is None else adjoint_stats,
     )
-    t = t if isinstance(t, Tensor) else None
-    parts = y0 if isinstance(y0, tuple) else (y0,)
     solution = _Adjoint.apply(problem, t, *parts, *params)
     return solution if problem.tuple_state else solution[0]
 
@@ -93,18 +99,35 @@ def odeint_adjoint(
 class _Problem:
     """All of a solve that is not a tensor with a gradient."""
 
-    f: Field
+    f: Called
     times: list[float]
     tuple_state: bool
     n_parts: int
     params: tuple[Tensor, ...]
-    forward: dict[str, Any]
-    backward: dict[str, Any]
+    forward: Settings
+    backward: Settings
     stats: Stats
 
-    def field(self, t: float, y: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The field with a tuple for a state, also where the state is one tensor."""
-        return self.f(t, y) if self.tuple_state else (self.f(t, y[0]),)
+    def field(self, t: float, y: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The field with a tuple for a state, in the state's dtype under autocast."""
+        slopes = self.f(t, tuple(y)) if self.tuple_state else (self.f(t, y[0]),)
+        return tuple(slope.to(part.dtype) for slope, part in zip(slopes, y))
+
+
+def _autocast(kind: str) -> contextlib.AbstractContextManager:
+    """Return the present autocast once more, for the device `kind`.
+
+    Without its cache: it would keep copies of the weights that were made without
+    gradients, and use them where gradients are wanted.
+    """
+    if not torch.amp.is_autocast_available(kind):
+        return contextlib.nullcontext()
+    return torch.autocast(
+        kind,
+        dtype=torch.get_autocast_dtype(kind),
+        enabled=torch.is_autocast_enabled(kind),
+        cache_enabled=False,
+    )
 
 
 class _Adjoint(torch.autograd.Function):
@@ -116,62 +139,86 @@ class _Adjoint(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         y0, params = tensors[: problem.n_parts], tensors[problem.n_parts :]
         start = y0 if problem.tuple_state else y0[0]
-        solution = solvers.odeint(problem.f, start, problem.times, **problem.forward)
+        ctx.autocast = _autocast(y0[0].device.type)
+        with ctx.autocast:
+            solution = solvers.odeint(
+                problem.f, start, problem.times, **problem.forward
+            )
         solution = solution if problem.tuple_state else (solution,)
         ctx.problem, ctx.t = problem, t
         ctx.save_for_backward(*solution, *params)
         return solution
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "odeint_adjoint has no second derivative, but create_graph=True asks "
+                "for one: solve with odeint"
+            )
         problem, n = ctx.problem, ctx.problem.n_parts
         # Reading the saved parameters fails, as it should, if one of them was changed
         # since; the gradient is taken for the ones that `f` itself uses.
         solution, params = ctx.saved_tensors[:n], problem.params
-        dynamics = _augmented(problem)
-        times = problem.times
-        wants_times = ctx.needs_input_grad[1]
-        grad_t = torch.zeros(len(times), dtype=torch.float64)
-
-        a = tuple(grad[-1] for grad in grads)
-        total = solution[0].new_zeros(sum(p.numel() for p in params))
-        settings = dict(problem.backward, stats=problem.stats)
-        problem.stats.next_step = None
-        for i in range(len(times) - 1, 0, -1):
-            y = tuple(part[i] for part in solution)
-            if wants_times:  # dL/dt_i = dL/dy_i . f(t_i, y_i)
-                grad_t[i] = _dot([g[i] for g in grads], problem.field(times[i], y))
-            end = solvers.solve(
-                dynamics, (*y, *a, total), times[i], times[i - 1], **settings
+        with ctx.autocast:
+            a, total, grad_t = _backwards(
+                problem, solution, grads, ctx.needs_input_grad[1]
             )
-            a, total = end[n : 2 * n], end[2 * n]
-            if wants_times and i == 1:  # dL/dt_0 = -a(t_0) . f(t_0, y_0)
-                y = tuple(part[0] for part in solution)
-                grad_t[0] = -_dot(a, problem.field(times[0], y))
-            a = tuple(part + grad[i - 1] for part, grad in zip(a, grads))
-            if problem.stats.next_step is not None:  # the next interval is like this
-                options = settings["options"] | {"first_step": problem.stats.next_step}
-                settings["options"] = options
-
         sizes = [p.numel() for p in params]
-        grad_params = [g.view_as(p) for g, p in zip(total.split(sizes), params)]
-        grad_t = grad_t.to(ctx.t) if wants_times else None
-        return (None, grad_t, *a, *grad_params)
+        grad_params = [g.view_as(p).to(p) for g, p in zip(total.split(sizes), params)]
+        if not ctx.needs_input_grad[1]:
+            return (None, None, *a, *grad_params)
+        return (None, grad_t.to(ctx.t.dtype).to(ctx.t.device), *a, *grad_params)
+
+
+def _backwards(
+    problem: _Problem,
+    solution: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    wants_times: bool,
+) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+    """Walk from the last time to the first; return dL/dy0, dL/dparams and dL/dt."""
+    n, times, dynamics = problem.n_parts, problem.times, _augmented(problem)
+    grad_t = torch.zeros(len(times), dtype=torch.float64)
+    a = tuple(grad[-1] for grad in grads)
+    total = solution[0].new_zeros(sum(p.numel() for p in problem.params))
+    settings, options = problem.backward, problem.backward["options"]
+    problem.stats.next_step = None
+    for i in range(len(times) - 1, 0, -1):
+        y = tuple(part[i] for part in solution)
+        if wants_times:  # dL/dt_i = dL/dy_i . f(t_i, y_i)
+            grad_t[i] = _dot([g[i] for g in grads], problem.field(times[i], y))
+        settings = Settings(**settings | {"options": options, "stats": problem.stats})
+        end = solvers.solve(
+            dynamics, (*y, *a, total), times[i], times[i - 1], **settings
+        )
+        a, total = end[n : 2 * n], end[2 * n]
+        if wants_times and i == 1:  # dL/dt_0 = -a(t_0) . f(t_0, y_0)
+            y = tuple(part[0] for part in solution)
+            grad_t[0] = -_dot(a, problem.field(times[0], y))
+        a = tuple(part + grad[i - 1] for part, grad in zip(a, grads))
+        if problem.stats.next_step is not None:  # the next interval is like this
+            options = options | {"first_step": problem.stats.next_step}
+    return a, total, grad_t
 
 
 def _augmented(problem: _Problem) -> Field:
     """Return the right-hand side of (y, a, integral), integrated backwards in time."""
-    n, params = problem.n_parts, problem.params
+    n, params, unproved = problem.n_parts, problem.params, True
 
     def dynamics(t: float, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        nonlocal unproved
         y, a = state[:n], state[n : 2 * n]
         with torch.enable_grad():
             y = tuple(part.detach().requires_grad_() for part in y)
             dy = problem.field(t, y)
+            if unproved:
+                unproved = False
+                refuse_detached(lambda ys: problem.field(t, ys), y, dy)
             known = [(d, -p) for d, p in zip(dy, a) if d.requires_grad]
             products = _products(known, (*y, *params))
-        pieces = [p.reshape(-1) for p in products[n:]]
+        # The integral has the dtype of the state, whatever that of a parameter is.
+        pieces = [p.reshape(-1).to(state[2 * n]) for p in products[n:]]
         total = torch.cat(pieces) if pieces else state[2 * n]
         return *(d.detach() for d in dy), *products[:n], total
 
@@ -190,8 +237,9 @@ def _products(
     )
 
 
-def _dot(a: Iterable[Tensor], b: Iterable[Tensor]) -> Tensor:
-    return sum((p * q).sum() for p, q in zip(a, b)).detach().double().cpu()
+def _dot(a: Iterable[Tensor], b: Iterable[Tensor]) -> float:
+    # A number: some devices have no tensors of double precision.
+    return sum((p * q).sum().item() for p, q in zip(a, b))
 
 
 # ------------------------------------------------------- as in the equations

@@ -7,15 +7,18 @@ with adaptive steps, and `odeint` chooses between them::
     y = odeint(f, y0, t)                                            # adaptive dopri5
     y = odeint(f, y0, t, method="rk4", options={"n_steps": 4})      # fixed steps
 
-The field `f(t, y)` always gets the time as a Python float: it is exact in double
-precision whatever the dtype of the state, and costs nothing. A field that mixes time
-with the state can write ``t * torch.ones_like(y)``.
+The field `f(t, y)` gets the time as a Python float: it is exact in double precision
+whatever the dtype of the state, and costs nothing. A field that mixes time with the
+state can write ``t * torch.ones_like(y)``. One that is written for tensors,
+``torch.sin(t)`` or ``t.expand(n, 1)``, gets a tensor without axes.
 
 Equation numbers refer to Hairer, Norsett and Wanner, *Solving Ordinary Differential
 Equations I*, second edition ("HNW").
 """
 
+from odenets.solvers.fields import Field, Overwritten, State
 from odenets.solvers.odeint import (
+    Settings,
     SolverError,
     Stats,
     adaptive_solve,
@@ -24,8 +27,6 @@ from odenets.solvers.odeint import (
     solve,
 )
 from odenets.solvers.steps import (
-    Field,
-    State,
     count_nfe,
     embedded_step,
     euler_step,
@@ -40,6 +41,8 @@ from odenets.solvers.tableaus import TABLEAUS, Tableau
 __all__ = [
     "TABLEAUS",
     "Field",
+    "Overwritten",
+    "Settings",
     "SolverError",
     "State",
     "Stats",

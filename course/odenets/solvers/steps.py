@@ -1,15 +1,18 @@
 """Single steps of the methods, and two tools around them."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from odenets.solvers.fields import (
+    Called,
+    Field,
+    Overwritten,
+    State,
+    refuse_shared_memory,
+)
 from odenets.solvers.tableaus import Tableau
-
-State = Tensor | tuple[Tensor, ...]
-Field = Callable[[float, Any], Any]
 
 
 def runge_kutta_step(
@@ -23,7 +26,7 @@ def runge_kutta_step(
         t: time.   y: state, any shape.   h: step size, may be negative.
     Returns: the new state; `y` itself is left unchanged.
     """
-    return stages(tableau, f, t, y, h)[0]
+    return _careful_stages(tableau, f, t, y, h)[0]
 
 
 def embedded_step(
@@ -38,7 +41,7 @@ def embedded_step(
     """
     if tableau.b_error is None:
         raise ValueError(f"the method {tableau.name!r} has no embedded method")
-    new, slopes = stages(tableau, f, t, y, h)
+    new, slopes = _careful_stages(tableau, f, t, y, h)
     return new, weighted_sum(slopes, tableau.b_error, h)
 
 
@@ -81,17 +84,36 @@ def stages(
     h: float,
     first: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the new state and the slopes of all stages; `first`: f(t, y) if known."""
+    """Return the new state and the slopes of all stages; `first`: f(t, y) if known.
+
+    Raises:
+        Overwritten: if the field returned one tensor twice: it may hold other values.
+    """
     new = y
     slopes = [f(t, y) if first is None else first]
     for row, node in zip(tableau.a[1:], tableau.c[1:]):
         new = weighted_sum(slopes, row, h, start=y)
         slopes.append(f(t + node * h, new))
+        if slopes[-1] is slopes[-2]:
+            raise Overwritten
     if tableau.b[-1] or tableau.a[-1] != tableau.b[:-1]:  # not the last stage already
         # Summed first and added last: a small increment loses no digits to a large
         # state, and Euler's step is a residual block, y + h f, bit for bit.
         new = y + weighted_sum(slopes, tableau.b, h)
     return new, slopes
+
+
+def _careful_stages(
+    tableau: Tableau, f: Field, t: float, y: Tensor, h: float
+) -> tuple[Tensor, list[Tensor]]:
+    call = Called.of(f)
+
+    def attempt() -> tuple[Tensor, list[Tensor]]:
+        new, slopes = stages(tableau, call, t, y, h)
+        refuse_shared_memory(slopes)
+        return new, slopes
+
+    return call.carefully(attempt)
 
 
 def weighted_sum(

@@ -2,6 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ class Tableau:
                     f"{self.name}: {what} adds up to {math.fsum(weights):.6g}, not to "
                     f"{total:.6g}"
                 )
+
+    @cached_property
+    def dense_matrix(self) -> Tensor:
+        """`dense` as a tensor of double precision, `(s, degree)`."""
+        return torch.tensor(self.dense, dtype=torch.float64)
 
     @property
     def last_is_next(self) -> bool:
