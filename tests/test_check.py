@@ -1,6 +1,7 @@
 """The checks: what passes, what fails, what the student is told, what is recorded."""
 
 import copy
+import enum
 import json
 import os
 import random
@@ -12,9 +13,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from odenets import check
-from odenets.check.compare import same
+from odenets.check.compare import leaves, same
+from odenets.check.mistakes import alike, fingerprint
 
 
 def shown(capsys) -> str:
@@ -308,6 +313,121 @@ def test_plain_sees_through_subclasses():
 
     came = check.plain(Liar(3.0))
     assert type(came) is float and came != 4.0
+
+
+# ------------------------------------------------------------- plain values, at random
+
+numbers = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(),
+)
+arrays = hnp.arrays(
+    st.sampled_from("? i1 i4 i8 u1 f2 f4 f8 c8 c16 >f8".split()).map(np.dtype),
+    hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+)
+plain_values = st.recursive(
+    numbers | arrays,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@given(plain_values)
+def test_any_plain_value_goes_there_and_back(value):
+    there_and_back = check.decode(json.loads(json.dumps(check.encode(value))))
+    native = check.decode(check.encode(value))
+    assert same(there_and_back, native) and type(there_and_back) is type(value)
+    if not isinstance(value, np.ndarray) or value.dtype.isnative:
+        assert same(there_and_back, value) or contains_foreign(value)
+
+
+def contains_foreign(value) -> bool:
+    """Arrays of the other byte order come back in this machine's order."""
+    return any(
+        isinstance(leaf, np.ndarray) and not leaf.dtype.isnative
+        for leaf in leaves(value)
+    )
+
+
+@given(plain_values)
+def test_plain_values_are_plain_already(value):
+    once = check.plain(value)
+    assert same(once, value)
+    assert same(check.plain(once), once)
+
+
+@given(plain_values)
+def test_a_value_is_close_and_equal_to_itself_and_briefly_told(value):
+    for kind in ("close", "equal"):
+        criterion = {"expected": value, "rtol": None, "atol": None}
+        assert check.compare(kind, check.plain(value), criterion).passed
+    assert "\n" not in check.brief(value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["array", "dtype", "shape", "dict", "x"]), inner
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(json_values)
+def test_whatever_a_record_holds_is_decoded_or_refused(value):
+    try:
+        came = check.decode(value)
+    except (ValueError, AttributeError, TypeError, OverflowError):
+        return
+    assert same(check.plain(came), came)
+
+
+@given(plain_values, plain_values)
+def test_any_two_values_are_compared(one, other):
+    """It never raises, and what it says of a difference is short."""
+    for kind in ("close", "equal"):
+        criterion = {"expected": other, "rtol": None, "atol": None}
+        verdict = check.compare(kind, one, criterion)
+        assert verdict.passed or len(verdict.message) < 2000
+    alike(fingerprint({"observed": one}), fingerprint({"observed": other}))
+    json.dumps(fingerprint({"observed": one}), allow_nan=False)
+
+
+class Deep(int):
+    pass
+
+
+class Deeper(Deep):
+    pass
+
+
+class Light(enum.IntEnum):
+    RED = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Light.RED, 3),
+        (Deeper(4), 4),
+        (type("Text", (type("Base", (str,), {}),), {})("a"), "a"),
+        (np.float64(0.5), 0.5),
+        (np.str_("a"), "a"),
+        (torch.Size([2]), [2]),
+        (torch.tensor(True), np.array(True)),
+    ],
+)
+def test_plain_sees_through_any_subclass(value, expected):
+    came = check.plain(value)
+    assert type(came) is type(expected) and same(came, expected)
 
 
 # ------------------------------------------------------------- guards around an answer

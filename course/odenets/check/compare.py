@@ -109,7 +109,7 @@ def _apart(
         kind = {"NoneType": "None", "str": "a string"}.get(type(observed).__name__)
         says = f"expected a number or a tensor, not {kind or type(observed).__name__}"
         return _Difference(observed, expected, says)
-    wanted, given = np.asarray(expected), np.asarray(observed)
+    wanted, given = as_array(expected), as_array(observed)
     form = _other_form(given, wanted, isinstance(expected, np.ndarray))
     if form:
         return _Difference(observed, expected, form)
@@ -124,6 +124,14 @@ def _apart(
     if not np.isfinite(given).all() and np.isfinite(wanted).all():
         found.says = "it holds values that are not finite"
     return found
+
+
+def as_array(value: Any) -> np.ndarray:
+    """Return a number or an array as an array of a numerical type."""
+    array = np.asarray(value)
+    if array.dtype.kind == "O":  # an integer that no machine number holds
+        array = np.asarray(float(value) if abs(value) < 2**1000 else np.inf)
+    return array
 
 
 def _other_form(given: np.ndarray, wanted: np.ndarray, strict: bool) -> str:
@@ -186,7 +194,7 @@ def _compare_bounds(observed: Any, criterion: Mapping[str, Any]) -> Verdict:
     lines = [f"came      {brief(observed)}", f"expected  {wanted}"]
     try:
         values = np.asarray(observed, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         lines[1] += ", a number"
         return Verdict(False, "\n".join(lines + _hint(criterion)))
     # Written so that NaN is outside of every bound.
@@ -282,7 +290,8 @@ def brief(value: Any) -> str:
         return f"({_some([brief(item) for item in value[:9]], 8)})"
     if isinstance(value, dict):
         items = list(value.items())[:7]
-        return f"{{{_some([f'{key}: {brief(item)}' for key, item in items], 6)}}}"
+        shown = [f"{repr(key)[1:-1][:40]}: {brief(item)}" for key, item in items]
+        return f"{{{_some(shown, 6)}}}"
     return _number(value)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .compare import leaves
+from .compare import as_array, leaves
 
 FOLDER = Path(__file__).parent / "mistakes"
 ENTRIES = 5  # of an array, in a fingerprint
@@ -105,8 +105,7 @@ def _numbers(leaf: Any) -> list[float | str]:
     """Return some entries of an array and its norm; a number by itself."""
     if leaf is None or isinstance(leaf, bool):
         return []
-    values = np.asarray(leaf)
-    values = values.astype(complex).ravel()
+    values = as_array(leaf).astype(complex).ravel()
     if values.imag.any():
         values = np.stack([values.real, values.imag], axis=-1).ravel()
     else:
