@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from odenets.data import video
+from odenets.data import affine, video
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -51,6 +51,19 @@ def test_rotating_digits_stay_grey_values_of_the_dtype():
     videos = video.rotating_digits(blob().float(), 5)
     assert videos.dtype == torch.float32
     assert videos.min() >= 0 and videos.max() <= 1
+
+
+def test_a_warp_reads_at_the_places_of_its_map():
+    images = blob()  # (3, 28, 28)
+    swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    torch.testing.assert_close(affine.warp(images, swap), images.mT)
+    # One pixel is 2 / 28 wide: each image shows its right, its lower, no neighbour.
+    steps = torch.tensor([[2 / 28, 0.0], [0.0, 2 / 28], [0.0, 0.0]])
+    moved = affine.warp(images, torch.eye(2).expand(3, 2, 2), steps)
+    torch.testing.assert_close(moved[0, :, :-1], images[0, :, 1:], atol=1e-6, rtol=0)
+    torch.testing.assert_close(moved[1, :-1], images[1, 1:], atol=1e-6, rtol=0)
+    torch.testing.assert_close(moved[2], images[2])
+    assert moved[0, :, -1].abs().max() == 0
 
 
 # ------------------------------------------------------------------ bouncing balls

@@ -9,8 +9,9 @@ Sutskever, Hinton and Taylor (2008). Videos have the shape
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from odenets.data.affine import rotations, warp
 
 BOX = 10.0
 """Side of the box in which balls bounce; the corners are (0, 0) and (BOX, BOX)."""
@@ -37,19 +38,8 @@ def rotating_digits(images: Tensor, n_frames: int = 16) -> Tensor:
     Returns: `(s, n_frames, height, width)`.
     """
     angles = 2 * math.pi * torch.arange(n_frames, dtype=images.dtype) / n_frames
-    turned = [rotate(images, float(angle)) for angle in angles]
+    turned = [warp(images, turn) for turn in rotations(angles.double())]
     return torch.stack(turned, dim=1).clamp(0, 1)
-
-
-def rotate(images: Tensor, angle: float) -> Tensor:
-    """Turn `images (s, n, n)` counter-clockwise by `angle` in radians, bilinearly."""
-    cos, sin = math.cos(angle), math.sin(angle)
-    # A pixel is read at the place that the turn brings there; rows count downwards.
-    matrix = images.new_tensor([[cos, -sin, 0.0], [sin, cos, 0.0]])
-    grid = F.affine_grid(
-        matrix[None], [1, 1, *images.shape[1:]], align_corners=False
-    ).expand(len(images), -1, -1, -1)
-    return F.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
 
 
 # ------------------------------------------------------------------ bouncing balls

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from odenets import training
 from odenets.data import images
+from odenets.data.affine import rotations, warp
 from odenets.data.images import ImageData, Labelled
 from odenets.nets import iterated
 from odenets.studies import study
@@ -203,18 +204,10 @@ def moved(part: Labelled, generator: torch.Generator) -> Labelled:
     n = len(part.images)
     draw = 2 * torch.rand(4, n, generator=generator) - 1
     angle, scale = torch.pi / 6 * draw[0], 1 + 0.2 * draw[1]
-    maps = torch.zeros(n, 2, 3)
-    maps[:, 0, 0], maps[:, 0, 1] = angle.cos() / scale, -angle.sin() / scale
-    maps[:, 1, 0], maps[:, 1, 1] = angle.sin() / scale, angle.cos() / scale
-    maps[:, :, 2] = 0.2 * draw[2:].T  # the grid goes from -1 to 1
-    pieces = [
-        F.grid_sample(
-            pictures,
-            F.affine_grid(rows, pictures.shape, align_corners=False),
-            align_corners=False,
-        )
-        for pictures, rows in zip(part.images.split(5000), maps.split(5000))
-    ]
+    A = rotations(angle) / scale[:, None, None]
+    moves = 0.2 * draw[2:].T  # the width goes from -1 to 1
+    parts = (rows.split(5000) for rows in (part.images[:, 0], A, moves))
+    pieces = [warp(*some)[:, None] for some in zip(*parts)]
     return Labelled(torch.cat(pieces), part.labels)
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from odenets import training
 from odenets.data import images, video
+from odenets.data.affine import rotations, warp
 from odenets.nets.inimnet import VideoInImNet
 from odenets.studies import study
 from odenets.studies.study import Row, Study
@@ -186,12 +187,6 @@ def draw_frames(task: Task, n_videos: int, generator: torch.Generator) -> Tensor
     return torch.tensor(task.targets)[chosen]
 
 
-def rotations(angle: Tensor) -> Tensor:
-    """Return rotation matrices `(k, 2, 2)` for angles `(k,)`."""
-    cos, sin = angle.cos(), angle.sin()
-    return torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
-
-
 def deform_digits(
     videos: Tensor, settings: Settings, generator: torch.Generator
 ) -> Tensor:
@@ -204,7 +199,7 @@ def deform_digits(
     tilt of at most 1/2 no frame reaches half-way to the angle of the next one. Half of
     the videos stay as they are.
     """
-    n, n_frames, height, width = videos.shape
+    n, n_frames = videos.shape[:2]
     noise = settings.augment * torch.randn(n, 2, 2, generator=generator)
     turn = settings.tilt * (2 * torch.rand(n, generator=generator) - 1)
     A = rotations(turn * 2 * torch.pi / n_frames)
@@ -212,10 +207,8 @@ def deform_digits(
     keep = torch.rand(n, generator=generator) < 0.5
     A[keep] = torch.eye(2)
     R = rotations(2 * torch.pi * torch.arange(n_frames) / n_frames)
-    matrix = F.pad(R.mT @ A @ R, (0, 1)).flatten(0, 1).to(videos.device)
-    frames = videos.reshape(-1, 1, height, width)
-    grid = F.affine_grid(matrix, list(frames.shape), align_corners=False)
-    return F.grid_sample(frames, grid, align_corners=False).view_as(videos)
+    maps = (R.mT @ A @ R).flatten(0, 1)
+    return warp(videos.flatten(0, 1), maps).view_as(videos)
 
 
 def turn_boxes(
