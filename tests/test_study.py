@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -203,3 +205,18 @@ def test_draws_go_on_from_their_generator():
     stream.generator.set_state(state)
     assert all(study.torch.equal(a, b) for a, b in zip(stream, second, strict=True))
     assert not study.torch.equal(first[0], second[0])
+
+
+def test_a_study_finds_its_checkpoints_started_or_imported(tmp_path):
+    """The module of a job is `__main__` where its file was started."""
+    line = "from odenets.studies import study; print(study.checkpoint(Job(1), OUT))"
+    source = (
+        "from dataclasses import dataclass\nfrom pathlib import Path\n\n"
+        "OUT = Path()\n\n"
+        "@dataclass(frozen=True)\nclass Job:\n    seed: int\n\n" + line
+    )
+    (tmp_path / "coins.py").write_text(source)
+    run = dict(cwd=tmp_path, capture_output=True, text=True, check=True)
+    started = subprocess.run([sys.executable, "-m", "coins"], **run).stdout
+    imported = subprocess.run([sys.executable, "-c", "import coins"], **run).stdout
+    assert started == imported and "coins-1" in started

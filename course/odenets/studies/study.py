@@ -209,7 +209,8 @@ def settings(job: Any) -> Row:
 
 def checkpoint(job: Any, out: Path) -> Path:
     """Return where a job keeps its checkpoint, in the folder of the results."""
-    words = [type(job).__module__.split(".")[-1], *settings(job).values()]
+    # The same file whether its study was started or imported.
+    words = [Path(inspect.getfile(type(job))).stem, *settings(job).values()]
     name = re.sub(r"[^\w.-]+", "_", "-".join(map(str, words)))
     return out / "checkpoints" / f"{name}.pt"
 
