@@ -1,5 +1,6 @@
 """Images: the embedded digits, torchvision's files, and its guarded import."""
 
+import functools
 import gzip
 import struct
 import subprocess
@@ -9,6 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from sklearn.datasets import load_digits
 
 from odenets.data import images
@@ -154,8 +156,51 @@ def test_a_damaged_file_is_not_taken(tiny_mnist, monkeypatch):
     raw = tiny_mnist / "MNIST" / "raw"
     (raw / "t10k-labels-idx1-ubyte").unlink()
     (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"nonsense"))
-    with pytest.raises(FileNotFoundError, match="t10k-labels"):
+    with pytest.raises(FileNotFoundError, match=r"t10k-labels.*there, but damaged"):
         images.mnist()
+
+
+@pytest.mark.parametrize("file", ["train-images-idx3", "t10k-labels-idx1"])
+@pytest.mark.parametrize("kept", [0, 3, 9, -1])
+def test_a_file_that_was_not_unpacked_to_its_end_is_named(tiny_mnist, file, kept):
+    path = tiny_mnist / "MNIST" / "raw" / f"{file}-ubyte"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(images.DamagedFile, match="Delete it") as caught:
+        images.mnist()
+    assert str(path) in str(caught.value)
+
+
+def test_a_label_for_every_image(tiny_mnist):
+    write_idx(
+        tiny_mnist / "MNIST/raw/train-labels-idx1-ubyte", np.arange(5, dtype=np.uint8)
+    )
+    with pytest.raises(images.DamagedFile, match="6 images but 5 labels"):
+        images.mnist()
+
+
+def test_a_batch_that_is_no_pickle_is_named(tmp_path, monkeypatch):
+    cifar = images.torchvision_datasets().CIFAR10
+    monkeypatch.setattr(cifar, "_check_integrity", lambda self: True)
+    folder = tmp_path / cifar.base_folder
+    folder.mkdir()
+    for name, _ in cifar.train_list:
+        (folder / name).write_bytes(b"nonsense")
+    with pytest.raises(images.DamagedFile, match=r"CIFAR10.*Delete them"):
+        images.cifar10(tmp_path)
+
+
+def test_one_process_at_a_time_reads_or_unpacks(tiny_mnist, monkeypatch):
+    monkeypatch.setattr(images, "FileLock", functools.partial(FileLock, timeout=0.1))
+    with FileLock(tiny_mnist / ".MNIST.lock"):  # as another process holds it
+        with pytest.raises(FileNotFoundError, match="Timeout"):
+            images.mnist()
+    assert len(images.mnist().train.labels) == 6
+
+
+def test_a_folder_that_cannot_be_written_is_read(tiny_mnist, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *a: False)
+    assert len(images.mnist().train.labels) == 6
+    assert not (tiny_mnist / ".MNIST.lock").exists()
 
 
 def test_data_folder(monkeypatch):

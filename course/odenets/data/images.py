@@ -6,17 +6,20 @@ view of a digit is `images.view(-1, 16, 7, 7)`.
 """
 
 import contextlib
+import hashlib
 import importlib
 import io
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -129,29 +132,83 @@ _FILES = {
 }
 
 
+class DamagedFile(OSError):
+    """A file of a data set is there but cannot be read; the message says which."""
+
+
 def _torchvision(name: str, folder: str | Path | None) -> ImageData:
     folder = data_folder() if folder is None else Path(folder)
     kind = getattr(torchvision_datasets(), name)
-    parts = []
-    for train in (True, False):
-        said = io.StringIO()  # torchvision prints; its progress bar is on stderr
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.redirect_stdout(said):
-                data = kind(str(folder), train=train, download=True)
-        except (OSError, RuntimeError) as error:
-            files = "\n".join(f"  {folder / file}" for file in _FILES[name])
-            raise FileNotFoundError(
-                f"{name} is not in the data folder {folder} and could not be "
-                f"downloaded ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
-                f"Connect to the network, or put these files there:\n{files}\n"
-                "The environment variable ODENETS_DATA chooses another folder."
-            ) from error
-        raw = torch.from_numpy(np.ascontiguousarray(data.data))  # uint8
-        raw = raw[:, None] if raw.ndim == 3 else raw.permute(0, 3, 1, 2)
-        labels = torch.as_tensor(data.targets, dtype=torch.int64)
-        parts.append(Labelled(raw.contiguous().to(torch.float32).div_(255), labels))
-    return ImageData(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Two processes do not unpack one data set at once.
+        with _lock(folder / f".{name}.lock"):
+            _refuse_damaged(folder / name / "raw")
+            return ImageData(*(_part(kind, folder, train) for train in (True, False)))
+    except DamagedFile:
+        raise
+    except (OSError, RuntimeError) as error:
+        wanted = [folder / file for file in _FILES[name]]
+        files = "\n".join(
+            f"  {file}{' (which is there, but damaged)' if file.exists() else ''}"
+            for file in wanted
+            if not _is_whole(kind, file)
+        )
+        raise FileNotFoundError(
+            f"{name} is not in the data folder {folder} and could not be "
+            f"downloaded ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
+            f"Connect to the network, or put these files there:\n{files}\n"
+            "The environment variable ODENETS_DATA chooses another folder."
+        ) from error
+    except Exception as error:  # unpickling, unpacking: whatever a broken file does
+        raise DamagedFile(
+            f"the files of {name} in {folder} cannot be read "
+            f"({type(error).__name__}: {error}). Delete them, and they are downloaded "
+            "again."
+        ) from error
+
+
+def _part(kind: type, folder: Path, train: bool) -> Labelled:
+    # torchvision prints; its progress bar is on stderr.
+    with contextlib.redirect_stdout(io.StringIO()):
+        data = kind(str(folder), train=train, download=True)
+    raw = torch.from_numpy(np.ascontiguousarray(data.data))  # uint8
+    raw = raw[:, None] if raw.ndim == 3 else raw.permute(0, 3, 1, 2)
+    labels = torch.as_tensor(data.targets, dtype=torch.int64)
+    if len(raw) != len(labels):
+        raise ValueError(f"{len(raw)} images but {len(labels)} labels")
+    return Labelled(raw.contiguous().to(torch.float32).div_(255), labels)
+
+
+def _lock(path: Path) -> contextlib.AbstractContextManager:
+    """Return a lock between processes; none where nothing can be written anyway."""
+    writable = os.access(path.parent, os.W_OK)
+    return FileLock(path) if writable else contextlib.nullcontext()
+
+
+def _refuse_damaged(raw: Path) -> None:
+    """Compare the lengths of unpacked files with what their first bytes say.
+
+    torchvision takes a file that an interrupted unpacking left behind for whole.
+    """
+    for path in sorted(raw.glob("*-ubyte")):
+        length = path.stat().st_size
+        with open(path, "rb") as file:
+            axes = (file.read(4)[3:] or b"\0")[0]
+            sizes = [int.from_bytes(file.read(4), "big") for _ in range(axes)]
+        if not axes or length != 4 + 4 * axes + math.prod(sizes):
+            raise DamagedFile(
+                f"{path} is damaged: with {length} bytes it is not complete. Delete "
+                "it, and it is unpacked or downloaded again."
+            )
+
+
+def _is_whole(kind: Any, file: Path) -> bool:
+    known = dict(getattr(kind, "resources", ()))
+    md5 = known.get(file.name, getattr(kind, "tgz_md5", None))
+    if not file.exists():
+        return False
+    return hashlib.md5(file.read_bytes()).hexdigest() == md5
 
 
 def mnist(folder: str | Path | None = None) -> ImageData:
@@ -162,6 +219,7 @@ def mnist(folder: str | Path | None = None) -> ImageData:
     Raises:
         FileNotFoundError: if they are absent and there is no network; the message names
             the folder and the files.
+        DamagedFile: if a file cannot be read; the message names it.
     """
     return _torchvision("MNIST", folder)
 
