@@ -145,6 +145,9 @@ def test_the_other_estimates(mode):
     assert few < truth and many == pytest.approx(truth, rel=1e-6) and many > few
     reshaped = iresnet.reshaped_kernel_norm(conv.weight).item()
     assert reshaped < truth <= 5 * reshaped
+    nn.init.zeros_(conv.weight)
+    assert iresnet.power_iteration_norm(conv, 6, 5, generator(0)) == 0
+    assert iresnet.conv_norm(conv.weight, 6, mode) == 0
 
 
 @pytest.mark.parametrize("mode", ["zeros", "circular"])

@@ -185,17 +185,29 @@ def power_iteration_norm(
         n_iter: number of iterations.
         generator: draws the image to start with.
     """
+    v = power_start(conv, image_size, generator)
+    for _ in range(n_iter):
+        _, v = power_step(conv, v)
+    return power_step(conv, v)[0]
+
+
+def power_start(
+    conv: nn.Conv2d, image_size: Size, generator: torch.Generator
+) -> torch.Tensor:
+    """Draw a unit image `(1, C_in, N, N)` to start the power iteration from."""
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    linear = _linear_part(conv)
     shape = (1, conv.in_channels, *size)
     v = torch.randn(shape, generator=generator, dtype=conv.weight.dtype)
-    v = v / v.norm()
-    for _ in range(n_iter):
-        # The product with the transposed matrix is the gradient of W v . (W v).
-        v = torch.func.vjp(linear, v)[1](linear(v))[0].detach()
-        v = v / v.norm()
+    return (v / v.norm()).to(conv.weight.device)
+
+
+def power_step(conv: nn.Conv2d, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `|W v|` and the unit image along `W^T W v`; zero where W v is zero."""
     with torch.no_grad():
-        return linear(v).norm()
+        # The product with the transposed matrix is the gradient of W v . (W v).
+        image, transposed = torch.func.vjp(_linear_part(conv), v)
+        (back,) = transposed(image)
+        return image.norm(), back / back.norm().clamp(torch.finfo(back.dtype).tiny)
 
 
 def reshaped_kernel_norm(weight: torch.Tensor) -> torch.Tensor:

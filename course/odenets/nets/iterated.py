@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from odenets.nets.iresnet import power_iteration_norm
+
 RUNAWAY = 1e3
 """`fixed_point` gives up when a step is this many times as long as the first one."""
 
@@ -236,33 +238,13 @@ def fixed_point(
     return a, residuals
 
 
-def power_start(conv: nn.Conv2d, size: int) -> Tensor:
-    """Return a fixed random unit image `(1, in_channels, size, size)` to start from."""
-    generator = torch.Generator().manual_seed(0)
-    v = torch.randn(1, conv.in_channels, size, size, generator=generator)
-    return (v / v.norm()).to(conv.weight)
-
-
-def power_step(conv: nn.Conv2d, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Apply `W^T W` to a unit image: return `|W v|` and the next unit image.
-
-    `W` is the convolution with the zero padding that the layer has, without its bias.
-    """
-    weight = conv.weight.detach()
-    image = F.conv2d(v, weight, padding=conv.padding)
-    back = F.conv_transpose2d(image, weight, padding=conv.padding)
-    return image.norm(), back / back.norm().clamp(min=torch.finfo(back.dtype).tiny)
-
-
 def operator_norm(conv: nn.Conv2d, size: int, n_iter: int = 100) -> float:
     """Return the largest stretch of a convolution on `size` x `size` images.
 
     Power iteration, which approaches the norm from below.
     """
-    v, norm = power_start(conv, size), torch.zeros(())
-    for _ in range(n_iter):
-        norm, v = power_step(conv, v)
-    return norm.item()
+    generator = torch.Generator().manual_seed(0)
+    return power_iteration_norm(conv, size, n_iter - 1, generator).item()
 
 
 # ----------------------------------------------------------------- the competitors

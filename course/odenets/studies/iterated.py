@@ -24,7 +24,7 @@ from odenets import training
 from odenets.data import images
 from odenets.data.affine import rotations, warp
 from odenets.data.images import ImageData, Labelled
-from odenets.nets import iterated
+from odenets.nets import iresnet, iterated
 from odenets.studies import study
 from odenets.studies.study import Row, Study
 
@@ -276,13 +276,13 @@ def keep_below(conv: nn.Conv2d, max_norm: float, size: int) -> Callable[..., Non
     Call it after every step of the optimiser: two steps of power iteration follow the
     norm of weights that change slowly.
     """
-    v = iterated.power_start(conv, size)
+    v = iresnet.power_start(conv, size, torch.Generator().manual_seed(0))
 
     def project(*_: object) -> None:
         nonlocal v
         with torch.no_grad():
             for _step in range(2):
-                norm, v = iterated.power_step(conv, v)
+                norm, v = iresnet.power_step(conv, v)
             conv.weight.mul_((max_norm / norm.clamp(min=1e-12)).clamp(max=1.0))
 
     return project
