@@ -80,40 +80,77 @@ def projectile(p, q, v, gravity):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_projectile", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-with check.exercise("projectile", points=2) as exercise:
-    exercise.close(
-        "thrown at p = 0.5 with 10 m/s, height at q = 2, gravity 9.8",
-        lambda: projectile(0.5, 2.0, 10.0, 9.8),
-        10.0 * 1.5 - 4.9 * 1.5**2,
-        mistakes={
-            "the flight is taken as q instead of q - p": 10.0 * 2 - 4.9 * 4,
-            "the factor 1/2 is missing": 10.0 * 1.5 - 9.8 * 1.5**2,
-            "the flight is not squared": 10.0 * 1.5 - 4.9 * 1.5,
-            "gravity pulls upwards": 10.0 * 1.5 + 4.9 * 1.5**2,
-        },
+@check.exercise(
+    "projectile",
+    points=2,
+    answer=lambda: projectile,
+    package=inimnet.projectile,
+    further=2,
+)
+def exercise(checks):
+    def number(value):  # a number as it came, with its kind
+        return ["a number" if isinstance(value, (int, float)) else type(value).__name__, value]
+
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
+
+    checks.close(
+        "thrown at p = 0.5 with 10 m/s, height at q = 2 on the earth; at p = 1 with 3 m/s, q = 4, on the moon",
+        lambda: [projectile(0.5, 2.0, 10.0, 9.8), projectile(1.0, 4.0, 3.0, 1.6)],
+        [10.0 * 1.5 - 4.9 * 1.5**2, 3.0 * 3.0 - 0.8 * 3.0**2],
     )
-    exercise.close(
-        "on the moon, several starts at once",
-        lambda: projectile(torch.tensor([0.0, 1.0, 2.0]), 2.0, 3.0, 1.6),
-        torch.tensor([6.0 - 3.2, 3.0 - 0.8, 0.0]),
+    checks.close(
+        "numbers give a number, in m",
+        lambda: [*number(projectile(0.25, 1.0, 7.0, 9.8)), *number(projectile(1.0, 3.0, 4.0, 2.0))],
+        ["a number", 7.0 * 0.75 - 4.9 * 0.75**2, "a number", 4.0],
+    )
+    checks.close(
+        "the end before the start: the same motion, followed back",
+        lambda: [projectile(3.0, 2.0, 5.0, 2.0), projectile(3.0, 2.5, -4.0, 2.0)],
+        [-6.0, 1.75],
+    )
+    checks.close(
+        "a height below the ground, where the body has fallen past it",
+        lambda: [projectile(0.0, 2.0, 1.0, 9.8), projectile(0.0, 2.0, -1.0, 9.8)],
+        [-17.6, -21.6],
+    )
+    checks.close(
+        "three starts in rows, two speeds in columns",
+        lambda: projectile(
+            torch.tensor([[0.0], [0.25], [0.5]], dtype=torch.float64), 1.0,
+            torch.tensor([1.0, 4.0], dtype=torch.float64), 2.0,
+        ),
+        torch.tensor([[0.0, 3.0], [0.1875, 2.4375], [0.25, 1.75]], dtype=torch.float64),
+    )
+    checks.close(
+        "starts in a tensor, and this tensor afterwards: it is left unchanged",
+        lambda: [p := torch.tensor([0.0, 1.0, 2.0]), projectile(p, 2.0, 3.0, 1.6), p][1:],
+        [torch.tensor([6.0 - 3.2, 3.0 - 0.8, 0.0]), torch.tensor([0.0, 1.0, 2.0])],
+    )
+    checks.close(
+        "the slope by the start p, at p = 0.5",
+        lambda: slope(lambda p: projectile(p, 2.0, 10.0, 9.8))(torch.tensor(0.5)),
+        -10.0 + 9.8 * 1.5,
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "starts in rows, speeds in columns",
-        lambda: projectile(
-            torch.tensor([[0.0], [0.25]], dtype=torch.float64), 1.0,
-            torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64), 2.0,
-        ),
-        torch.tensor([[0.0, 1.0, 3.0], [0.1875, 0.9375, 2.4375]], dtype=torch.float64),
+    checks.close(
+        "gravities in a tensor, thrown downwards",
+        lambda: projectile(0.0, 1.5, -2.0, torch.tensor([1.6, 9.8, 24.8])),
+        torch.tensor([-3.0 - 0.8 * 2.25, -3.0 - 4.9 * 2.25, -3.0 - 12.4 * 2.25]),
     )
-    exercise.close("the end before the start", lambda: projectile(3.0, 2.0, 5.0, 2.0), -6.0)
-    exercise.close(
-        "the slope by the start p, at p = 0.5",
-        lambda: torch.func.grad(lambda p: projectile(p, 2.0, 10.0, 9.8))(torch.tensor(0.5)),
-        -10.0 + 9.8 * 1.5,
+    checks.close(
+        "ends in a tensor",
+        lambda: projectile(1.0, torch.tensor([1.0, 2.0, 0.0]), 3.0, 4.0),
+        torch.tensor([0.0, 1.0, -5.0]),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_projectile = check.yours(exercise)
 
 # %% [markdown]
 # *Predict first:* two balls are thrown with the same speed, one of them a quarter of a second later.
@@ -208,70 +245,104 @@ def transport_residual(z, f, p, x, dp):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_transport_residual", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(2)
-x, M = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((5, 3), (3, 3)))
+@check.exercise(
+    "transport_residual",
+    points=3,
+    answer=lambda: transport_residual,
+    package=inimnet.transport_residual,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    M = torch.randn(3, 3, generator=generator, dtype=torch.float64)
 
-def bend(p, x):  # solves nothing: curved in p and in x, and it mixes the components
-    return torch.sin(p**2 * x @ M) * x
+    def bend(p, x):  # solves nothing: curved in p and in x, and it mixes the components
+        return torch.sin(p**2 * x @ M) * x
 
-def wind(p, x):
-    return torch.cos(x @ M.T + p)
+    def wind(p, x):
+        return torch.cos(x @ M.T + p)
 
-def pole(p, x):  # z' = t z^2 is solved by z(1; p, x) = x / (1 - x (1 - p^2) / 2)
-    return x / (1 - x * (1 - p**2) / 2)
+    def pole(p, x):  # z' = t z^2 is solved by z(1; p, x) = x / (1 - x (1 - p^2) / 2)
+        return x / (1 - x * (1 - p**2) / 2)
 
-def in_p(dp):
-    return (bend(0.7 + dp, x) - bend(0.7 - dp, x)) / (2 * dp)
+    def by_matrices(p, x, dp):  # the same, with the whole Jacobian of each sample
+        J = torch.stack([torch.func.jacrev(lambda r: bend(p, r[None])[0])(row) for row in x])
+        slope = (bend(p + dp, x) - bend(p - dp, x)) / (2 * dp)
+        return slope + torch.einsum("sij,sj->si", J, wind(p, x))
 
-def in_x(direction):
-    return torch.func.jvp(lambda x: bend(0.7, x), (x,), (direction,))[1]
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
 
-with check.exercise("transport_residual", points=3) as exercise:
-    exercise.close(
-        "a function that is no solution, dp = 0.25",
-        lambda: transport_residual(bend, wind, 0.7, x, 0.25),
-        inimnet.transport_residual(bend, wind, 0.7, x, 0.25),
-        mistakes={
-            "the second term has the wrong sign": in_p(0.25) - in_x(wind(0.7, x)),
-            "the difference is one-sided": (bend(0.95, x) - bend(0.7, x)) / 0.25 + in_x(wind(0.7, x)),
-            "the difference is divided by dp instead of 2 dp": 2 * in_p(0.25) + in_x(wind(0.7, x)),
-            "the Jacobian is transposed": in_p(0.25) + torch.func.vjp(lambda x: bend(0.7, x), x)[1](wind(0.7, x))[0],
-            "only the difference in p is there": in_p(0.25),
-            "the field is added without the Jacobian": in_p(0.25) + wind(0.7, x),
-        },
+    checks.close(
+        "a function that is no solution, at p = 0.7 with dp = 0.25 and at p = -0.4 with dp = 0.5",
+        lambda: [transport_residual(bend, wind, 0.7, x, 0.25), transport_residual(bend, wind, -0.4, x, 0.5)],
+        [by_matrices(0.7, x, 0.25), by_matrices(-0.4, x, 0.5)],
     )
-    exercise.close(
-        "a solution of z' = t z^2, dp = 0.001: nothing is left",
-        lambda: transport_residual(pole, lambda p, x: p * x**2, 0.6, x.abs() / 3, 1e-3),
-        torch.zeros(5, 3, dtype=torch.float64),
-        atol=1e-5,
+    checks.close(
+        "a function that moves with p only, and one that moves with x only",
+        lambda: [
+            transport_residual(lambda p, x: p**3 * torch.ones_like(x), wind, 0.5, x, 0.25),
+            transport_residual(lambda p, x: x**3, lambda p, x: p * x, 0.5, x, 0.25),
+        ],
+        [torch.full((5, 3), 0.8125, dtype=torch.float64), 1.5 * x**3],
+    )
+    checks.close(
+        "z' = t z^2 at p = 0.6: the solution leaves nothing at dp = 0.001, twice the solution does",
+        lambda: [
+            transport_residual(pole, lambda p, x: p * x**2, 0.6, x.abs() / 3, 1e-3).abs().max() < 1e-5,
+            transport_residual(lambda p, x: pole(p, 2 * x), lambda p, x: p * x**2, 0.6, x.abs() / 3, 1e-3).abs().max() > 1e-2,
+            transport_residual(pole, lambda p, x: p * x**2, 0.6, x.abs() / 3, 0.2),
+        ],
+        [
+            torch.tensor(True),
+            torch.tensor(True),
+            (pole(0.8, x.abs() / 3) - pole(0.4, x.abs() / 3)) / 0.4
+            + 0.6 * (x.abs() / 3) ** 2 / (1 - x.abs() / 3 * 0.32) ** 2,
+        ],
+    )
+    checks.close(
+        "one sample in float32",
+        lambda: transport_residual(
+            lambda p, x: torch.sin(p * x) * x, lambda p, x: torch.cos(x + p), -0.4, x[:1].float(), 0.5
+        ),
+        (lambda y: (torch.sin(0.1 * y) - torch.sin(-0.9 * y)) * y
+            + torch.cos(y - 0.4) * (torch.sin(-0.4 * y) - 0.4 * y * torch.cos(-0.4 * y)))(x[:1].float()),
+    )
+    checks.close(
+        "the residual carries gradients: its derivative by a number in the field",
+        lambda: slope(lambda a: transport_residual(bend, lambda p, x: a * wind(p, x), 0.7, x, 0.25)[0, 1]
+        )(torch.tensor(1.5, dtype=torch.float64)),
+        (by_matrices(0.7, x, 0.25) - (bend(0.95, x) - bend(0.45, x)) / 0.5)[0, 1],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "one sample in float32, another depth",
-        lambda: transport_residual(
-            lambda p, x: bend(p, x.double()).float(), lambda p, x: wind(p, x.double()).float(), -0.4, x[:1].float(), 0.5
-        ),
-        inimnet.transport_residual(bend, wind, -0.4, x[:1].float().double(), 0.5).float(),
+    checks.close(
+        "another batch, another depth, a small dp",
+        lambda: transport_residual(bend, wind, 1.3, 0.5 * x[1:4], 0.125),
+        by_matrices(1.3, 0.5 * x[1:4], 0.125),
     )
-    exercise.close(
-        "the error of a solution for a coarse dp",
-        lambda: transport_residual(pole, lambda p, x: p * x**2, 0.5, x.abs() / 3, 0.2),
-        inimnet.transport_residual(pole, lambda p, x: p * x**2, 0.5, x.abs() / 3, 0.2),
+    checks.close(
+        "a pair of samples, a wide dp",
+        lambda: transport_residual(bend, wind, 0.2, x[3:], 1.0),
+        by_matrices(0.2, x[3:], 1.0),
     )
-    exercise.close(
-        "the residual carries gradients",
-        lambda: torch.autograd.functional.jacobian(
-            lambda a: transport_residual(lambda p, x: torch.sin(a * p * x), lambda p, x: a * x, 0.5, x, 0.1).sum(),
-            torch.tensor(1.5, dtype=torch.float64),
-        ),
-        torch.autograd.functional.jacobian(
-            lambda a: inimnet.transport_residual(lambda p, x: torch.sin(a * p * x), lambda p, x: a * x, 0.5, x, 0.1).sum(),
-            torch.tensor(1.5, dtype=torch.float64),
-        ),
+    checks.close(
+        "the derivative of the residual by a number inside z",
+        lambda: slope(lambda a: transport_residual(lambda p, x: torch.sin(a * p * x), lambda p, x: a * x, 0.5, x, 0.1).sum()
+        )(torch.tensor(1.5, dtype=torch.float64)),
+        slope(lambda a: (
+                (torch.sin(a * 0.6 * x) - torch.sin(a * 0.4 * x)) / 0.2 + a * 0.5 * torch.cos(a * 0.5 * x) * a * x
+            ).sum()
+        )(torch.tensor(1.5, dtype=torch.float64)),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_transport_residual = check.yours(exercise)
 
 # %% [markdown]
 # Now the ball: does the height of exercise 9.1 solve the transport equation?
@@ -385,61 +456,91 @@ def inimnet_forward(phis, x):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_inimnet_forward", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(3)
-x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-W = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
-curved = [lambda x, A=A: torch.tanh(x @ A) + 0.3 * x.flip(-1) ** 2 for A in W]
+@check.exercise(
+    "inimnet_forward",
+    points=5,
+    answer=lambda: inimnet_forward,
+    package=(inimnet.inimnet_forward, inimnet.inimnet_forward_parts, inimnet.inimnet_forward_jacobian),
+    further=4,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    W = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
+    curved = [lambda x, A=A: torch.tanh(x @ A) + 0.3 * x.flip(-1) ** 2 for A in W]
 
-def by_hand(x, one, two):  # depth 2, with the whole Jacobian of one
-    jacobians = torch.stack([torch.func.jacfwd(lambda r: one(r[None])[0])(row) for row in x])
-    return x + one(x) + two(x) + torch.einsum("sij,sj->si", jacobians, two(x))
+    def by_hand(x, one, two):  # depth 2, with the whole Jacobian of one
+        J = torch.stack([torch.func.jacfwd(lambda r: one(r[None])[0])(row) for row in x])
+        return x + one(x) + two(x) + torch.einsum("sij,sj->si", J, two(x))
 
-with check.exercise("inimnet_forward", points=5) as exercise:
-    exercise.close(
-        "two layers: z_2, the Jacobian of z_1 worked out by hand",
-        lambda: inimnet_forward(curved[:2], x)[2],
-        by_hand(x, curved[0], curved[1]),
-        mistakes={
-            "phis[0] is taken as the deepest layer": by_hand(x, curved[1], curved[0]),
-            "the Jacobian is left out": x + curved[0](x) + curved[1](x),
-            "it is a residual network, phis[0] first": x + curved[0](x) + curved[1](x + curved[0](x)),
-            "it is a residual network": inimnet.resnet_forward_from(curved[:2], x)[2],
-            "the Jacobian of the layer is used, not that of z": x + curved[0](x) + torch.func.jvp(curved[1], (x,), (curved[0](x),))[1],
-        },
+    def whole(phis, x):  # all depths, with whole Jacobians
+        return list(inimnet.inimnet_forward_jacobian(phis, x))
+
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
+
+    checks.close(
+        "two layers: z_2 with the Jacobian of z_1 worked out by hand, for two such pairs",
+        lambda: [inimnet_forward(curved[:2], x)[2], inimnet_forward(curved[2:], x)[2]],
+        [by_hand(x, curved[0], curved[1]), by_hand(x, curved[2], curved[3])],
     )
-    exercise.close(
+    checks.close(
         "four layers: all depths z_0 .. z_4",
-        lambda: inimnet_forward(curved, x),
-        inimnet.inimnet_forward(curved, x),
-        mistakes={
-            "only the deepest is returned": inimnet.inimnet_forward(curved, x)[-1],
-            "z_0 is missing": inimnet.inimnet_forward(curved, x)[1:],
-            "the Jacobian is approximated by a sum": inimnet.inimnet_forward_approximate(curved, x),
-        },
+        lambda: inimnet_forward(list(curved), x),
+        whole(curved, x),
+    )
+    checks.close(
+        "one layer, and no layer at all: z_0 is the input",
+        lambda: [inimnet_forward(curved[1:2], x), inimnet_forward([], x)],
+        [[x, x + curved[1](x)], [x]],
+    )
+    checks.close(
+        "called twice with one list, one sample: the list is left as it was",
+        lambda: [layers := curved[:3], inimnet_forward(layers, x[:1])[-1], inimnet_forward(layers, x[1:2])[-1], len(layers)][1:],
+        [whole(curved[:3], x[:1])[-1], whole(curved[:3], x[1:2])[-1], 3],
+    )
+    checks.close(
+        "the gradient of z_3 with respect to the weights of each layer",
+        lambda: slope(lambda V: inimnet_forward([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[3][0, 1]
+        )(W[:3]),
+        slope(lambda V: whole([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[3][0, 1])(W[:3]),
+    )
+    pictures = x.float().view(1, 2, 3, 2)
+    layers = [lambda x: torch.sin(x.flip(1)), lambda x: 0.5 * x.roll(1, -1) ** 2, torch.tanh]
+    checks.close(
+        "pictures of 2 channels in float32, three layers",
+        lambda: inimnet_forward(layers, pictures),
+        list(inimnet.inimnet_forward(layers, pictures)),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close("no layer at all: the input", lambda: inimnet_forward([], x), [x])
-    exercise.close(
-        "images of 2 channels in float32, three layers",
-        lambda: inimnet_forward([lambda x: torch.sin(x.flip(1)), lambda x: 0.5 * x.roll(1, -1) ** 2, torch.tanh], x.float().view(1, 2, 3, 2)),
-        inimnet.inimnet_forward([lambda x: torch.sin(x.flip(1)), lambda x: 0.5 * x.roll(1, -1) ** 2, torch.tanh], x.float().view(1, 2, 3, 2)),
+    checks.close(
+        "three other layers, a batch of two",
+        lambda: inimnet_forward([curved[3], curved[1], curved[0]], 0.5 * x[2:]),
+        whole([curved[3], curved[1], curved[0]], 0.5 * x[2:]),
     )
-    exercise.close(
-        "the gradient of z_3 with respect to the weights of each layer",
-        lambda: torch.autograd.functional.jacobian(
-            lambda V: inimnet_forward([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[3].sum(), W[:3]
-        ),
-        torch.autograd.functional.jacobian(
-            lambda V: inimnet.inimnet_forward([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[3].sum(), W[:3]
-        ),
+    checks.close(
+        "one layer three times",
+        lambda: inimnet_forward([curved[2]] * 3, x),
+        whole([curved[2]] * 3, x),
     )
-    exercise.close(
-        "called twice with the same list, one sample",
-        lambda: [inimnet_forward(layers := curved[:3], x[:1]), inimnet_forward(layers, x[:1])][1][-1],
-        inimnet.inimnet_forward(curved[:3], x[:1])[-1],
+    checks.close(
+        "a tuple of layers, in float32",
+        lambda: inimnet_forward((torch.sin, torch.cos), x.float())[2],
+        by_hand(x.float(), torch.sin, torch.cos),
+    )
+    checks.close(
+        "the gradient of z_2 with respect to the input",
+        lambda: slope(lambda x: inimnet_forward(curved[1:3], x)[2][0, 0])(x),
+        slope(lambda x: whole(curved[1:3], x)[2][0, 0])(x),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_inimnet_forward = check.yours(exercise)
 
 # %% [markdown]
 # One layer of the ball. Free fall has the field $f(x) = (v, -g)$; take Euler steps of length $h$ in $p$,
@@ -549,54 +650,86 @@ def resnet_forward_from(phis, x):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_resnet_forward_from", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(4)
-x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-W = torch.randn(3, 3, 3, generator=generator, dtype=torch.float64)
-curved = [lambda x, A=A: torch.tanh(x @ A) for A in W]
-affine = [lambda x, A=A: x @ A + A[0] for A in W]
+@check.exercise(
+    "resnet_forward_from",
+    points=3,
+    answer=lambda: resnet_forward_from,
+    package=inimnet.resnet_forward_from,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    W = torch.randn(3, 3, 3, generator=generator, dtype=torch.float64)
+    one, two, three = curved = [lambda x, A=A: torch.tanh(x @ A) for A in W]
+    affine = [lambda x, A=A: x @ A + A[0] for A in W]
 
-def one_order(phis, x):  # phis[0] acts first: not what is asked
-    states = [x]
-    for phi in phis:
-        states.append(states[-1] + phi(states[-1]))
-    return states
+    def after(*layers):  # a residual network, the first of the layers first
+        def network(x):
+            for phi in layers:
+                x = x + phi(x)
+            return x
+        return network
 
-with check.exercise("resnet_forward_from", points=3) as exercise:
-    exercise.close(
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
+
+    checks.close(
         "three curved layers, all depths",
-        lambda: resnet_forward_from(curved, x),
-        inimnet.resnet_forward_from(curved, x),
-        mistakes={
-            "phis[0] acts first": one_order(curved, x),
-            "z_0 is missing": inimnet.resnet_forward_from(curved, x)[1:],
-            "every layer reads the input": [x, x + curved[0](x), x + curved[0](x) + curved[1](x), x + sum(phi(x) for phi in curved)],
-            "it is the path of one network, not all depths": one_order(curved[::-1], x),
-            "it is InImNet": inimnet.inimnet_forward(curved, x),
-        },
+        lambda: resnet_forward_from(list(curved), x),
+        [x, after(one)(x), after(two, one)(x), after(three, two, one)(x)],
     )
-    exercise.close(
+    checks.close(
         "affine layers: the deepest output is that of InImNet",
-        lambda: resnet_forward_from(affine, x)[-1],
-        inimnet.inimnet_forward(affine, x)[-1],
+        lambda: [resnet_forward_from(list(affine), x)[-1], resnet_forward_from(affine[1:], x)[-1]],
+        [inimnet.inimnet_forward(affine, x)[-1], inimnet.inimnet_forward(affine[1:], x)[-1]],
+    )
+    checks.close(
+        "one layer, and no layer at all: z_0 is the input",
+        lambda: [resnet_forward_from([two], x), resnet_forward_from([], x)],
+        [[x, x + two(x)], [x]],
+    )
+    checks.close(
+        "called twice with one list: the list is left as it was",
+        lambda: [layers := curved[:2], resnet_forward_from(layers, x)[-1], resnet_forward_from(layers, 2 * x)[-1]][1:],
+        [after(two, one)(x), after(two, one)(2 * x)],
+    )
+    checks.close(
+        "pictures in float32, and the input afterwards: it is left unchanged",
+        lambda: [kept := x.float().view(2, 2, 3), resnet_forward_from([torch.sin, torch.cos, torch.tanh], kept)[-1], kept][1:],
+        [after(torch.tanh, torch.cos, torch.sin)(x.float().view(2, 2, 3)), x.float().view(2, 2, 3)],
+    )
+    checks.close(
+        "the gradient of z_2 with respect to the weights",
+        lambda: slope(lambda V: resnet_forward_from([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[2][0, 1]
+        )(W[:2]),
+        slope(lambda V: (x + torch.tanh(x @ V[1]) + torch.tanh((x + torch.tanh(x @ V[1])) @ V[0]))[0, 1])(W[:2]),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close("no layer at all: the input", lambda: resnet_forward_from([], x), [x])
-    exercise.close(
-        "float32 images and the input unchanged",
-        lambda: [images := x.float().view(2, 2, 3), resnet_forward_from([torch.sin, torch.cos, torch.tanh], images), images][1:],
-        [inimnet.resnet_forward_from([torch.sin, torch.cos, torch.tanh], x.float().view(2, 2, 3)), x.float().view(2, 2, 3)],
+    checks.close(
+        "five layers, one sample",
+        lambda: resnet_forward_from([one, three, two, one, two], x[:1]),
+        [x[:1], after(one)(x[:1]), after(three, one)(x[:1]), after(two, three, one)(x[:1]),
+         after(one, two, three, one)(x[:1]), after(two, one, two, three, one)(x[:1])],
     )
-    exercise.close(
-        "the gradient of z_2 with respect to the weights",
-        lambda: torch.autograd.functional.jacobian(
-            lambda V: resnet_forward_from([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[2].sum(), W[:2]
-        ),
-        torch.autograd.functional.jacobian(
-            lambda V: inimnet.resnet_forward_from([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[2].sum(), W[:2]
-        ),
+    checks.close(
+        "a tuple of layers, in float32",
+        lambda: resnet_forward_from((torch.sin, torch.cos), x.float()),
+        [x.float(), after(torch.sin)(x.float()), after(torch.cos, torch.sin)(x.float())],
+    )
+    checks.close(
+        "the gradient of z_3 with respect to the input",
+        lambda: slope(lambda x: resnet_forward_from(list(curved), x)[3][0, 0])(x),
+        slope(lambda x: after(three, two, one)(x)[0, 0])(x),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_resnet_forward_from = check.yours(exercise)
 
 # %% [markdown]
 # How far apart are the two when the layers bend? We shrink all layers by a factor $\varepsilon$
@@ -703,68 +836,111 @@ def inimnet_adjoint(phis, x, loss_grad):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_inimnet_adjoint", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(6)
-x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-W = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
-curved = [lambda x, A=A: 0.5 * torch.tanh(x @ A) for A in W]
-linear = [lambda x, A=A: x @ A for A in W]
-target = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
+@check.exercise(
+    "inimnet_adjoint",
+    points=5,
+    answer=lambda: inimnet_adjoint,
+    package=(inimnet.inimnet_adjoint, inimnet.transported_loss),
+    further=4,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(6)
+    x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    W = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
+    curved = [lambda x, A=A: 0.5 * torch.tanh(x @ A) for A in W]
+    linear = [lambda x, A=A: x @ A for A in W]
+    target = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
+    eye = torch.eye(3, dtype=torch.float64)
 
-def grad_square(x):  # of |x - target|^2 / 2
-    return x - target
+    def cubic(x):
+        return x[:, 0] ** 2 * x[:, 1] + torch.sin(x[:, 2])
 
-def grad_cubic(x):  # of x_1^2 x_2 + sin(x_3)
-    return torch.stack([2 * x[:, 0] * x[:, 1], x[:, 0] ** 2, torch.cos(x[:, 2])], dim=1)
+    def grad_cubic(x):
+        return torch.stack([2 * x[:, 0] * x[:, 1], x[:, 0] ** 2, torch.cos(x[:, 2])], dim=1)
 
-def first(sign=1.0, pulled=1.0, carried=1.0, transposed=True):  # Lambda_1 and mistakes in it
-    direction = curved[0](x)
-    pull = torch.func.vjp(curved[0], x)[1](grad_cubic(x))[0] if transposed else torch.func.jvp(curved[0], (x,), (grad_cubic(x),))[1]
-    return grad_cubic(x) + sign * (carried * torch.func.jvp(grad_cubic, (x,), (direction,))[1] + pulled * pull)
+    def by_autograd(phis, x, loss):  # the gradients of the losses that equation (8) transports
+        return [
+            torch.func.grad(lambda x, l=l: inimnet.transported_loss(phis, x, loss)[l].sum())(x)
+            for l in range(len(phis) + 1)
+        ]
 
-with check.exercise("inimnet_adjoint", points=5) as exercise:
-    exercise.close(
-        "one layer and a cubic loss: Lambda_1",
-        lambda: inimnet_adjoint(curved[:1], x, grad_cubic)[1],
-        first(),
-        mistakes={
-            "the signs of the continuous equation are used for steps downwards": first(sign=-1.0),
-            "the term with the transposed Jacobian is missing": first(pulled=0.0),
-            "Lambda is not carried along, its Jacobian is missing": first(carried=0.0),
-            "the Jacobian of phi is not transposed": first(transposed=False),
-            "it is the ordinary gradient, at the output": grad_cubic(x + curved[0](x)) + torch.func.vjp(curved[0], x)[1](grad_cubic(x + curved[0](x)))[0],
-        },
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
+
+    checks.close(
+        "one layer and a cubic loss: Lambda_1, for two such layers",
+        lambda: [inimnet_adjoint(curved[:1], x, grad_cubic)[1], inimnet_adjoint(curved[1:2], x, grad_cubic)[1]],
+        [by_autograd(curved[:1], x, cubic)[1], by_autograd(curved[1:2], x, cubic)[1]],
     )
-    exercise.close(
+    products = [target]
+    for A in W:
+        products.append((eye + A) @ products[-1])
+    checks.close(
         "linear layers x A_l, linear loss c: products of the 1 + A_l",
-        lambda: inimnet_adjoint(linear, x, lambda x: target.expand_as(x)),
-        [
-            target.expand(4, 3),
-            (target + W[0] @ target).expand(4, 3),
-            ((torch.eye(3) + W[1]) @ (target + W[0] @ target)).expand(4, 3),
-            ((torch.eye(3) + W[2]) @ (torch.eye(3) + W[1]) @ (target + W[0] @ target)).expand(4, 3),
-            ((torch.eye(3) + W[3]) @ (torch.eye(3) + W[2]) @ (torch.eye(3) + W[1]) @ (target + W[0] @ target)).expand(4, 3),
+        lambda: inimnet_adjoint(list(linear), x, lambda x: target.expand_as(x)),
+        [product.expand(4, 3) for product in products],
+    )
+    checks.close(
+        "three curved layers, all depths",
+        lambda: inimnet_adjoint(curved[:3], x, grad_cubic),
+        by_autograd(curved[:3], x, cubic),
+    )
+    checks.close(
+        "two layers in float32, and no layer: the gradient of the loss",
+        lambda: [
+            inimnet_adjoint([torch.sin, lambda x: 0.2 * x.roll(1, -1) ** 2], x[:1].float(), grad_cubic),
+            inimnet_adjoint([], x, grad_cubic),
         ],
-        mistakes={"Lambda_0 is missing": inimnet.inimnet_adjoint(linear, x, lambda x: target.expand_as(x))[1:]},
+        [
+            by_autograd([torch.sin, lambda x: 0.2 * x.roll(1, -1) ** 2], x[:1].float(), cubic),
+            [grad_cubic(x)],
+        ],
+    )
+    checks.close(
+        "called twice with one list: the list is left as it was",
+        lambda: [
+            layers := curved[1:3],
+            inimnet_adjoint(layers, x, grad_cubic)[-1],
+            inimnet_adjoint(layers, 2 * x, grad_cubic)[-1],
+        ][1:],
+        [by_autograd(curved[1:3], x, cubic)[-1], by_autograd(curved[1:3], 2 * x, cubic)[-1]],
+    )
+    checks.close(
+        "the gradient of Lambda_2 with respect to the weights of its layers",
+        lambda: slope(lambda V: inimnet_adjoint([lambda x, A=A: torch.tanh(x @ A) for A in V], x, grad_cubic)[2][0, 1]
+        )(W[:2]),
+        slope(lambda V: by_autograd([lambda x, A=A: torch.tanh(x @ A) for A in V], x, cubic)[2][0, 1]
+        )(W[:2]),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "four curved layers, all depths",
-        lambda: inimnet_adjoint(curved, x, grad_cubic),
-        inimnet.inimnet_adjoint(curved, x, grad_cubic),
+    checks.close(
+        "four curved layers, all depths, a square loss",
+        lambda: inimnet_adjoint(list(curved), x, lambda x: x - target),
+        by_autograd(curved, x, lambda x: (x - target).square().sum(dim=1) / 2),
     )
-    exercise.close(
-        "float32, one sample, a square loss",
-        lambda: inimnet_adjoint([torch.sin, lambda x: 0.2 * x.roll(1, -1) ** 2], x[:1].float(), lambda x: x - 1),
-        inimnet.inimnet_adjoint([torch.sin, lambda x: 0.2 * x.roll(1, -1) ** 2], x[:1].float(), lambda x: x - 1),
+    checks.close(
+        "one layer twice, one sample",
+        lambda: inimnet_adjoint([curved[3]] * 2, x[2:3], grad_cubic),
+        by_autograd([curved[3]] * 2, x[2:3], cubic),
     )
-    exercise.close("no layer: the gradient of the loss", lambda: inimnet_adjoint([], x, grad_square), [x - target])
-    exercise.close(
-        "called twice with the same list",
-        lambda: [inimnet_adjoint(layers := curved[:3], x, grad_square), inimnet_adjoint(layers, x, grad_square)][1][-1],
-        inimnet.inimnet_adjoint(curved[:3], x, grad_square)[-1],
+    checks.close(
+        "curved layers of another size, a linear loss",
+        lambda: inimnet_adjoint([torch.sin, torch.cos], x[:, :2].float(), lambda x: torch.ones_like(x)),
+        by_autograd([torch.sin, torch.cos], x[:, :2].float(), lambda x: x.sum(dim=1)),
+    )
+    checks.close(
+        "a tuple of layers",
+        lambda: inimnet_adjoint((linear[0], curved[1]), x, grad_cubic)[-1],
+        by_autograd((linear[0], curved[1]), x, cubic)[-1],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_inimnet_adjoint = check.yours(exercise)
 
 # %% [markdown]
 # **What exactly is $\Lambda_l$?** It is the gradient of a loss that is *transported* like the output is,
@@ -817,52 +993,94 @@ def parameter_gradient(phis, params, x, loss_grad):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_parameter_gradient", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(7)
-x = torch.randn(5, 3, generator=generator, dtype=torch.float64)
-W = [torch.randn(3, 3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]
-b = [torch.randn(3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]
-curved = [lambda x, A=A, c=c: 0.5 * torch.tanh(x @ A + c) for A, c in zip(W, b)]
-unused = torch.ones(2, requires_grad=True)
+@check.exercise(
+    "parameter_gradient",
+    points=3,
+    answer=lambda: parameter_gradient,
+    package=(inimnet.parameter_gradient, inimnet.transported_loss),
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    W = torch.randn(3, 3, 3, generator=generator, dtype=torch.float64)
+    b = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    W, b = ([part.clone().requires_grad_() for part in whole] for whole in (W, b))
+    curved = [lambda x, A=A, c=c: 0.5 * torch.tanh(x @ A + c) for A, c in zip(W, b)]
+    unused = torch.ones(2, requires_grad=True)
 
-def loss(x):
-    return torch.sin(x).sum(dim=-1) + x[..., 0] ** 2 * x[..., 1]
+    def loss(x):
+        return torch.sin(x).sum(dim=-1) + x[..., 0] ** 2 * x[..., 1]
 
-def loss_grad(x):
-    return torch.func.grad(lambda x: loss(x).sum())(x)
+    def loss_grad(x):
+        return torch.func.grad(lambda x: loss(x).sum())(x)
 
-def from_sensitivity(v):
-    return torch.autograd.grad(curved[2](x), (W[2], b[2]), v.detach())
+    def by_autograd(phis, params, x):
+        total = inimnet.transported_loss(phis, x, loss)[-1].sum()
+        return torch.autograd.grad(total, params)
 
-with check.exercise("parameter_gradient", points=3) as exercise:
-    exercise.close(
-        "three layers, against autograd through the transported loss",
-        lambda: parameter_gradient(curved, [W[2], b[2]], x, loss_grad),
-        torch.autograd.grad(inimnet.transported_loss(curved, x, loss)[3].sum(), (W[2], b[2])),
-        mistakes={
-            "the adjoint of the whole network is used, one layer too many": from_sensitivity(inimnet.inimnet_adjoint(curved, x, loss_grad)[3]),
-            "the gradient of the loss is used, no layers at all": from_sensitivity(loss_grad(x)),
-            "it is the mean over the samples": from_sensitivity(inimnet.inimnet_adjoint(curved[:2], x, loss_grad)[2] / 5),
-            "it is the gradient of the loss of the output": torch.autograd.grad(loss(inimnet.inimnet_forward(curved, x)[3]).sum(), (W[2], b[2])),
-        },
+    checks.close(
+        "three layers and two layers, against autograd through the transported loss",
+        lambda: [
+            parameter_gradient(list(curved), [W[2], b[2]], x, loss_grad),
+            parameter_gradient(curved[:2], [b[1], W[1]], x, loss_grad),
+        ],
+        [by_autograd(curved, [W[2], b[2]], x), by_autograd(curved[:2], [b[1], W[1]], x)],
+    )
+    checks.close(
+        "a single layer: the gradient of the loss is the sensitivity",
+        lambda: parameter_gradient(curved[:1], [W[0]], x, loss_grad),
+        torch.autograd.grad(curved[0](x), [W[0]], loss_grad(x)),
+    )
+    checks.close(
+        "a parameter that the layer does not use, in the middle: zeros of its shape and dtype",
+        lambda: parameter_gradient(list(curved), [b[2], unused, W[2]], x, loss_grad),
+        [by_autograd(curved, [b[2]], x)[0], torch.zeros(2), by_autograd(curved, [W[2]], x)[0]],
+    )
+    checks.close(
+        "one sample, in a tuple with one tensor per parameter",
+        lambda: [
+            type(parameter_gradient(list(curved), [b[2], W[2]], x[:1], loss_grad)).__name__,
+            parameter_gradient(list(curved), [b[2], W[2]], x[:1], loss_grad),
+        ],
+        ["tuple", by_autograd(curved, [b[2], W[2]], x[:1])],
+    )
+    checks.close(
+        "asked twice, with the list of layers and the gradients of the parameters left as they were",
+        lambda: [
+            layers := curved[:2],
+            parameter_gradient(layers, [W[1]], x, loss_grad),
+            parameter_gradient(layers, [W[1]], 2 * x, loss_grad),
+            len(layers),
+            W[1].grad is None,
+        ][1:],
+        [by_autograd(curved[:2], [W[1]], x), by_autograd(curved[:2], [W[1]], 2 * x), 2, True],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "a parameter that the layer does not use, in the middle",
-        lambda: parameter_gradient(curved[:2], [b[1], unused, W[1]], x, loss_grad),
-        inimnet.parameter_gradient(curved[:2], [b[1], unused, W[1]], x, loss_grad),
+    checks.close(
+        "other parameters of the deepest layer, three samples",
+        lambda: parameter_gradient([curved[2], curved[0], curved[1]], [W[1]], x[1:4], loss_grad),
+        by_autograd([curved[2], curved[0], curved[1]], [W[1]], x[1:4]),
     )
-    exercise.close(
-        "a single layer: the gradient of the loss is the sensitivity",
-        lambda: parameter_gradient(curved[:1], [W[0]], x, loss_grad)[0],
-        torch.autograd.grad(curved[0](x), W[0], loss_grad(x))[0],
+    single = torch.tensor([[0.5, -1.0]], requires_grad=True)
+    checks.close(
+        "float32, a parameter that is multiplied with the input",
+        lambda: parameter_gradient([torch.sin, lambda x: x * single], [single], x[:, :2].float(), torch.cos),
+        torch.autograd.grad(
+            inimnet.transported_loss([torch.sin, lambda x: x * single], x[:, :2].float(), lambda x: x.sin().sum(dim=1))[-1].sum(),
+            [single],
+        ),
     )
-    exercise.equal(
-        "the number of results, and the shapes of them, for one sample",
-        lambda: [list(g.shape) for g in parameter_gradient(curved, [b[2], W[2]], x[:1], loss_grad)],
-        [[3], [3, 3]],
+    checks.close(
+        "only parameters that the layer does not use",
+        lambda: [parameter_gradient(curved[:1], [unused, b[0]], x, loss_grad)[0], parameter_gradient(curved[:1], [W[0]], x[:2], loss_grad)[0]],
+        [torch.zeros(2), torch.autograd.grad(curved[0](x[:2]), W[0], loss_grad(x[:2]))[0]],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_parameter_gradient = check.yours(exercise)
 
 # %% [markdown]
 # The difference to the ordinary gradient, in numbers: we shrink the layers once more.
