@@ -73,7 +73,7 @@ training.set_seed(0)
 # <details><summary>Hint 3 - almost the code</summary>
 # <code>flight = q - p</code>, then <code>v * flight - gravity * flight**2 / 2</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "981088824c29eeac0fe1273311327257", "grade": false, "grade_id": "projectile", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "6985b4efa4d84e022940be621aee4d77", "grade": false, "grade_id": "projectile", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def projectile(p, q, v, gravity):
     """Return the height at time q of a body thrown upwards at time p from height 0.
 
@@ -83,31 +83,73 @@ def projectile(p, q, v, gravity):
         v: speed at time p in m/s, positive upwards.   gravity: in m/s^2, positive.
 
     Returns:
-        The height in m; numbers give a number, tensors broadcast.
+        The height in m, negative below the ground; numbers give a number, tensors
+        broadcast, stay as they are and carry gradients.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "ace36ad03920ededbeccf55496600722", "grade": true, "grade_id": "test_projectile", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-with check.exercise("projectile", points=2) as exercise:
-    exercise.close(
-        "thrown at p = 0.5 with 10 m/s, height at q = 2, gravity 9.8",
-        lambda: projectile(0.5, 2.0, 10.0, 9.8),
-        10.0 * 1.5 - 4.9 * 1.5**2,
-        mistakes={
-            "the flight is taken as q instead of q - p": 10.0 * 2 - 4.9 * 4,
-            "the factor 1/2 is missing": 10.0 * 1.5 - 9.8 * 1.5**2,
-            "the flight is not squared": 10.0 * 1.5 - 4.9 * 1.5,
-            "gravity pulls upwards": 10.0 * 1.5 + 4.9 * 1.5**2,
-        },
+# %% nbgrader={"cell_type": "code", "checksum": "e1daf2f844d5aa82a6ad7f4e8d13d100", "grade": true, "grade_id": "test_projectile", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "projectile",
+    points=2,
+    answer=lambda: projectile,
+    package=inimnet.projectile,
+    further=2,
+)
+def exercise(checks):
+    def number(value):  # a number as it came, with its kind
+        return ["a number" if isinstance(value, (int, float)) else type(value).__name__, value]
+
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
+
+    checks.close(
+        "thrown at p = 0.5 with 10 m/s, height at q = 2 on the earth; at p = 1 with 3 m/s, q = 4, on the moon",
+        lambda: [projectile(0.5, 2.0, 10.0, 9.8), projectile(1.0, 4.0, 3.0, 1.6)],
+        [10.0 * 1.5 - 4.9 * 1.5**2, 3.0 * 3.0 - 0.8 * 3.0**2],
     )
-    exercise.close(
-        "on the moon, several starts at once",
-        lambda: projectile(torch.tensor([0.0, 1.0, 2.0]), 2.0, 3.0, 1.6),
-        torch.tensor([6.0 - 3.2, 3.0 - 0.8, 0.0]),
+    checks.close(
+        "numbers give a number, in m",
+        lambda: [*number(projectile(0.25, 1.0, 7.0, 9.8)), *number(projectile(1.0, 3.0, 4.0, 2.0))],
+        ["a number", 7.0 * 0.75 - 4.9 * 0.75**2, "a number", 4.0],
+    )
+    checks.close(
+        "the end before the start: the same motion, followed back",
+        lambda: [projectile(3.0, 2.0, 5.0, 2.0), projectile(3.0, 2.5, -4.0, 2.0)],
+        [-6.0, 1.75],
+    )
+    checks.close(
+        "a height below the ground, where the body has fallen past it",
+        lambda: [projectile(0.0, 2.0, 1.0, 9.8), projectile(0.0, 2.0, -1.0, 9.8)],
+        [-17.6, -21.6],
+    )
+    checks.close(
+        "three starts in rows, two speeds in columns",
+        lambda: projectile(
+            torch.tensor([[0.0], [0.25], [0.5]], dtype=torch.float64), 1.0,
+            torch.tensor([1.0, 4.0], dtype=torch.float64), 2.0,
+        ),
+        torch.tensor([[0.0, 3.0], [0.1875, 2.4375], [0.25, 1.75]], dtype=torch.float64),
+    )
+    checks.close(
+        "starts in a tensor, and this tensor afterwards: it is left unchanged",
+        lambda: [p := torch.tensor([0.0, 1.0, 2.0]), projectile(p, 2.0, 3.0, 1.6), p][1:],
+        [torch.tensor([6.0 - 3.2, 3.0 - 0.8, 0.0]), torch.tensor([0.0, 1.0, 2.0])],
+    )
+    checks.close(
+        "the slope by the start p, at p = 0.5",
+        lambda: slope(lambda p: projectile(p, 2.0, 10.0, 9.8))(torch.tensor(0.5)),
+        -10.0 + 9.8 * 1.5,
     )
 check.score(exercise)
+
+# %%
+my_projectile = check.yours(exercise)
 
 # %% [markdown]
 # *Predict first:* two balls are thrown with the same speed, one of them a quarter of a second later.
@@ -121,14 +163,14 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4), sharey=True)
 shades = plt.cm.viridis(np.linspace(0, 0.9, len(starts)))
 for p, shade in zip(starts[:-1], shades):
     t = torch.linspace(float(p), q, 60)
-    left.plot(t, inimnet.projectile(p, t, 8.0, gravity), color=shade, lw=1.3)
-    left.plot(q, inimnet.projectile(p, q, 8.0, gravity), "o", color=shade)
+    left.plot(t, my_projectile(p, t, 8.0, gravity), color=shade, lw=1.3)
+    left.plot(q, my_projectile(p, q, 8.0, gravity), "o", color=shade)
 left.axvline(q, color="0.5", lw=1)
 left.set(xlabel="time t (s)", ylabel="height (m)", title="the same throw, 8 m/s, at many starts p")
 fine = torch.linspace(0, q, 100)
 for v in speeds:
-    right.plot(fine, inimnet.projectile(fine, q, v, gravity), label=f"v = {v:.0f} m/s")
-right.scatter(starts[:-1], inimnet.projectile(starts[:-1], q, 8.0, gravity), color=shades[:-1], zorder=3)
+    right.plot(fine, my_projectile(fine, q, v, gravity), label=f"v = {v:.0f} m/s")
+right.scatter(starts[:-1], my_projectile(starts[:-1], q, 8.0, gravity), color=shades[:-1], zorder=3)
 right.set(xlabel="start p (s)", title="the height at q = 1 s as a function of p")
 right.legend()
 plt.show()
@@ -172,6 +214,7 @@ plt.show()
 # which vanishes for a solution, up to $O(dp^2)$.
 # The second term is a Jacobian-vector product: `torch.func.jvp(g, (x,), (v,))` returns
 # the pair `g(x)`, $\nabla g(x)\, v$, without ever building the matrix $\nabla g$.
+# Everything of `torch` is allowed, nothing of `inimnet`.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # There are three calls of <code>z</code>: two for the difference, one inside of <code>jvp</code>.</details>
@@ -182,7 +225,7 @@ plt.show()
 # <code>_, slope = torch.func.jvp(lambda x: z(p, x), (x,), (f(p, x),))</code>; return the
 # central difference plus <code>slope</code>. The sign is plus: both terms are on one side.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "dbda16ef327fc371f6e0fb2c9350594c", "grade": false, "grade_id": "transport_residual", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "4f0859e940f233bf1e6e4f67a12d4ee4", "grade": false, "grade_id": "transport_residual", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def transport_residual(z, f, p, x, dp):
     """Return d/dp z(p, x) + (grad_x z(p, x)) f(p, x), which vanishes for a solution.
 
@@ -194,52 +237,90 @@ def transport_residual(z, f, p, x, dp):
         dp: half-width of the central difference in p; the derivative by x is exact.
 
     Returns:
-        A tensor of the shape of `x`.
+        A tensor of the shape of `x`, which carries gradients.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "54a8734872ffb19f174ddf3915c4b23b", "grade": true, "grade_id": "test_transport_residual", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(2)
-x, M = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((5, 3), (3, 3)))
+# %% nbgrader={"cell_type": "code", "checksum": "5c8b9bf4a1c1611e4e558fe6bb60154c", "grade": true, "grade_id": "test_transport_residual", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "transport_residual",
+    points=3,
+    answer=lambda: transport_residual,
+    package=inimnet.transport_residual,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    M = torch.randn(3, 3, generator=generator, dtype=torch.float64)
 
-def bend(p, x):  # solves nothing: curved in p and in x, and it mixes the components
-    return torch.sin(p**2 * x @ M) * x
+    def bend(p, x):  # solves nothing: curved in p and in x, and it mixes the components
+        return torch.sin(p**2 * x @ M) * x
 
-def wind(p, x):
-    return torch.cos(x @ M.T + p)
+    def wind(p, x):
+        return torch.cos(x @ M.T + p)
 
-def pole(p, x):  # z' = t z^2 is solved by z(1; p, x) = x / (1 - x (1 - p^2) / 2)
-    return x / (1 - x * (1 - p**2) / 2)
+    def pole(p, x):  # z' = t z^2 is solved by z(1; p, x) = x / (1 - x (1 - p^2) / 2)
+        return x / (1 - x * (1 - p**2) / 2)
 
-def in_p(dp):
-    return (bend(0.7 + dp, x) - bend(0.7 - dp, x)) / (2 * dp)
+    def by_matrices(p, x, dp):  # the same, with the whole Jacobian of each sample
+        J = torch.stack([torch.func.jacrev(lambda r: bend(p, r[None])[0])(row) for row in x])
+        slope = (bend(p + dp, x) - bend(p - dp, x)) / (2 * dp)
+        return slope + torch.einsum("sij,sj->si", J, wind(p, x))
 
-def in_x(direction):
-    return torch.func.jvp(lambda x: bend(0.7, x), (x,), (direction,))[1]
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
 
-with check.exercise("transport_residual", points=3) as exercise:
-    exercise.close(
-        "a function that is no solution, dp = 0.25",
-        lambda: transport_residual(bend, wind, 0.7, x, 0.25),
-        inimnet.transport_residual(bend, wind, 0.7, x, 0.25),
-        mistakes={
-            "the second term has the wrong sign": in_p(0.25) - in_x(wind(0.7, x)),
-            "the difference is one-sided": (bend(0.95, x) - bend(0.7, x)) / 0.25 + in_x(wind(0.7, x)),
-            "the difference is divided by dp instead of 2 dp": 2 * in_p(0.25) + in_x(wind(0.7, x)),
-            "the Jacobian is transposed": in_p(0.25) + torch.func.vjp(lambda x: bend(0.7, x), x)[1](wind(0.7, x))[0],
-            "only the difference in p is there": in_p(0.25),
-            "the field is added without the Jacobian": in_p(0.25) + wind(0.7, x),
-        },
+    checks.close(
+        "a function that is no solution, at p = 0.7 with dp = 0.25 and at p = -0.4 with dp = 0.5",
+        lambda: [transport_residual(bend, wind, 0.7, x, 0.25), transport_residual(bend, wind, -0.4, x, 0.5)],
+        [by_matrices(0.7, x, 0.25), by_matrices(-0.4, x, 0.5)],
     )
-    exercise.close(
-        "a solution of z' = t z^2, dp = 0.001: nothing is left",
-        lambda: transport_residual(pole, lambda p, x: p * x**2, 0.6, x.abs() / 3, 1e-3),
-        torch.zeros(5, 3, dtype=torch.float64),
-        atol=1e-5,
+    checks.close(
+        "a function that moves with p only, and one that moves with x only",
+        lambda: [
+            transport_residual(lambda p, x: p**3 * torch.ones_like(x), wind, 0.5, x, 0.25),
+            transport_residual(lambda p, x: x**3, lambda p, x: p * x, 0.5, x, 0.25),
+        ],
+        [torch.full((5, 3), 0.8125, dtype=torch.float64), 1.5 * x**3],
+    )
+    checks.close(
+        "z' = t z^2 at p = 0.6: the solution leaves nothing at dp = 0.001, twice the solution does",
+        lambda: [
+            transport_residual(pole, lambda p, x: p * x**2, 0.6, x.abs() / 3, 1e-3).abs().max() < 1e-5,
+            transport_residual(lambda p, x: pole(p, 2 * x), lambda p, x: p * x**2, 0.6, x.abs() / 3, 1e-3).abs().max() > 1e-2,
+            transport_residual(pole, lambda p, x: p * x**2, 0.6, x.abs() / 3, 0.2),
+        ],
+        [
+            torch.tensor(True),
+            torch.tensor(True),
+            (pole(0.8, x.abs() / 3) - pole(0.4, x.abs() / 3)) / 0.4
+            + 0.6 * (x.abs() / 3) ** 2 / (1 - x.abs() / 3 * 0.32) ** 2,
+        ],
+    )
+    checks.close(
+        "one sample in float32",
+        lambda: transport_residual(
+            lambda p, x: torch.sin(p * x) * x, lambda p, x: torch.cos(x + p), -0.4, x[:1].float(), 0.5
+        ),
+        (lambda y: (torch.sin(0.1 * y) - torch.sin(-0.9 * y)) * y
+            + torch.cos(y - 0.4) * (torch.sin(-0.4 * y) - 0.4 * y * torch.cos(-0.4 * y)))(x[:1].float()),
+    )
+    checks.close(
+        "the residual carries gradients: its derivative by a number in the field",
+        lambda: slope(lambda a: transport_residual(bend, lambda p, x: a * wind(p, x), 0.7, x, 0.25)[0, 1]
+        )(torch.tensor(1.5, dtype=torch.float64)),
+        (by_matrices(0.7, x, 0.25) - (bend(0.95, x) - bend(0.45, x)) / 0.5)[0, 1],
     )
 check.score(exercise)
+
+# %%
+my_transport_residual = check.yours(exercise)
 
 # %% [markdown]
 # Now the ball: does the height of exercise 9.1 solve the transport equation?
@@ -251,7 +332,7 @@ fall = inimnet.projectile_field(gravity)
 
 def thrown(p, x):  # the state at q of a body that is in the state x at time p
     flight = q - p
-    return torch.stack([x[:, 0] + inimnet.projectile(p, q, x[:, 1], gravity), x[:, 1] - gravity * flight], dim=1)
+    return torch.stack([x[:, 0] + my_projectile(p, q, x[:, 1], gravity), x[:, 1] - gravity * flight], dim=1)
 
 
 def with_drag(p, x):  # the state at q of a body that is slowed down by air: dv/dt = -g - v
@@ -272,7 +353,7 @@ cases = {
 }
 print("largest residual for dp =", halves)
 residuals = {
-    name: [inimnet.transport_residual(z, f, 0.3, states, dp).abs().max().item() for dp in halves]
+    name: [my_transport_residual(z, f, 0.3, states, dp).abs().max().item() for dp in halves]
     for name, (z, f) in cases.items()
 }
 for name, values in residuals.items():
@@ -316,6 +397,7 @@ plt.show()
 # %% [markdown]
 # ### Exercise 9.3 - InImNet (5 points, ~15 min)
 # Compute $z_0(x), \dots, z_L(x)$ of equation (4) with Jacobian-vector products only.
+# Everything of `torch` is allowed, nothing of `inimnet`. The list of layers stays as it is.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # <code>torch.func.jvp</code> wants a function. Which function is z<sub>l</sub>?
@@ -346,40 +428,70 @@ def inimnet_forward(phis, x):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "c5e469315bb6a808fcb5074ff51d5f5f", "grade": true, "grade_id": "test_inimnet_forward", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(3)
-x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-W = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
-curved = [lambda x, A=A: torch.tanh(x @ A) + 0.3 * x.flip(-1) ** 2 for A in W]
+# %% nbgrader={"cell_type": "code", "checksum": "b02aad5f454403f81e2a1fdf7f8b53dd", "grade": true, "grade_id": "test_inimnet_forward", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "inimnet_forward",
+    points=5,
+    answer=lambda: inimnet_forward,
+    package=(inimnet.inimnet_forward, inimnet.inimnet_forward_parts, inimnet.inimnet_forward_jacobian),
+    further=4,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    W = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
+    curved = [lambda x, A=A: torch.tanh(x @ A) + 0.3 * x.flip(-1) ** 2 for A in W]
 
-def by_hand(x, one, two):  # depth 2, with the whole Jacobian of one
-    jacobians = torch.stack([torch.func.jacfwd(lambda r: one(r[None])[0])(row) for row in x])
-    return x + one(x) + two(x) + torch.einsum("sij,sj->si", jacobians, two(x))
+    def by_hand(x, one, two):  # depth 2, with the whole Jacobian of one
+        J = torch.stack([torch.func.jacfwd(lambda r: one(r[None])[0])(row) for row in x])
+        return x + one(x) + two(x) + torch.einsum("sij,sj->si", J, two(x))
 
-with check.exercise("inimnet_forward", points=5) as exercise:
-    exercise.close(
-        "two layers: z_2, the Jacobian of z_1 worked out by hand",
-        lambda: inimnet_forward(curved[:2], x)[2],
-        by_hand(x, curved[0], curved[1]),
-        mistakes={
-            "phis[0] is taken as the deepest layer": by_hand(x, curved[1], curved[0]),
-            "the Jacobian is left out": x + curved[0](x) + curved[1](x),
-            "it is a residual network, phis[0] first": x + curved[0](x) + curved[1](x + curved[0](x)),
-            "it is a residual network": inimnet.resnet_forward_from(curved[:2], x)[2],
-            "the Jacobian of the layer is used, not that of z": x + curved[0](x) + torch.func.jvp(curved[1], (x,), (curved[0](x),))[1],
-        },
+    def whole(phis, x):  # all depths, with whole Jacobians
+        return list(inimnet.inimnet_forward_jacobian(phis, x))
+
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
+
+    checks.close(
+        "two layers: z_2 with the Jacobian of z_1 worked out by hand, for two such pairs",
+        lambda: [inimnet_forward(curved[:2], x)[2], inimnet_forward(curved[2:], x)[2]],
+        [by_hand(x, curved[0], curved[1]), by_hand(x, curved[2], curved[3])],
     )
-    exercise.close(
+    checks.close(
         "four layers: all depths z_0 .. z_4",
-        lambda: inimnet_forward(curved, x),
-        inimnet.inimnet_forward(curved, x),
-        mistakes={
-            "only the deepest is returned": inimnet.inimnet_forward(curved, x)[-1],
-            "z_0 is missing": inimnet.inimnet_forward(curved, x)[1:],
-            "the Jacobian is approximated by a sum": inimnet.inimnet_forward_approximate(curved, x),
-        },
+        lambda: inimnet_forward(list(curved), x),
+        whole(curved, x),
+    )
+    checks.close(
+        "one layer, and no layer at all: z_0 is the input",
+        lambda: [inimnet_forward(curved[1:2], x), inimnet_forward([], x)],
+        [[x, x + curved[1](x)], [x]],
+    )
+    checks.close(
+        "called twice with one list, one sample: the list is left as it was",
+        lambda: [layers := curved[:3], inimnet_forward(layers, x[:1])[-1], inimnet_forward(layers, x[1:2])[-1], len(layers)][1:],
+        [whole(curved[:3], x[:1])[-1], whole(curved[:3], x[1:2])[-1], 3],
+    )
+    checks.close(
+        "the gradient of z_3 with respect to the weights of each layer",
+        lambda: slope(lambda V: inimnet_forward([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[3][0, 1]
+        )(W[:3]),
+        slope(lambda V: whole([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[3][0, 1])(W[:3]),
+    )
+    pictures = x.float().view(1, 2, 3, 2)
+    layers = [lambda x: torch.sin(x.flip(1)), lambda x: 0.5 * x.roll(1, -1) ** 2, torch.tanh]
+    checks.close(
+        "pictures of 2 channels in float32, three layers",
+        lambda: inimnet_forward(layers, pictures),
+        list(inimnet.inimnet_forward(layers, pictures)),
     )
 check.score(exercise)
+
+# %%
+my_inimnet_forward = check.yours(exercise)
 
 # %% [markdown]
 # One layer of the ball. Free fall has the field $f(x) = (v, -g)$; take Euler steps of length $h$ in $p$,
@@ -389,17 +501,17 @@ check.score(exercise)
 h = 0.125
 layers = [lambda x: h * fall(None, x)] * int(q / h)
 throws = torch.tensor([[0.0, v] for v in speeds])
-depths = inimnet.inimnet_forward(layers, throws)
+depths = my_inimnet_forward(layers, throws)
 fig, ax = plt.subplots(figsize=(7, 3.8))
 for k, v in enumerate(speeds):
-    line, = ax.plot(fine, inimnet.projectile(fine, q, v, gravity), label=f"exact, v = {v:.0f} m/s")
+    line, = ax.plot(fine, my_projectile(fine, q, v, gravity), label=f"exact, v = {v:.0f} m/s")
     heights = [z[k, 0].item() for z in depths]
     ax.plot([q - l * h for l in range(len(heights))], heights, "o", color=line.get_color())
 ax.set(xlabel="start p (s)", ylabel="height at q = 1 s (m)", ylim=(-3.2, 6.5))
 ax.invert_xaxis()
 ax.legend(title="dots: InImNet, depths 0 to 8", loc="lower left", ncols=2)
 plt.show()
-exact = inimnet.projectile(0.0, q, throws[:, 1], gravity)
+exact = my_projectile(0.0, q, throws[:, 1], gravity)
 print(f"error at depth 8 for the four speeds: {np.array2string((depths[-1][:, 0] - exact).numpy(), precision=3)} m")
 print(f"gravity * q * h / 2 = {gravity * q * h / 2:.3f} m")
 
@@ -460,6 +572,7 @@ plt.show()
 # ### Exercise 9.4 - The residual networks of all depths (3 points, ~8 min)
 # Compute $z_0(x), \dots, z_L(x)$ of equation (5).
 # No derivative is needed, but every depth needs a pass of its own.
+# Nothing of `inimnet` is allowed. The list of layers stays as it is.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # For depth 2: which layer sees the input itself, and what does the other one see?</details>
@@ -469,7 +582,7 @@ plt.show()
 # <details><summary>Hint 3 - almost the code</summary>
 # For each l = 0 .. L: <code>state = x</code>; <code>for phi in reversed(phis[:l]): state = state + phi(state)</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "937881d46146154f3c5a3d9f2972902a", "grade": false, "grade_id": "resnet_forward_from", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "c52f50fd2aa130e61a1e19934854516d", "grade": false, "grade_id": "resnet_forward_from", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def resnet_forward_from(phis, x):
     """Return the outputs of the residual networks of all depths.
 
@@ -478,44 +591,76 @@ def resnet_forward_from(phis, x):
         x: a batch, any shape; it is left unchanged.
 
     Returns:
-        A list of L + 1 tensors of the shape of `x`: z_{l+1}(x) = z_l(x + phi_{l+1}(x)).
+        A list of L + 1 tensors of the shape of `x`: z_{l+1}(x) = z_l(x + phi_{l+1}(x)),
+        which carry gradients.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "923f3cf9754dbf4940c4ba782e3ad7a9", "grade": true, "grade_id": "test_resnet_forward_from", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(4)
-x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-W = torch.randn(3, 3, 3, generator=generator, dtype=torch.float64)
-curved = [lambda x, A=A: torch.tanh(x @ A) for A in W]
-affine = [lambda x, A=A: x @ A + A[0] for A in W]
+# %% nbgrader={"cell_type": "code", "checksum": "28a436f650ca045791470367fce80002", "grade": true, "grade_id": "test_resnet_forward_from", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "resnet_forward_from",
+    points=3,
+    answer=lambda: resnet_forward_from,
+    package=inimnet.resnet_forward_from,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    W = torch.randn(3, 3, 3, generator=generator, dtype=torch.float64)
+    one, two, three = curved = [lambda x, A=A: torch.tanh(x @ A) for A in W]
+    affine = [lambda x, A=A: x @ A + A[0] for A in W]
 
-def one_order(phis, x):  # phis[0] acts first: not what is asked
-    states = [x]
-    for phi in phis:
-        states.append(states[-1] + phi(states[-1]))
-    return states
+    def after(*layers):  # a residual network, the first of the layers first
+        def network(x):
+            for phi in layers:
+                x = x + phi(x)
+            return x
+        return network
 
-with check.exercise("resnet_forward_from", points=3) as exercise:
-    exercise.close(
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
+
+    checks.close(
         "three curved layers, all depths",
-        lambda: resnet_forward_from(curved, x),
-        inimnet.resnet_forward_from(curved, x),
-        mistakes={
-            "phis[0] acts first": one_order(curved, x),
-            "z_0 is missing": inimnet.resnet_forward_from(curved, x)[1:],
-            "every layer reads the input": [x, x + curved[0](x), x + curved[0](x) + curved[1](x), x + sum(phi(x) for phi in curved)],
-            "it is the path of one network, not all depths": one_order(curved[::-1], x),
-            "it is InImNet": inimnet.inimnet_forward(curved, x),
-        },
+        lambda: resnet_forward_from(list(curved), x),
+        [x, after(one)(x), after(two, one)(x), after(three, two, one)(x)],
     )
-    exercise.close(
+    checks.close(
         "affine layers: the deepest output is that of InImNet",
-        lambda: resnet_forward_from(affine, x)[-1],
-        inimnet.inimnet_forward(affine, x)[-1],
+        lambda: [resnet_forward_from(list(affine), x)[-1], resnet_forward_from(affine[1:], x)[-1]],
+        [inimnet.inimnet_forward(affine, x)[-1], inimnet.inimnet_forward(affine[1:], x)[-1]],
+    )
+    checks.close(
+        "one layer, and no layer at all: z_0 is the input",
+        lambda: [resnet_forward_from([two], x), resnet_forward_from([], x)],
+        [[x, x + two(x)], [x]],
+    )
+    checks.close(
+        "called twice with one list: the list is left as it was",
+        lambda: [layers := curved[:2], resnet_forward_from(layers, x)[-1], resnet_forward_from(layers, 2 * x)[-1]][1:],
+        [after(two, one)(x), after(two, one)(2 * x)],
+    )
+    checks.close(
+        "pictures in float32, and the input afterwards: it is left unchanged",
+        lambda: [kept := x.float().view(2, 2, 3), resnet_forward_from([torch.sin, torch.cos, torch.tanh], kept)[-1], kept][1:],
+        [after(torch.tanh, torch.cos, torch.sin)(x.float().view(2, 2, 3)), x.float().view(2, 2, 3)],
+    )
+    checks.close(
+        "the gradient of z_2 with respect to the weights",
+        lambda: slope(lambda V: resnet_forward_from([lambda x, A=A: torch.tanh(x @ A) for A in V], x)[2][0, 1]
+        )(W[:2]),
+        slope(lambda V: (x + torch.tanh(x @ V[1]) + torch.tanh((x + torch.tanh(x @ V[1])) @ V[0]))[0, 1])(W[:2]),
     )
 check.score(exercise)
+
+# %%
+my_resnet_forward_from = check.yours(exercise)
 
 # %% [markdown]
 # How far apart are the two when the layers bend? We shrink all layers by a factor $\varepsilon$
@@ -535,8 +680,8 @@ def gaps(bend):
     found = {"InImNet and residual network": [], "exact and approximate Jacobian": []}
     for size in sizes:
         phis = [lambda x, A=A, size=size: size * bend(x @ A) for A in matrices]
-        exact = inimnet.inimnet_forward(phis, x)[-1]
-        others = inimnet.resnet_forward_from(phis, x)[-1], inimnet.inimnet_forward_approximate(phis, x)[-1]
+        exact = my_inimnet_forward(phis, x)[-1]
+        others = my_resnet_forward_from(phis, x)[-1], inimnet.inimnet_forward_approximate(phis, x)[-1]
         for name, other in zip(found, others):
             found[name].append((exact - other).abs().max().item())
     return found
@@ -587,6 +732,8 @@ plt.show()
 # The second term is a Jacobian-vector product as before, now of the function $\Lambda_l$.
 # The third is a *vector-Jacobian* product: `value, pull = torch.func.vjp(phi, x)`, then `pull(v)[0]`
 # is $(\partial\varphi/\partial x)^\top v$.
+# Everything of `torch` is allowed, and of `inimnet` only what earlier exercises asked for.
+# The list of layers stays as it is.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # It is the recursion of exercise 9.3 with another beginning and one more term.</details>
@@ -599,7 +746,7 @@ plt.show()
 # <code>value, slope = torch.func.jvp(lambda x: adjoint(l - 1, x), (x,), (direction,))</code>,
 # and return <code>value + slope + pull(value)[0]</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "711554f2c2ce9a485fc447631f1af4f5", "grade": false, "grade_id": "inimnet_adjoint", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "87ee89b8699bb615159e69803dcd3b3b", "grade": false, "grade_id": "inimnet_adjoint", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def inimnet_adjoint(phis, x, loss_grad):
     """Return the gradient of a loss at the input of InImNet, for all depths.
 
@@ -609,57 +756,97 @@ def inimnet_adjoint(phis, x, loss_grad):
             each sample by itself.
 
     Returns:
-        A list of L + 1 tensors of the shape of `x`: Lambda_0(x), .., Lambda_L(x).
+        A list of L + 1 tensors of the shape of `x`: Lambda_0(x), .., Lambda_L(x). They
+        carry gradients for the parameters of the phis.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "c82cbf0b864f191dacf843ee9d92daec", "grade": true, "grade_id": "test_inimnet_adjoint", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(6)
-x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-W = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
-curved = [lambda x, A=A: 0.5 * torch.tanh(x @ A) for A in W]
-linear = [lambda x, A=A: x @ A for A in W]
-target = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
+# %% nbgrader={"cell_type": "code", "checksum": "719683b74abca896632323ec45d65e0d", "grade": true, "grade_id": "test_inimnet_adjoint", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "inimnet_adjoint",
+    points=5,
+    answer=lambda: inimnet_adjoint,
+    package=(inimnet.inimnet_adjoint, inimnet.transported_loss),
+    further=4,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(6)
+    x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    W = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
+    curved = [lambda x, A=A: 0.5 * torch.tanh(x @ A) for A in W]
+    linear = [lambda x, A=A: x @ A for A in W]
+    target = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
+    eye = torch.eye(3, dtype=torch.float64)
 
-def grad_square(x):  # of |x - target|^2 / 2
-    return x - target
+    def cubic(x):
+        return x[:, 0] ** 2 * x[:, 1] + torch.sin(x[:, 2])
 
-def grad_cubic(x):  # of x_1^2 x_2 + sin(x_3)
-    return torch.stack([2 * x[:, 0] * x[:, 1], x[:, 0] ** 2, torch.cos(x[:, 2])], dim=1)
+    def grad_cubic(x):
+        return torch.stack([2 * x[:, 0] * x[:, 1], x[:, 0] ** 2, torch.cos(x[:, 2])], dim=1)
 
-def first(sign=1.0, pulled=1.0, carried=1.0, transposed=True):  # Lambda_1 and mistakes in it
-    direction = curved[0](x)
-    pull = torch.func.vjp(curved[0], x)[1](grad_cubic(x))[0] if transposed else torch.func.jvp(curved[0], (x,), (grad_cubic(x),))[1]
-    return grad_cubic(x) + sign * (carried * torch.func.jvp(grad_cubic, (x,), (direction,))[1] + pulled * pull)
+    def by_autograd(phis, x, loss):  # the gradients of the losses that equation (8) transports
+        return [
+            torch.func.grad(lambda x, l=l: inimnet.transported_loss(phis, x, loss)[l].sum())(x)
+            for l in range(len(phis) + 1)
+        ]
 
-with check.exercise("inimnet_adjoint", points=5) as exercise:
-    exercise.close(
-        "one layer and a cubic loss: Lambda_1",
-        lambda: inimnet_adjoint(curved[:1], x, grad_cubic)[1],
-        first(),
-        mistakes={
-            "the signs of the continuous equation are used for steps downwards": first(sign=-1.0),
-            "the term with the transposed Jacobian is missing": first(pulled=0.0),
-            "Lambda is not carried along, its Jacobian is missing": first(carried=0.0),
-            "the Jacobian of phi is not transposed": first(transposed=False),
-            "it is the ordinary gradient, at the output": grad_cubic(x + curved[0](x)) + torch.func.vjp(curved[0], x)[1](grad_cubic(x + curved[0](x)))[0],
-        },
+    def slope(function):  # the gradient of a function that gives a number
+        def gradient(at):
+            at = at.clone().requires_grad_()
+            return torch.autograd.grad(function(at), at)[0]
+        return gradient
+
+    checks.close(
+        "one layer and a cubic loss: Lambda_1, for two such layers",
+        lambda: [inimnet_adjoint(curved[:1], x, grad_cubic)[1], inimnet_adjoint(curved[1:2], x, grad_cubic)[1]],
+        [by_autograd(curved[:1], x, cubic)[1], by_autograd(curved[1:2], x, cubic)[1]],
     )
-    exercise.close(
+    products = [target]
+    for A in W:
+        products.append((eye + A) @ products[-1])
+    checks.close(
         "linear layers x A_l, linear loss c: products of the 1 + A_l",
-        lambda: inimnet_adjoint(linear, x, lambda x: target.expand_as(x)),
-        [
-            target.expand(4, 3),
-            (target + W[0] @ target).expand(4, 3),
-            ((torch.eye(3) + W[1]) @ (target + W[0] @ target)).expand(4, 3),
-            ((torch.eye(3) + W[2]) @ (torch.eye(3) + W[1]) @ (target + W[0] @ target)).expand(4, 3),
-            ((torch.eye(3) + W[3]) @ (torch.eye(3) + W[2]) @ (torch.eye(3) + W[1]) @ (target + W[0] @ target)).expand(4, 3),
+        lambda: inimnet_adjoint(list(linear), x, lambda x: target.expand_as(x)),
+        [product.expand(4, 3) for product in products],
+    )
+    checks.close(
+        "three curved layers, all depths",
+        lambda: inimnet_adjoint(curved[:3], x, grad_cubic),
+        by_autograd(curved[:3], x, cubic),
+    )
+    checks.close(
+        "two layers in float32, and no layer: the gradient of the loss",
+        lambda: [
+            inimnet_adjoint([torch.sin, lambda x: 0.2 * x.roll(1, -1) ** 2], x[:1].float(), grad_cubic),
+            inimnet_adjoint([], x, grad_cubic),
         ],
-        mistakes={"Lambda_0 is missing": inimnet.inimnet_adjoint(linear, x, lambda x: target.expand_as(x))[1:]},
+        [
+            by_autograd([torch.sin, lambda x: 0.2 * x.roll(1, -1) ** 2], x[:1].float(), cubic),
+            [grad_cubic(x)],
+        ],
+    )
+    checks.close(
+        "called twice with one list: the list is left as it was",
+        lambda: [
+            layers := curved[1:3],
+            inimnet_adjoint(layers, x, grad_cubic)[-1],
+            inimnet_adjoint(layers, 2 * x, grad_cubic)[-1],
+        ][1:],
+        [by_autograd(curved[1:3], x, cubic)[-1], by_autograd(curved[1:3], 2 * x, cubic)[-1]],
+    )
+    checks.close(
+        "the gradient of Lambda_2 with respect to the weights of its layers",
+        lambda: slope(lambda V: inimnet_adjoint([lambda x, A=A: torch.tanh(x @ A) for A in V], x, grad_cubic)[2][0, 1]
+        )(W[:2]),
+        slope(lambda V: by_autograd([lambda x, A=A: torch.tanh(x @ A) for A in V], x, cubic)[2][0, 1]
+        )(W[:2]),
     )
 check.score(exercise)
+
+# %%
+my_inimnet_adjoint = check.yours(exercise)
 
 
 # %% [markdown]
@@ -668,8 +855,22 @@ check.score(exercise)
 # $$E_0 = L, \qquad E_{l+1}(x) = E_l(x) + \nabla E_l(x) \cdot \varphi_{l+1}(x), \qquad \Lambda_l = \nabla E_l, \tag{8}$$
 #
 # and not of $L(z_l(x))$: a curved loss of the output is not the same as the transported loss.
-# The two agree to the first order of $\varphi$ and differ in the second.
-#
+# The two agree to the first order of $\varphi$ and differ in the second. Your $\Lambda$ measures it,
+# for the loss $\sum (x - 1)^4 / 4$ at depth 3.
+
+# %%
+def gap_of_gradients(size):
+    phis = [lambda x, A=A: size * torch.tanh(x @ A) for A in matrices]
+    carried = my_inimnet_adjoint(phis, x, lambda x: (x - 1) ** 3)[-1]
+    end, pull = torch.func.vjp(lambda x: my_inimnet_forward(phis, x)[-1], x)
+    return (carried - pull((end - 1) ** 3)[0]).abs().max().item()
+
+
+slope = np.polyfit(np.log(sizes), np.log([gap_of_gradients(size) for size in sizes]), 1)[0]
+print(f"Lambda_3 and the gradient of the loss of z_3: the gap goes with the power {slope:.1f} of the size of the layers")
+
+
+# %% [markdown]
 # For training we want the gradient for the weights $\theta_L$ of the deepest layer.
 # They occur in $\varphi_L$ only, and $E_{L-1}$ does not depend on them, so equation (8) gives
 #
@@ -679,7 +880,8 @@ check.score(exercise)
 
 # %% [markdown]
 # ### Exercise 9.6 - The gradient for the weights (3 points, ~8 min)
-# Compute equation (9), summed over the samples. Use `inimnet.inimnet_adjoint` of the package for $\Lambda$.
+# Compute equation (9), summed over the samples. For $\Lambda$ you may use `inimnet.inimnet_adjoint` of the package;
+# layers, parameters and the gradients that parameters hold in `.grad` stay as they are.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Which of the Lambdas stands in (9)? Count the layers that it has behind it.</details>
@@ -707,36 +909,74 @@ def parameter_gradient(phis, params, x, loss_grad):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "29aa3b85de1ce4b8ad71c95737897815", "grade": true, "grade_id": "test_parameter_gradient", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(7)
-x = torch.randn(5, 3, generator=generator, dtype=torch.float64)
-W = [torch.randn(3, 3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]
-b = [torch.randn(3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]
-curved = [lambda x, A=A, c=c: 0.5 * torch.tanh(x @ A + c) for A, c in zip(W, b)]
-unused = torch.ones(2, requires_grad=True)
+# %% nbgrader={"cell_type": "code", "checksum": "d91b98622d0fc8fbd6fee08e0ea81cba", "grade": true, "grade_id": "test_parameter_gradient", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "parameter_gradient",
+    points=3,
+    answer=lambda: parameter_gradient,
+    package=(inimnet.parameter_gradient, inimnet.transported_loss),
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    W = torch.randn(3, 3, 3, generator=generator, dtype=torch.float64)
+    b = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    W, b = ([part.clone().requires_grad_() for part in whole] for whole in (W, b))
+    curved = [lambda x, A=A, c=c: 0.5 * torch.tanh(x @ A + c) for A, c in zip(W, b)]
+    unused = torch.ones(2, requires_grad=True)
 
-def loss(x):
-    return torch.sin(x).sum(dim=-1) + x[..., 0] ** 2 * x[..., 1]
+    def loss(x):
+        return torch.sin(x).sum(dim=-1) + x[..., 0] ** 2 * x[..., 1]
 
-def loss_grad(x):
-    return torch.func.grad(lambda x: loss(x).sum())(x)
+    def loss_grad(x):
+        return torch.func.grad(lambda x: loss(x).sum())(x)
 
-def from_sensitivity(v):
-    return torch.autograd.grad(curved[2](x), (W[2], b[2]), v.detach())
+    def by_autograd(phis, params, x):
+        total = inimnet.transported_loss(phis, x, loss)[-1].sum()
+        return torch.autograd.grad(total, params)
 
-with check.exercise("parameter_gradient", points=3) as exercise:
-    exercise.close(
-        "three layers, against autograd through the transported loss",
-        lambda: parameter_gradient(curved, [W[2], b[2]], x, loss_grad),
-        torch.autograd.grad(inimnet.transported_loss(curved, x, loss)[3].sum(), (W[2], b[2])),
-        mistakes={
-            "the adjoint of the whole network is used, one layer too many": from_sensitivity(inimnet.inimnet_adjoint(curved, x, loss_grad)[3]),
-            "the gradient of the loss is used, no layers at all": from_sensitivity(loss_grad(x)),
-            "it is the mean over the samples": from_sensitivity(inimnet.inimnet_adjoint(curved[:2], x, loss_grad)[2] / 5),
-            "it is the gradient of the loss of the output": torch.autograd.grad(loss(inimnet.inimnet_forward(curved, x)[3]).sum(), (W[2], b[2])),
-        },
+    checks.close(
+        "three layers and two layers, against autograd through the transported loss",
+        lambda: [
+            parameter_gradient(list(curved), [W[2], b[2]], x, loss_grad),
+            parameter_gradient(curved[:2], [b[1], W[1]], x, loss_grad),
+        ],
+        [by_autograd(curved, [W[2], b[2]], x), by_autograd(curved[:2], [b[1], W[1]], x)],
+    )
+    checks.close(
+        "a single layer: the gradient of the loss is the sensitivity",
+        lambda: parameter_gradient(curved[:1], [W[0]], x, loss_grad),
+        torch.autograd.grad(curved[0](x), [W[0]], loss_grad(x)),
+    )
+    checks.close(
+        "a parameter that the layer does not use, in the middle: zeros of its shape and dtype",
+        lambda: parameter_gradient(list(curved), [b[2], unused, W[2]], x, loss_grad),
+        [by_autograd(curved, [b[2]], x)[0], torch.zeros(2), by_autograd(curved, [W[2]], x)[0]],
+    )
+    checks.close(
+        "one sample, in a tuple with one tensor per parameter",
+        lambda: [
+            type(parameter_gradient(list(curved), [b[2], W[2]], x[:1], loss_grad)).__name__,
+            parameter_gradient(list(curved), [b[2], W[2]], x[:1], loss_grad),
+        ],
+        ["tuple", by_autograd(curved, [b[2], W[2]], x[:1])],
+    )
+    checks.close(
+        "asked twice, with the list of layers and the gradients of the parameters left as they were",
+        lambda: [
+            layers := curved[:2],
+            parameter_gradient(layers, [W[1]], x, loss_grad),
+            parameter_gradient(layers, [W[1]], 2 * x, loss_grad),
+            len(layers),
+            W[1].grad is None,
+        ][1:],
+        [by_autograd(curved[:2], [W[1]], x), by_autograd(curved[:2], [W[1]], 2 * x), 2, True],
     )
 check.score(exercise)
+
+# %%
+my_parameter_gradient = check.yours(exercise)
 
 # %% [markdown]
 # The difference to the ordinary gradient, in numbers: we shrink the layers once more.
@@ -753,8 +993,8 @@ def quartic(x):
 def ratio_of_gap(size):
     theta = matrices[2].clone().requires_grad_()
     phis = [lambda x, A=A: size * torch.tanh(x @ A) for A in (*matrices[:2], theta)]
-    ours = inimnet.parameter_gradient(phis, [theta], x, lambda x: (x - 1) ** 3)[0]
-    output = inimnet.inimnet_forward(phis, x)[-1]
+    ours = my_parameter_gradient(phis, [theta], x, lambda x: (x - 1) ** 3)[0]
+    output = my_inimnet_forward(phis, x)[-1]
     (ordinary,) = torch.autograd.grad(quartic(output).sum(), theta, retain_graph=True)
     transported = inimnet.transported_loss(phis, x, quartic)[-1].sum()
     (exact,) = torch.autograd.grad(transported, theta)
@@ -794,11 +1034,11 @@ print(f"gradient of the loss of the output: the difference goes with the power {
 
 # %% tags=["nbval-ignore-output"]
 contestants = {
-    "nested products": (inimnet.inimnet_forward, scale.pick(quick=3, lesson=6, full=8), plots.COLOURS["inimnet"], "--"),
+    "nested products": (my_inimnet_forward, scale.pick(quick=3, lesson=6, full=8), plots.COLOURS["inimnet"], "--"),
     "in parts": (inimnet.inimnet_forward_parts, scale.pick(quick=3, lesson=8, full=10), plots.COLOURS["inimnet"], "-"),
     "whole Jacobians": (inimnet.inimnet_forward_jacobian, scale.pick(quick=2, lesson=3, full=3), plots.GREEN, "-"),
     "approximate Jacobian": (inimnet.inimnet_forward_approximate, scale.pick(quick=3, lesson=8, full=16), plots.COLOURS["approximate"], "-"),
-    "residual networks": (inimnet.resnet_forward_from, scale.pick(quick=3, lesson=8, full=16), plots.COLOURS["resnet"], "-"),
+    "residual networks": (my_resnet_forward_from, scale.pick(quick=3, lesson=8, full=16), plots.COLOURS["resnet"], "-"),
 }
 costs = {
     name: [imbedding_cost.measure(forward, depth) for depth in training.progress(range(1, deepest + 1), name)]
@@ -889,7 +1129,7 @@ x = torch.stack([torch.zeros(64), v], dim=1)
 
 
 def heights(v, depth):  # closed form, for all depths
-    return torch.stack([inimnet.projectile(-l * h, 0.0, v, gravity / unit) for l in range(depth + 1)])
+    return torch.stack([my_projectile(-l * h, 0.0, v, gravity / unit) for l in range(depth + 1)])
 
 
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
@@ -913,7 +1153,7 @@ if scale.current() != "quick":
 fig, ax = plt.subplots(figsize=(7.5, 4))
 flights = torch.linspace(0, (trained_depth + extra) * h, 100)
 for k, speed in enumerate(speeds):
-    line, = ax.plot(flights, inimnet.projectile(0.0, flights, speed, gravity), label=f"exact, v = {speed:.0f} m/s")
+    line, = ax.plot(flights, my_projectile(0.0, flights, speed, gravity), label=f"exact, v = {speed:.0f} m/s")
     learned = unit * answer[:, k]
     ax.plot(h * torch.arange(5), learned[:5], "o", color=line.get_color())
     ax.plot(h * torch.arange(5, 7), learned[5:], "o", mfc="white", color=line.get_color())

@@ -72,7 +72,8 @@ def projectile(p, q, v, gravity):
         v: speed at time p in m/s, positive upwards.   gravity: in m/s^2, positive.
 
     Returns:
-        The height in m; numbers give a number, tensors broadcast.
+        The height in m, negative below the ground; numbers give a number, tensors
+        broadcast, stay as they are and carry gradients.
     """
     ### BEGIN SOLUTION
     flight = q - p
@@ -164,14 +165,14 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4), sharey=True)
 shades = plt.cm.viridis(np.linspace(0, 0.9, len(starts)))
 for p, shade in zip(starts[:-1], shades):
     t = torch.linspace(float(p), q, 60)
-    left.plot(t, inimnet.projectile(p, t, 8.0, gravity), color=shade, lw=1.3)
-    left.plot(q, inimnet.projectile(p, q, 8.0, gravity), "o", color=shade)
+    left.plot(t, my_projectile(p, t, 8.0, gravity), color=shade, lw=1.3)
+    left.plot(q, my_projectile(p, q, 8.0, gravity), "o", color=shade)
 left.axvline(q, color="0.5", lw=1)
 left.set(xlabel="time t (s)", ylabel="height (m)", title="the same throw, 8 m/s, at many starts p")
 fine = torch.linspace(0, q, 100)
 for v in speeds:
-    right.plot(fine, inimnet.projectile(fine, q, v, gravity), label=f"v = {v:.0f} m/s")
-right.scatter(starts[:-1], inimnet.projectile(starts[:-1], q, 8.0, gravity), color=shades[:-1], zorder=3)
+    right.plot(fine, my_projectile(fine, q, v, gravity), label=f"v = {v:.0f} m/s")
+right.scatter(starts[:-1], my_projectile(starts[:-1], q, 8.0, gravity), color=shades[:-1], zorder=3)
 right.set(xlabel="start p (s)", title="the height at q = 1 s as a function of p")
 right.legend()
 plt.show()
@@ -214,6 +215,7 @@ plt.show()
 # which vanishes for a solution, up to $O(dp^2)$.
 # The second term is a Jacobian-vector product: `torch.func.jvp(g, (x,), (v,))` returns
 # the pair `g(x)`, $\nabla g(x)\, v$, without ever building the matrix $\nabla g$.
+# Everything of `torch` is allowed, nothing of `inimnet`.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # There are three calls of <code>z</code>: two for the difference, one inside of <code>jvp</code>.</details>
@@ -236,7 +238,7 @@ def transport_residual(z, f, p, x, dp):
         dp: half-width of the central difference in p; the derivative by x is exact.
 
     Returns:
-        A tensor of the shape of `x`.
+        A tensor of the shape of `x`, which carries gradients.
     """
     ### BEGIN SOLUTION
     slope_in_p = (z(p + dp, x) - z(p - dp, x)) / (2 * dp)
@@ -354,7 +356,7 @@ fall = inimnet.projectile_field(gravity)
 
 def thrown(p, x):  # the state at q of a body that is in the state x at time p
     flight = q - p
-    return torch.stack([x[:, 0] + inimnet.projectile(p, q, x[:, 1], gravity), x[:, 1] - gravity * flight], dim=1)
+    return torch.stack([x[:, 0] + my_projectile(p, q, x[:, 1], gravity), x[:, 1] - gravity * flight], dim=1)
 
 
 def with_drag(p, x):  # the state at q of a body that is slowed down by air: dv/dt = -g - v
@@ -375,7 +377,7 @@ cases = {
 }
 print("largest residual for dp =", halves)
 residuals = {
-    name: [inimnet.transport_residual(z, f, 0.3, states, dp).abs().max().item() for dp in halves]
+    name: [my_transport_residual(z, f, 0.3, states, dp).abs().max().item() for dp in halves]
     for name, (z, f) in cases.items()
 }
 for name, values in residuals.items():
@@ -418,6 +420,7 @@ plt.show()
 # %% [markdown]
 # ### Exercise 9.3 - InImNet (5 points, ~15 min)
 # Compute $z_0(x), \dots, z_L(x)$ of equation (4) with Jacobian-vector products only.
+# Everything of `torch` is allowed, nothing of `inimnet`. The list of layers stays as it is.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # <code>torch.func.jvp</code> wants a function. Which function is z<sub>l</sub>?
@@ -550,17 +553,17 @@ my_inimnet_forward = check.yours(exercise)
 h = 0.125
 layers = [lambda x: h * fall(None, x)] * int(q / h)
 throws = torch.tensor([[0.0, v] for v in speeds])
-depths = inimnet.inimnet_forward(layers, throws)
+depths = my_inimnet_forward(layers, throws)
 fig, ax = plt.subplots(figsize=(7, 3.8))
 for k, v in enumerate(speeds):
-    line, = ax.plot(fine, inimnet.projectile(fine, q, v, gravity), label=f"exact, v = {v:.0f} m/s")
+    line, = ax.plot(fine, my_projectile(fine, q, v, gravity), label=f"exact, v = {v:.0f} m/s")
     heights = [z[k, 0].item() for z in depths]
     ax.plot([q - l * h for l in range(len(heights))], heights, "o", color=line.get_color())
 ax.set(xlabel="start p (s)", ylabel="height at q = 1 s (m)", ylim=(-3.2, 6.5))
 ax.invert_xaxis()
 ax.legend(title="dots: InImNet, depths 0 to 8", loc="lower left", ncols=2)
 plt.show()
-exact = inimnet.projectile(0.0, q, throws[:, 1], gravity)
+exact = my_projectile(0.0, q, throws[:, 1], gravity)
 print(f"error at depth 8 for the four speeds: {np.array2string((depths[-1][:, 0] - exact).numpy(), precision=3)} m")
 print(f"gravity * q * h / 2 = {gravity * q * h / 2:.3f} m")
 
@@ -619,6 +622,7 @@ plt.show()
 # ### Exercise 9.4 - The residual networks of all depths (3 points, ~8 min)
 # Compute $z_0(x), \dots, z_L(x)$ of equation (5).
 # No derivative is needed, but every depth needs a pass of its own.
+# Nothing of `inimnet` is allowed. The list of layers stays as it is.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # For depth 2: which layer sees the input itself, and what does the other one see?</details>
@@ -637,7 +641,8 @@ def resnet_forward_from(phis, x):
         x: a batch, any shape; it is left unchanged.
 
     Returns:
-        A list of L + 1 tensors of the shape of `x`: z_{l+1}(x) = z_l(x + phi_{l+1}(x)).
+        A list of L + 1 tensors of the shape of `x`: z_{l+1}(x) = z_l(x + phi_{l+1}(x)),
+        which carry gradients.
     """
     ### BEGIN SOLUTION
     depths = [x]
@@ -749,8 +754,8 @@ def gaps(bend):
     found = {"InImNet and residual network": [], "exact and approximate Jacobian": []}
     for size in sizes:
         phis = [lambda x, A=A, size=size: size * bend(x @ A) for A in matrices]
-        exact = inimnet.inimnet_forward(phis, x)[-1]
-        others = inimnet.resnet_forward_from(phis, x)[-1], inimnet.inimnet_forward_approximate(phis, x)[-1]
+        exact = my_inimnet_forward(phis, x)[-1]
+        others = my_resnet_forward_from(phis, x)[-1], inimnet.inimnet_forward_approximate(phis, x)[-1]
         for name, other in zip(found, others):
             found[name].append((exact - other).abs().max().item())
     return found
@@ -800,6 +805,8 @@ plt.show()
 # The second term is a Jacobian-vector product as before, now of the function $\Lambda_l$.
 # The third is a *vector-Jacobian* product: `value, pull = torch.func.vjp(phi, x)`, then `pull(v)[0]`
 # is $(\partial\varphi/\partial x)^\top v$.
+# Everything of `torch` is allowed, and of `inimnet` only what earlier exercises asked for.
+# The list of layers stays as it is.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # It is the recursion of exercise 9.3 with another beginning and one more term.</details>
@@ -822,7 +829,8 @@ def inimnet_adjoint(phis, x, loss_grad):
             each sample by itself.
 
     Returns:
-        A list of L + 1 tensors of the shape of `x`: Lambda_0(x), .., Lambda_L(x).
+        A list of L + 1 tensors of the shape of `x`: Lambda_0(x), .., Lambda_L(x). They
+        carry gradients for the parameters of the phis.
     """
     ### BEGIN SOLUTION
     def all_depths(count, x):
@@ -948,8 +956,21 @@ my_inimnet_adjoint = check.yours(exercise)
 # $$E_0 = L, \qquad E_{l+1}(x) = E_l(x) + \nabla E_l(x) \cdot \varphi_{l+1}(x), \qquad \Lambda_l = \nabla E_l, \tag{8}$$
 #
 # and not of $L(z_l(x))$: a curved loss of the output is not the same as the transported loss.
-# The two agree to the first order of $\varphi$ and differ in the second.
-#
+# The two agree to the first order of $\varphi$ and differ in the second. Your $\Lambda$ measures it,
+# for the loss $\sum (x - 1)^4 / 4$ at depth 3.
+
+# %%
+def gap_of_gradients(size):
+    phis = [lambda x, A=A: size * torch.tanh(x @ A) for A in matrices]
+    carried = my_inimnet_adjoint(phis, x, lambda x: (x - 1) ** 3)[-1]
+    end, pull = torch.func.vjp(lambda x: my_inimnet_forward(phis, x)[-1], x)
+    return (carried - pull((end - 1) ** 3)[0]).abs().max().item()
+
+
+slope = np.polyfit(np.log(sizes), np.log([gap_of_gradients(size) for size in sizes]), 1)[0]
+print(f"Lambda_3 and the gradient of the loss of z_3: the gap goes with the power {slope:.1f} of the size of the layers")
+
+# %% [markdown]
 # For training we want the gradient for the weights $\theta_L$ of the deepest layer.
 # They occur in $\varphi_L$ only, and $E_{L-1}$ does not depend on them, so equation (8) gives
 #
@@ -959,7 +980,8 @@ my_inimnet_adjoint = check.yours(exercise)
 
 # %% [markdown]
 # ### Exercise 9.6 - The gradient for the weights (3 points, ~8 min)
-# Compute equation (9), summed over the samples. Use `inimnet.inimnet_adjoint` of the package for $\Lambda$.
+# Compute equation (9), summed over the samples. For $\Lambda$ you may use `inimnet.inimnet_adjoint` of the package;
+# layers, parameters and the gradients that parameters hold in `.grad` stay as they are.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Which of the Lambdas stands in (9)? Count the layers that it has behind it.</details>
@@ -1097,8 +1119,8 @@ def quartic(x):
 def ratio_of_gap(size):
     theta = matrices[2].clone().requires_grad_()
     phis = [lambda x, A=A: size * torch.tanh(x @ A) for A in (*matrices[:2], theta)]
-    ours = inimnet.parameter_gradient(phis, [theta], x, lambda x: (x - 1) ** 3)[0]
-    output = inimnet.inimnet_forward(phis, x)[-1]
+    ours = my_parameter_gradient(phis, [theta], x, lambda x: (x - 1) ** 3)[0]
+    output = my_inimnet_forward(phis, x)[-1]
     (ordinary,) = torch.autograd.grad(quartic(output).sum(), theta, retain_graph=True)
     transported = inimnet.transported_loss(phis, x, quartic)[-1].sum()
     (exact,) = torch.autograd.grad(transported, theta)
@@ -1138,11 +1160,11 @@ print(f"gradient of the loss of the output: the difference goes with the power {
 
 # %% tags=["nbval-ignore-output"]
 contestants = {
-    "nested products": (inimnet.inimnet_forward, scale.pick(quick=3, lesson=6, full=8), plots.COLOURS["inimnet"], "--"),
+    "nested products": (my_inimnet_forward, scale.pick(quick=3, lesson=6, full=8), plots.COLOURS["inimnet"], "--"),
     "in parts": (inimnet.inimnet_forward_parts, scale.pick(quick=3, lesson=8, full=10), plots.COLOURS["inimnet"], "-"),
     "whole Jacobians": (inimnet.inimnet_forward_jacobian, scale.pick(quick=2, lesson=3, full=3), plots.GREEN, "-"),
     "approximate Jacobian": (inimnet.inimnet_forward_approximate, scale.pick(quick=3, lesson=8, full=16), plots.COLOURS["approximate"], "-"),
-    "residual networks": (inimnet.resnet_forward_from, scale.pick(quick=3, lesson=8, full=16), plots.COLOURS["resnet"], "-"),
+    "residual networks": (my_resnet_forward_from, scale.pick(quick=3, lesson=8, full=16), plots.COLOURS["resnet"], "-"),
 }
 costs = {
     name: [imbedding_cost.measure(forward, depth) for depth in training.progress(range(1, deepest + 1), name)]
@@ -1233,7 +1255,7 @@ x = torch.stack([torch.zeros(64), v], dim=1)
 
 
 def heights(v, depth):  # closed form, for all depths
-    return torch.stack([inimnet.projectile(-l * h, 0.0, v, gravity / unit) for l in range(depth + 1)])
+    return torch.stack([my_projectile(-l * h, 0.0, v, gravity / unit) for l in range(depth + 1)])
 
 
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
@@ -1257,7 +1279,7 @@ if scale.current() != "quick":
 fig, ax = plt.subplots(figsize=(7.5, 4))
 flights = torch.linspace(0, (trained_depth + extra) * h, 100)
 for k, speed in enumerate(speeds):
-    line, = ax.plot(flights, inimnet.projectile(0.0, flights, speed, gravity), label=f"exact, v = {speed:.0f} m/s")
+    line, = ax.plot(flights, my_projectile(0.0, flights, speed, gravity), label=f"exact, v = {speed:.0f} m/s")
     learned = unit * answer[:, k]
     ax.plot(h * torch.arange(5), learned[:5], "o", color=line.get_color())
     ax.plot(h * torch.arange(5, 7), learned[5:], "o", mfc="white", color=line.get_color())
