@@ -13,7 +13,7 @@ from pathlib import Path
 from autograder.authors import steps
 from autograder.course import find_course, tools_on_path
 
-c = get_config()  # noqa: F821 - nbgrader hands it in
+c = get_config()  # type: ignore[name-defined]  # noqa: F821 - nbgrader hands it in
 tools_on_path()  # a new gradebook asks `alembic`, where no environment is activated
 
 # The folders: authors and students have their own doors, all else stays in here.

@@ -16,10 +16,17 @@ BEGIN, END = "<!-- notebooks: begin -->", "<!-- notebooks: end -->"
 def row(course: Course, name: str) -> str:
     """Return the line of one notebook: question, minutes, points, status, link."""
     title = jupytext.read(course.source(name)).cells[0].source
-    heading = re.match(r"# \d\d - (.+)", title)[1]
-    question = re.search(r"\*\*The question\.\*\*(.+?)\n\n", title, re.DOTALL)[1]
-    minutes = re.search(r"\*\*Time\*\* about (\d+)", title)[1]
-    points = re.search(r"\*\*points\*\* ([\d.]+)", title)[1]
+
+    def said(pattern: str) -> str:
+        match = re.search(pattern, title, re.DOTALL)
+        if match is None:
+            raise CourseError(f"{name}: its title has nothing that reads {pattern!r}")
+        return match[1]
+
+    heading = said(r"\A# \d\d - ([^\n]+)")
+    question = said(r"\*\*The question\.\*\*(.+?)\n\n")
+    minutes = said(r"\*\*Time\*\* about (\d+)")
+    points = said(r"\*\*points\*\* ([\d.]+)")
     path = f"course/{name}/{name}.ipynb"
     released = course.release(name).exists()
     link = colab(course, path) if released else ""

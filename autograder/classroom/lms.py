@@ -148,6 +148,7 @@ def parse(entry: zipfile.ZipInfo, notebooks: list[str], only: str) -> Found | st
     if not file.endswith(".ipynb"):
         return "not a notebook"
     suffix = VERSION.search(file)
+    assert suffix is not None  # both numbers are optional
     version = int(suffix["canvas"] or suffix["browser"] or 0)
     notebook = file[: suffix.start()]
     if notebook not in notebooks:

@@ -196,13 +196,14 @@ class _Grading:
         """Judge what came back, and write it down: gradebook, feedback, result."""
         name, student = self.asked.name, task.student
         verdicts = self.verdicts(task, ran)
-        if task.submission is None:
+        if task.submission is None or ran is None:
             self.room.enter_absent(student, name)
             answers = {}
         else:
-            notebook = _with_outputs(self.asked, task, ran, verdicts)
+            handed = task.submission.notebook
+            notebook = _with_outputs(self.asked, handed, task, ran, verdicts)
             self.room.enter(self.asked, student, notebook)
-            answers = _answers(self.asked, task.submission.notebook)
+            answers = _answers(self.asked, handed)
         notes = task.notes + _notes_on_run(ran, task)
         result = {
             "key": task.key,
@@ -287,9 +288,9 @@ def _notes_on_files(room: Classroom, student: str, name: str) -> list[str]:
 
 def _notes_on_run(ran: dict[str, Any] | None, task: _Task) -> list[str]:
     """Say which cells of the student ended the kernel, and which raised."""
-    notes = []
     if ran is None:
-        return notes
+        return []
+    notes = []
     for code, place, cell in zip(task.codes, task.places, ran["cells"]):
         if code.test:
             continue
@@ -314,12 +315,12 @@ def _answers(asked: Assignment, notebook: NotebookNode) -> dict[str, str]:
 
 def _with_outputs(
     asked: Assignment,
+    notebook: NotebookNode,
     task: _Task,
     ran: dict[str, Any],
     verdicts: list[judge.Verdict],
 ) -> NotebookNode:
     """Return the copy for formgrader: outputs, and our verdicts in the test cells."""
-    notebook = task.submission.notebook
     earned = {verdict.exercise: verdict for verdict in verdicts}
     for code, place, cell in zip(task.codes, task.places, ran["cells"]):
         if place is None:

@@ -273,8 +273,9 @@ def _mistake(
 def _error(record: dict[str, Any]) -> str:
     """Return the name of the exception that a record tells of, or ""."""
     names = record.get("error")
-    known = isinstance(names, list) and names and isinstance(names[0], str)
-    return names[0] if known else ""
+    if isinstance(names, list) and names and isinstance(names[0], str):
+        return names[0]
+    return ""
 
 
 def _said(record: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import re
 import symtable
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
@@ -20,6 +21,7 @@ from ..worker.execute import Code
 
 CHECKS = {"close", "equal", "at_most", "at_least", "between", "raises"}
 OBSERVED = {"label", "observed", "call"}
+BLOCKS = (ast.With, ast.FunctionDef)  # what an exercise may stand in
 WORDS = ["again", "another time", "once more", "at last", "as before", "by itself"]
 
 
@@ -161,7 +163,7 @@ def arm(source: str) -> tuple[str, tuple[Decoy, ...]]:
     the decoys as well, and then none of its values for that test count.
     """
     tree = ast.parse(source)
-    block = next(node for node in tree.body if _opened(node))
+    block = next(n for n in tree.body if isinstance(n, BLOCKS) and _opened(n))
     name = _opened(block)
     labels = [
         node.args[0].value
@@ -169,8 +171,9 @@ def arm(source: str) -> tuple[str, tuple[Decoy, ...]]:
         if _is_check(node, {name})
         and node.args
         and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
     ] or ["a value"]
-    decoys = []
+    decoys: list[Decoy] = []
     chance = random.SystemRandom()
     for call, kind in (
         ("close", "close"),
@@ -216,7 +219,7 @@ def _opens_exercise(node: ast.expr) -> bool:
     )
 
 
-def _is_check(node: ast.AST, names: set[str]) -> bool:
+def _is_check(node: ast.AST, names: set[str]) -> TypeGuard[ast.Call]:
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -254,7 +257,7 @@ def _bodies(tree: ast.Module) -> Iterator[list[ast.stmt]]:
     """Yield the statements of the cell, and those of its exercise."""
     yield tree.body
     for node in tree.body:
-        if isinstance(node, ast.With) or _opened(node):
+        if isinstance(node, ast.With) or (isinstance(node, BLOCKS) and _opened(node)):
             yield node.body
 
 
@@ -287,7 +290,7 @@ def _loaded(nodes: Iterable[ast.stmt]) -> set[str]:
         parts: list[ast.AST] = [node]
         if isinstance(node, ast.With):
             parts = [item.context_expr for item in node.items]
-        elif _opened(node):
+        elif isinstance(node, ast.FunctionDef) and _opened(node):
             parts = list(node.decorator_list)
         for part in parts:
             for inner in ast.walk(part):

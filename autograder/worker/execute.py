@@ -93,6 +93,7 @@ class _Client(NotebookClient):
             self.budget -= len(json.dumps(msg["content"], default=str))
             if self.budget < 0:
                 self.flooded = True
+                assert self.task_poll_for_reply is not None
                 self.task_poll_for_reply.cancel()  # as if the kernel had died
                 return None
         return super().process_message(msg, cell, cell_index)
@@ -142,8 +143,8 @@ class _Run:
             for index, code in enumerate(self.job.codes):
                 ran = self.cells[index]
                 if time.monotonic() > self.deadline:
-                    seconds = self.job.limits.notebook_seconds
-                    ran.trouble = f"not run: the notebook took more than {seconds} s"
+                    limit = self.job.limits.notebook_seconds
+                    ran.trouble = f"not run: the notebook took more than {limit} s"
                 elif self.restarts < CAREFUL:
                     await self._one(index, range(index))
                 elif code.test:
@@ -264,6 +265,7 @@ class _Run:
     async def _execute(self, index: int, ran: Ran) -> str:
         """Execute one cell; return what ended the kernel, or nothing."""
         client = self.client
+        assert client is not None
         limits = self.job.limits
         rest = max(self.deadline - time.monotonic(), 1.0)
         client.timeout = max(1, int(min(limits.cell_seconds, rest)))
@@ -275,7 +277,7 @@ class _Run:
         except CellTimeoutError:
             trouble = f"it took more than {client.timeout} s"
         except DeadKernelError:
-            trouble = self._how_it_died()
+            trouble = self._how_it_died(client)
             if client.flooded:
                 trouble = f"it printed more than {limits.output_mb} MB"
         except Exception as error:  # a kernel may say anything
@@ -287,8 +289,8 @@ class _Run:
                 ran.error = f"{output['ename']}: {output['evalue']}"[:500]
         return trouble
 
-    def _how_it_died(self) -> str:
-        state = self.client.km.provisioner.state()
+    def _how_it_died(self, client: _Client) -> str:
+        state = provisioner.of(client.km).state()
         if state["why"]:
             return f"it used {state['why']}"
         names = {-9: "it was killed", -11: "it crashed (segmentation fault)"}
@@ -302,7 +304,8 @@ class _Run:
             return
         if client.kc is not None:
             client.kc.stop_channels()
-        await client.km.provisioner.kill()
+        await provisioner.of(client.km).kill()
+        assert client.km is not None
         client.km._close_control_socket()
         client.km.context.destroy(linger=0)
 
@@ -323,7 +326,7 @@ class _Run:
         """
         if self.client is None or self.client.km is None:
             return []
-        box = self.client.km.provisioner.sandbox
+        box = provisioner.of(self.client.km).sandbox
         path = box.outside / "records.jsonl"
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         try:

@@ -11,8 +11,9 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import zmq.asyncio
+from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.manager import AsyncKernelManager, KernelManager
 from jupyter_client.provisioning import KernelProvisionerBase, KernelProvisionerFactory
 
 from . import sandbox
@@ -71,7 +72,7 @@ class WarmProvisioner(KernelProvisionerBase):
         self.sandbox = sandbox.current(
             contained=self.contained, scratch_mb=self.limits.scratch_mb
         )
-        manager = self.parent
+        manager: Any = self.parent
         manager.transport = "ipc"
         manager.ip = str(self.sandbox.outside / "k")
         for name, port in PORTS.items():
@@ -79,11 +80,14 @@ class WarmProvisioner(KernelProvisionerBase):
         self.connection_info = manager.get_connection_info()
         return await super().pre_launch(cmd=[], **kwargs)
 
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
-        inside = {f"{name}_port": port for name, port in PORTS.items()}
+    async def launch_kernel(
+        self, cmd: list[str], **kwargs: Any
+    ) -> KernelConnectionInfo:
+        outside: dict[str, Any] = dict(self.connection_info)
+        inside: dict[str, Any] = {f"{name}_port": port for name, port in PORTS.items()}
         inside |= {"transport": "ipc", "ip": f"{self.sandbox.scratch}/k"}
-        inside["key"] = self.connection_info["key"].decode()
-        inside["signature_scheme"] = self.connection_info["signature_scheme"]
+        inside["key"] = outside["key"].decode()
+        inside["signature_scheme"] = outside["signature_scheme"]
         self.sandbox.ask(
             "start",
             connection=inside,
@@ -128,7 +132,14 @@ def manager(
     made.provisioner = factory.create_provisioner_instance(
         f"odenets-{os.getpid()}", made.kernel_spec, parent=made
     )
-    made.provisioner.limits = limits
-    made.provisioner.contained = contained
-    made.provisioner.environment = environment
+    kernel = of(made)
+    kernel.limits, kernel.contained = limits, contained
+    kernel.environment = environment
     return made
+
+
+def of(manager: KernelManager | None) -> WarmProvisioner:
+    """Return the provisioner of a manager that `manager` made."""
+    assert manager is not None
+    assert isinstance(manager.provisioner, WarmProvisioner)
+    return manager.provisioner

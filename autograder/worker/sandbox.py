@@ -9,7 +9,6 @@ Python packages). Where neither works, grading is refused unless the caller insi
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import select
@@ -25,6 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import odenets
 
 from ..course import CourseError
 
@@ -161,7 +162,7 @@ class Sandbox:
 
     def _start(self, scratch_mb: int) -> None:
         here = Path(__file__).with_name("zygote.py")
-        package = importlib.util.find_spec("odenets").submodule_search_locations[0]
+        package = str(Path(odenets.__file__).parent)
         package_path = str(Path(package).parent)
         mode = "contained" if self.contained else "bare"
         inside = "/odenets/zygote.py" if self.contained else str(here)
@@ -188,6 +189,8 @@ class Sandbox:
         finally:
             if write >= 0:
                 os.close(write)
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._orders, self._answers = self.process.stdin, self.process.stdout
         if self.contained:
             with os.fdopen(read) as info:
                 said = info.read()
@@ -215,8 +218,8 @@ class Sandbox:
         """
         line = json.dumps({"do": do, **order}).encode() + b"\n"
         try:
-            self.process.stdin.write(line)
-            self.process.stdin.flush()
+            self._orders.write(line)
+            self._orders.flush()
         except OSError as error:
             raise SandboxError(f"the sandbox is gone: {error}") from None
         answer = self._answer(ANSWER_SECONDS)
@@ -226,7 +229,7 @@ class Sandbox:
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
-        descriptor = self.process.stdout.fileno()
+        descriptor = self._answers.fileno()
         while b"\n" not in self._buffer:
             rest = deadline - time.monotonic()
             ready, _, _ = select.select([descriptor], [], [], max(rest, 0))
@@ -258,14 +261,14 @@ class Sandbox:
         process = getattr(self, "process", None)
         if process is not None:
             with contextlib.suppress(OSError):
-                process.stdin.close()
+                self._orders.close()
             try:
                 process.wait(3)
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-            process.stdout.close()
+            self._answers.close()
         self._log.close()
         if self._folder is not None:
             self._folder.cleanup()
