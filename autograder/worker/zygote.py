@@ -233,7 +233,7 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if self.contained:
                     os.kill(-1, signal.SIGKILL)  # all but this one: it is process 1
-                else:
+                elif self.kernel is not None:
                     os.killpg(self.kernel, signal.SIGKILL)
             time.sleep(0.005)
             self._reap()
@@ -342,6 +342,7 @@ def kernel_app(connection: dict):
         config=config, connection_file=f"{connection['ip']}.json", **connection
     )
     app.initialize([])
+    assert app.shell is not None
     app.shell.ask_exit = lambda: None  # quit() in a cell ends nobody's kernel
     return app
 
