@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from odenets.data.images import ImageData, Labelled
+from odenets.data.images import Batches, ImageData, Labelled
 from odenets.nets import iterated
 from odenets.studies import iterated as study
 from odenets.studies.study import settings
@@ -123,7 +123,7 @@ def test_iteration_study_is_the_accuracy_at_each_depth():
 def test_one_pass_gives_the_accuracies_of_all_depths():
     data = study.load("any")
     net, _ = study.train(study.Job(iterations=2, recipe=RECIPE), data)
-    batches = study.in_order(data.test, 7)
+    batches = Batches(data.test, 7)
     depths = (0, 1, 3, 9)
     assert study.deployed(net.train(), batches, depths) == pytest.approx(
         study.iteration_study(net, batches, depths)

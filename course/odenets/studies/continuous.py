@@ -24,14 +24,15 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 
-from odenets import training
+from odenets import plots, training
 from odenets.data import images
 from odenets.nets import continuous
 from odenets.solvers import TABLEAUS
@@ -348,10 +349,6 @@ def _require_same(job: Job, stored: Row, path: Path) -> None:
 
 
 def _plot_history(rows: list[Row], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    from odenets import plots
-
     plots.style()
     fig = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = fig.subplots(1, 2)
@@ -436,22 +433,12 @@ def evaluate(
 
 
 def _plot_manifestation(rows: list[Row], scheme: str, own: int, path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    from odenets import plots
-
     plots.style()
     fig = Figure(figsize=(7, 4), layout="constrained")
     ax = fig.subplots()
-    for name in dict.fromkeys(row["scheme"] for row in rows):
-        mine = [row for row in rows if row["scheme"] == name]
-        ax.plot(
-            [row["n_steps"] for row in mine],
-            [row["accuracy"] for row in mine],
-            "o-",
-            color=plots.COLOURS.get(name),
-            label=name,
-        )
+    for name, group in groupby(rows, lambda row: row["scheme"]):
+        steps, values = zip(*((row["n_steps"], row["accuracy"]) for row in group))
+        ax.plot(steps, values, "o-", color=plots.COLOURS.get(name), label=name)
     ax.axvline(own, color=plots.GREY, ls=":", label=f"trained: {scheme}, {own}")
     ax.set(xlabel="steps per stage", ylabel="test accuracy")
     ax.set_xscale("log", base=2)

@@ -327,11 +327,6 @@ def train(
     return net.eval(), time.perf_counter() - start
 
 
-def in_order(part: Labelled, batch_size: int = 500) -> list[tuple[Tensor, Tensor]]:
-    """Return the batches to test on."""
-    return list(zip(part.images.split(batch_size), part.labels.split(batch_size)))
-
-
 def iteration_study(
     model: nn.Module, loader: Iterable, iterations: Iterable[int]
 ) -> dict[int, float]:
@@ -365,7 +360,7 @@ def decay(net: Any, x: Tensor, iterations: int = 40) -> list[float]:
 
 def examine(job: Job, net: nn.Module, data: ImageData) -> Row:
     """Return what the notebook asks of a trained net."""
-    batches = in_order(data.test)
+    batches = images.Batches(data.test, 500)
     with training.evaluating(net):
         model = AtDepth(net, job.iterations)
         scores = torch.cat([model(x).double() for x, _ in batches])
