@@ -103,3 +103,11 @@ def test_convergence_goes_on_from_the_tables(small, tmp_path, monkeypatch):
     assert own == [trained["accuracy"]]
     folder = study.checkpoint(job, tmp_path).with_suffix("")
     assert (folder / "manifestation.csv").exists()
+
+
+def test_the_record_says_what_its_study_claims():
+    best = {row["row"]: row for row in tables.recorded() if row["recipe"] == "best"}
+    assert list(best) == list(tables.ROWS)
+    assert all(10 * row["seconds"] < row["published_seconds"] for row in best.values())
+    short_of = {n for n, row in best.items() if row["accuracy"] < row["published"]}
+    assert short_of == {"wideresnet-58"}

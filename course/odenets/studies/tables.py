@@ -7,6 +7,11 @@ Each row is one command of `python -m odenets train`, e.g. `--recipe best --data
 cifar10 --initial-time-d 8` for euler-8. The accuracy is that of the last epoch, on the
 whole test set: no epoch is chosen by it. The seconds are those of all epochs, with
 their tests. See `odenets.studies.study`.
+
+The record was measured with copies of the data sets that are exact but for 20 of the
+10000 test images of CIFAR-10, which had been through JPEG: they can move an accuracy
+there by 0.0020 at most. The recipe `best` is at or above what was published, in less
+than a tenth of the time, in every row but that of WideResNet-58.
 """
 
 import statistics
