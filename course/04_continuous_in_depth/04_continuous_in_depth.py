@@ -22,7 +22,7 @@
 # 1. *program* any explicit Runge-Kutta method from its tableau, and *measure* its order,
 # 2. *choose* step sizes by an error estimate, and *say* when this pays,
 # 3. *read* weights that are constant on cells of depth-time without losing the order,
-# 4. *refine* a network while it is being trained, without changing what it computes,
+# 4. *refine* a network while it is being trained, without changing its weights as a function of depth-time,
 # 5. *test* whether a trained network is a function of its equation or of its step size.
 #
 # **Sources.** A. Queiruga, N. B. Erichson, D. Taylor, M. W. Mahoney,
@@ -79,6 +79,7 @@ for name in ("euler", "midpoint", "rk4", "rk4_38"):
 # Program formula (1) for an arbitrary tableau. With Euler's tableau it must be
 # Euler's step, with `rk4` the classical method, and it must work for methods that
 # you have never seen. Each stage evaluates the field once.
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Keep the slopes in a list. When you are at stage <code>i</code> the list has exactly as many
@@ -92,7 +93,7 @@ for name in ("euler", "midpoint", "rk4", "rk4_38"):
 # <code>f(t + c * h, stage)</code>. At last add the slopes to <code>y</code> in the same way,
 # with the weights <code>tableau.b</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "f4ea899cb8a00decafdc39169111d032", "grade": false, "grade_id": "runge_kutta_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "b477f1138fda3ff44aa289bdfbc999b0", "grade": false, "grade_id": "runge_kutta_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def runge_kutta_step(tableau, f, t, y, h):
     """Advance `y` from time `t` to `t + h` with one step of an explicit method.
 
@@ -105,69 +106,90 @@ def runge_kutta_step(tableau, f, t, y, h):
 
     Returns:
         The new state, same shape and dtype as `y`; `y` itself is left unchanged.
+        Gradients flow through.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "3bc008178424f51113d8e5d6d338cb61", "grade": true, "grade_id": "test_runge_kutta_step", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-def turning(t, y):  # mixes time and state, and the components with each other
-    return torch.stack([torch.cos(t + y[..., 1]), y[..., 0] * (1 + t)], dim=-1)
-
-def growth(t, y):
-    return y
-
-def observed_order(tableau):  # three step sizes; the exact solution is not needed
-    y0 = torch.tensor([0.3, -0.2], dtype=torch.float64)
-    ends = []
-    for n in (10, 20, 40):
-        y = y0
-        for j in range(n):
-            y = runge_kutta_step(tableau, turning, j / n, y, 1 / n)
-        ends.append(y)
-    return ((ends[0] - ends[1]).norm() / (ends[1] - ends[2]).norm()).log2()
-
-def times_of_the_stages(tableau):
-    seen = []
-    runge_kutta_step(tableau, lambda t, y: (seen.append(float(t)), y)[1], 1.0, torch.ones(2), 0.6)
-    return seen
-
-euler, rk4, rule_38 = (solvers.TABLEAUS[name] for name in ("euler", "rk4", "rk4_38"))
-third = SimpleNamespace(a=((), (1 / 3,), (0.0, 2 / 3)), b=(0.25, 0.0, 0.75), c=(0.0, 1 / 3, 2 / 3))
-ones = torch.ones(1, dtype=torch.float64)
-start = torch.tensor([[1.0, 0.0], [0.5, 2.0]], dtype=torch.float64)
-with check.exercise("runge_kutta_step", points=4) as exercise:
-    exercise.close(
-        "Euler: one step of y' = y from 1 with h = 0.5",
-        lambda: runge_kutta_step(euler, growth, 0.0, torch.ones(2), 0.5),
-        torch.full((2,), 1.5),
-        mistakes={"the step size h is missing": torch.full((2,), 2.0)},
+# %% nbgrader={"cell_type": "code", "checksum": "8b8e6ee753221b3906615a5a8c985c1f", "grade": true, "grade_id": "test_runge_kutta_step", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "runge_kutta_step",
+    points=4,
+    answer=lambda: runge_kutta_step,
+    package=(solvers.runge_kutta_step, solvers.embedded_step, solvers.odeint),
+    further=3,
+)
+def exercise(checks):
+    euler, rk4, rule_38 = (solvers.TABLEAUS[name] for name in ("euler", "rk4", "rk4_38"))
+    third_order = SimpleNamespace(
+        a=((), (1 / 3,), (0.0, 2 / 3)), b=(0.25, 0.0, 0.75), c=(0.0, 1 / 3, 2 / 3)
     )
-    exercise.close(
+    start = torch.tensor([[1.0, 0.0], [0.5, 2.0]], dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64)
+
+    def growth(t, y):
+        return y
+
+    def turning(t, y):  # mixes time and state, and the components with each other
+        return torch.stack([torch.cos(t + y[..., 1]), y[..., 0] * (1 + t)], dim=-1)
+
+    checks.close(
+        "Euler: one step of y' = y from 2 with h = 0.5",
+        lambda: runge_kutta_step(euler, growth, 0.0, torch.full((3,), 2.0), 0.5),
+        torch.full((3,), 3.0),
+    )
+    checks.close(
         "rk4: one step of y' = y from 1 with h = 0.5 is 1 + h + h²/2 + h³/6 + h⁴/24",
-        lambda: runge_kutta_step(rk4, growth, 0.0, ones, 0.5),
-        ones * (1 + 0.5 + 0.5**2 / 2 + 0.5**3 / 6 + 0.5**4 / 24),
-        mistakes={
-            "the stages are built without the step size h": ones * (1 + 0.5 * (1 + 2 * 1.5 + 2 * 1.75 + 2.75) / 6),
-            "all stages are taken at y": ones * 1.5,
-            "each stage starts from the stage before": ones * (1 + 0.5 * (1 + 2 * 1.25 + 2 * 1.5625 + 2.34375) / 6),
-        },
+        lambda: runge_kutta_step(rk4, growth, 0.0, one, 0.5),
+        one * (1 + 0.5 + 0.5**2 / 2 + 0.5**3 / 6 + 0.5**4 / 24),
     )
-    exercise.close(
-        "the times at which the 3/8 rule asks for the field, from t = 1 with h = 0.6",
-        lambda: times_of_the_stages(rule_38),
-        [1.0, 1.2, 1.4, 1.6],
-        mistakes={
-            "the nodes c are not used": [1.0, 1.0, 1.0, 1.0],
-            "the nodes c are not multiplied by h": [1.0, 4 / 3, 5 / 3, 2.0],
-        },
+
+    def times_of_the_stages():
+        seen = []
+        new = runge_kutta_step(
+            rule_38, lambda t, y: [y, seen.append(float(t))][0], 1.0, one, 0.6
+        )
+        return seen, new
+
+    checks.close(
+        "the 3/8 rule from t = 1 with h = 0.6: the times at which it asks, and the new state",
+        times_of_the_stages,
+        ([1.0, 1.2, 1.4, 1.6], one * (1 + 0.6 + 0.6**2 / 2 + 0.6**3 / 6 + 0.6**4 / 24)),
     )
-    exercise.close(
+    checks.close(
         "the 3/8 rule on a field that mixes time and state",
-        lambda: runge_kutta_step(rule_38, turning, torch.tensor(0.7).double(), start, 0.3),
-        solvers.runge_kutta_step(rule_38, turning, torch.tensor(0.7).double(), start, 0.3),
+        lambda: runge_kutta_step(rule_38, turning, 0.7, start, 0.3),
+        solvers.runge_kutta_step(rule_38, turning, 0.7, start, 0.3),
+    )
+    checks.close(
+        "a tableau of order three, which you have not seen; a step back in time",
+        lambda: runge_kutta_step(third_order, turning, 0.7, start, -0.3),
+        solvers.runge_kutta_step(third_order, turning, 0.7, start, -0.3),
+    )
+
+    def unchanged():
+        y = start.float()
+        return runge_kutta_step(rk4, growth, 0.0, y, 0.5), y
+
+    checks.close(
+        "the new state and then y, which is left unchanged, in float32",
+        unchanged,
+        (start.float() * 1.6484375, start.float()),
+    )
+
+    def gradient():
+        y = one.clone().requires_grad_()
+        runge_kutta_step(third_order, growth, 0.0, y, 0.3).sum().backward()
+        return y.grad
+
+    checks.close(
+        "the gradient through the step", gradient, one * (1 + 0.3 + 0.3**2 / 2 + 0.3**3 / 6)
     )
 check.score(exercise)
+
+# %%
+my_runge_kutta_step = check.yours(exercise)
 
 
 # %% [markdown]
@@ -188,7 +210,7 @@ def swing_exact(t):
 def error_of(method, n_steps):
     y, h = torch.zeros(1, dtype=torch.float64), 4 / n_steps
     for j in range(n_steps):
-        y = solvers.runge_kutta_step(solvers.TABLEAUS[method], swing, j * h, y, h)
+        y = my_runge_kutta_step(solvers.TABLEAUS[method], swing, j * h, y, h)
     return (y - swing_exact(4.0)).abs().item()
 
 
@@ -225,7 +247,7 @@ for method in errors:
 # a comet spends most of its time far from the sun, where nothing happens, and rushes past it.
 #
 # An *embedded pair* computes two results of different orders from the same stages.
-# Their difference estimates the error $e$ of the step, at no cost. Measure it in units of
+# Their difference estimates the error $e$ of the step. Measure it in units of
 # what is tolerated,
 #
 # $$\epsilon = \Big\| \frac{e}{\mathrm{atol} + \mathrm{rtol}\,\max(|y|, |y_{\text{new}}|)} \Big\|_{\mathrm{rms}}, \tag{2}$$
@@ -244,6 +266,7 @@ for method in errors:
 # ### Exercise 4.2 - Adaptive steps (5 points, ~20 min)
 # Solve $\dot y = f(t, y)$ from $t_0$ to $t_1 > t_0$ with steps that follow (2) and (3),
 # and keep all accepted points. The last step is cut so that it ends at $t_1$ exactly.
+# `solvers.embedded_step` is yours to use; the other solvers of the package are not.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # A <code>while</code> loop, not a <code>for</code> loop: you do not know how many steps there will be.
@@ -257,7 +280,7 @@ for method in errors:
 # If it is at most 1: <code>t = t1 if last else t + h</code>, <code>y = new</code>, and append both.
 # Else count. Then rescale <code>h</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "5d3a643aa064762b38d47fe681501c74", "grade": false, "grade_id": "adaptive_solve", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "c288fd4ae1470092a04737f28a8f118c", "grade": false, "grade_id": "adaptive_solve", "locked": false, "schema_version": 3, "solution": true, "task": false}
 BOSH3 = solvers.TABLEAUS["bosh3"]
 
 
@@ -268,72 +291,116 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         f: field; `f(t, y)` returns a tensor of the shape of `y`.
         y0: state at `t0`, any shape; left unchanged.
         t0, t1: floats, `t1 > t0`; the first step that is tried is (t1 - t0) / 100.
-        rtol, atol: relative and absolute tolerance, positive floats.
+        rtol, atol: relative and absolute tolerance, positive floats. Where the error is
+            exactly zero, (3) multiplies the step by 5.
 
     Returns:
         `(ts, ys, n_rejected)`: the accepted times from `t0` to `t1`, both included,
-        a float64 tensor `(n,)`; the states there, `(n, *y0.shape)`, dtype of `y0`; and
-        how many steps were rejected, an int.
+        a float64 tensor `(n,)`; the states there, `(n, *y0.shape)`, dtype of `y0`, with
+        gradients; and how many steps were rejected, an int.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "571d7c03e3fd0b9138717e6b1b68eba9", "grade": true, "grade_id": "test_adaptive_solve", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
-def cosine(t, y):  # y' = cos(t + y): from 0 the solution is 2 arctan(t) - t
-    return torch.cos(t + y)
+# %% nbgrader={"cell_type": "code", "checksum": "defede56dafe65738b45f1270bf9c935", "grade": true, "grade_id": "test_adaptive_solve", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "adaptive_solve",
+    points=5,
+    answer=lambda: adaptive_solve,
+    package=(solvers.adaptive_solve, solvers.odeint),
+    further=3,
+)
+def exercise(checks):
+    def limited(f):  # an endless loop ends here
+        count = 0
 
-def switched(t, y):  # nothing happens, then suddenly a lot
-    return 0 * y if t < 1 else 0 * y + 40 * float(np.cos(40 * (float(t) - 1)))
+        def field(t, y):
+            nonlocal count
+            count += 1
+            if count > 10_000:
+                raise RuntimeError(
+                    f"more than 10 000 evaluations, the last one at t = {float(t):.4g}: "
+                    "does the loop ever end?"
+                )
+            return f(t, y)
 
-def orbit(t, y):  # a comet: position and velocity
-    return torch.cat([y[2:], -y[:2] / y[:2].norm() ** 3])
+        return field
 
-perihelion = torch.tensor([0.2, 0.0, 0.0, 3.0], dtype=torch.float64)
-origin = torch.zeros(2, 3, dtype=torch.float64)
+    def passing(t, y):  # something happens around t = 1
+        return torch.cos(t * y) - 0.3 * y.flip(1) + 50 * np.exp(-200 * (float(t) - 1) ** 2)
 
-def distance_from_the_solution():
-    ts, ys, _ = adaptive_solve(cosine, origin, 0.0, 4.0, 1e-6, 1e-8)
-    return (ys[:, 1, 2] - (2 * torch.atan(ts) - ts)).abs().max()
+    def cosine(t, y):  # y' = cos(t + y): from 0 the solution is 2 arctan(t) - t
+        return torch.cos(t + y)
 
-with check.exercise("adaptive_solve", points=5) as exercise:
-    exercise.close(
-        "the end state of y' = cos(t + y) at t = 4, to the tolerance",
-        lambda: adaptive_solve(cosine, origin, 0.0, 4.0, 1e-7, 1e-9)[1][-1],
-        origin + 2 * torch.atan(torch.tensor(4.0, dtype=torch.float64)) - 4.0,
-        atol=3e-6,
+    def switched(t, y):  # nothing happens, then suddenly a lot
+        return 0 * y if t < 1 else 0 * y + 40 * float(np.cos(40 * (float(t) - 1)))
+
+    start = torch.tensor([[1.0, -2.0, 0.1], [0.0, -30.0, 4.0]], dtype=torch.float64)
+    times = [0.5, 0.515, 0.59, 0.665, 0.810455221, 0.849679005, 0.881137011, 0.913674606]
+    times += [0.944602039, 0.988305125, 1.02993591, 1.07676029, 1.16170607, 1.23941398]
+    times += [1.49708402, 1.98432444, 2.0]
+    zero, one = torch.zeros(2, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    checks.close(
+        "y' = 0 from t = -1 to 3, where the error is zero: times, states, rejected steps",
+        lambda: adaptive_solve(limited(lambda t, y: 0 * y), start, -1.0, 3.0, 1e-3, 1e-6),
+        (torch.tensor([-1.0, -0.96, -0.76, 0.24, 3.0]).double(), start.expand(5, 2, 3), 0),
+        atol=1e-7,
     )
-    exercise.close(
-        "the first and the last time, from 0.5 to 3.7",
-        lambda: adaptive_solve(cosine, origin, 0.5, 3.7, 1e-4, 1e-6)[0][[0, -1]],
-        torch.tensor([0.5, 3.7], dtype=torch.float64),
+    checks.close(
+        "the accepted times by (2) and (3), and the rejected steps, on a field of six entries",
+        lambda: adaptive_solve(limited(passing), start, 0.5, 2.0, 1e-2, 1e-3)[::2],
+        (torch.tensor(times, dtype=torch.float64), 7),
+        rtol=1e-6,
     )
-    exercise.close(
-        "the states lie on the solution at their times",
-        distance_from_the_solution,
-        0.0,
+
+    def against_the_solution():
+        ts, ys, _ = adaptive_solve(limited(cosine), zero, 0.0, 4.0, 1e-6, 1e-8)
+        error = (ys - (2 * torch.atan(ts) - ts)[:, None, None]).abs().max()
+        return ts[0], ts[-1], len(ts) == len(ys), error
+
+    checks.close(
+        "y' = cos(t + y): first time, last time, a state for each, and their largest error",
+        against_the_solution,
+        (0.0, 4.0, True, 0.0),
         atol=3e-5,
     )
-    exercise.at_least(
-        "longest step over shortest step on a comet's orbit",
-        lambda: (d := adaptive_solve(orbit, perihelion, 0.0, 6.0, 1e-5, 1e-8)[0].diff()[:-1]).max() / d.min(),
-        5.0,
-        hint="the step size does not follow the error, formula (3)",
+
+    def after_the_switch():
+        ts, ys, n_rejected = adaptive_solve(limited(switched), zero, 0.0, 2.0, 1e-6, 1e-6)
+        return ys[-1], n_rejected > 0, bool((ts.diff() > 0).all())
+
+    checks.close(
+        "a field that switches on: the last state, whether steps were rejected, times that move on",
+        after_the_switch,
+        (zero + float(np.sin(40.0)), True, True),
+        atol=1e-3,
     )
-    exercise.at_least(
-        "rejected steps where the field switches on",
-        lambda: adaptive_solve(switched, origin, 0.0, 2.0, 1e-5, 1e-7)[2],
-        1,
-        hint="a step with an error above 1 must be rejected and counted",
+
+    def in_float32():
+        y0 = one.float().expand(3).clone()
+        ts, ys, _ = adaptive_solve(limited(lambda t, y: -y), y0, 0.0, 1.0, 1e-3, 1e-5)
+        return str(ts.dtype), str(ys.dtype), ys[-1], y0
+
+    checks.close(
+        "dtypes of times and states in float32, the last state, and y0, which is left unchanged",
+        in_float32,
+        ("torch.float64", "torch.float32", torch.full((3,), np.exp(-1.0)).float(), torch.ones(3)),
+        atol=1e-3,
     )
-    exercise.between(
-        "steps for a tolerance a thousand times smaller, over steps before (theory: 10)",
-        lambda: len(adaptive_solve(cosine, origin, 0.0, 20.0, 1e-8, 1e-8)[0]) / len(adaptive_solve(cosine, origin, 0.0, 20.0, 1e-5, 1e-5)[0]),
-        5.0,
-        20.0,
-        hint="look at the exponent in (3) and at the tolerance in (2)",
+
+    def gradient():
+        y0 = one.clone().requires_grad_()
+        adaptive_solve(limited(lambda t, y: -y), y0, 0.0, 2.0, 1e-5, 1e-8)[1][-1].backward()
+        return y0.grad
+
+    checks.close(
+        "the gradient of the last state of y' = -y", gradient, one * np.exp(-2.0), atol=1e-4
     )
 check.score(exercise)
+
+# %%
+my_adaptive_solve = check.yours(exercise)
 
 
 # %% [markdown]
@@ -348,16 +415,14 @@ def comet(t, y):
 
 near = torch.tensor([0.2, 0.0, 0.0, 3.0], dtype=torch.float64)
 period = 2 * np.pi
-adaptive_stats = solvers.Stats()
 grid = torch.linspace(0, period, 400, dtype=torch.float64)
 smooth = solvers.odeint(comet, near, grid, "dopri5", rtol=1e-10, atol=1e-12)
-end = solvers.odeint(comet, near, [0.0, period], "bosh3", rtol=2e-4, atol=1e-6, stats=adaptive_stats)[-1]
-times = [0.0, *adaptive_stats.times]
-adaptive = solvers.odeint(comet, near, times, "bosh3", rtol=2e-4, atol=1e-6)
-n_fixed = adaptive_stats.nfe // 3
+counted = solvers.count_nfe(comet)
+times, adaptive, n_rejected = my_adaptive_solve(counted, near, 0.0, period, 2e-4, 1e-6)
+n_fixed = counted.nfe // 4  # a step of the pair has four stages
 fixed = [near]
 for _ in range(n_fixed):
-    fixed.append(solvers.runge_kutta_step(solvers.TABLEAUS["bosh3"], comet, 0.0, fixed[-1], period / n_fixed))
+    fixed.append(my_runge_kutta_step(solvers.TABLEAUS["bosh3"], comet, 0.0, fixed[-1], period / n_fixed))
 fixed = torch.stack(fixed)
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.8))
@@ -367,13 +432,14 @@ for ax, path, name in zip(axes, (fixed, adaptive), ("equal steps", "adaptive ste
     ax.plot(0, 0, "*", ms=12, color=plots.ORANGE)
     ax.set(xlabel="x", ylabel="y", aspect="equal", xlim=(-2, 0.6), ylim=(-0.8, 1.4))
     ax.legend(loc="upper left", fontsize=9)
-axes[2].semilogy(times[1:], np.diff(times), ".-", color=plots.COLOURS["bosh3"], label="adaptive")
+axes[2].semilogy(times[1:], times.diff(), ".-", color=plots.COLOURS["bosh3"], label="adaptive")
 axes[2].axhline(period / n_fixed, color=plots.GREY, ls="--", label="equal")
 axes[2].set(xlabel="time t", ylabel="step size h")
 axes[2].legend()
 plt.show()
-print(f"evaluations: {3 * n_fixed} with equal steps, {adaptive_stats.nfe} with adaptive ones ({adaptive_stats.rejected} steps rejected)")
-print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm():.2f} and {(end - near)[:2].norm():.2f}")
+print(f"evaluations: {4 * n_fixed} with equal steps, {counted.nfe} with adaptive ones ({n_rejected} steps rejected)")
+print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm():.3f} and {(adaptive[-1] - near)[:2].norm():.3f}")
+print(f"adaptive steps from {times.diff()[2:-1].min():.4f} to {times.diff().max():.3f}, the first two and the last one apart")
 
 
 # %% [markdown]
@@ -381,7 +447,7 @@ print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm()
 # each at the same cost; on the right the step size over time.*
 #
 # **Reading the picture.** The equal steps are too long where the comet is fast and wasted where it is slow;
-# the path is thrown off the ellipse at the star. The adaptive ones shrink there by orders of magnitude.
+# the path is thrown off the ellipse at the star. The adaptive ones shrink there to about a fiftieth of the longest.
 # For a network the lesson is two-sided: adaptive steps go where the work is,
 # but nobody knows beforehand how many there will be. Notebook 05 uses them; the rest of this one
 # keeps the number of steps fixed, since it *is* the depth.
@@ -406,6 +472,7 @@ print(f"distance from the start after one period: {(fixed[-1] - near)[:2].norm()
 # Step number `step` of `n_steps` equal steps reads its stage with node $c$ at
 # $t = (\text{step} + c) / n$, from the half-open cells of (4); only a stage with $c = 1$ reads
 # the cell that it came from: the one just before its time.
+# Write it with Python's numbers; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Count in units of cells: the position is <code>(step + c) * n_cells / n_steps</code>.
@@ -437,36 +504,50 @@ def cell_index(step, n_steps, n_cells, stage_c):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "5f2119c200720178449d41ef7fc2fadf", "grade": true, "grade_id": "test_cell_index", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-with check.exercise("cell_index", points=4) as exercise:
-    exercise.equal(
+# %% nbgrader={"cell_type": "code", "checksum": "2c8e6092983b98f025ed7479f328ecc9", "grade": true, "grade_id": "test_cell_index", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "cell_index",
+    points=4,
+    answer=lambda: cell_index,
+    package=continuous.cell_index,
+    further=2,
+)
+def exercise(checks):
+    checks.equal(
         "the four stages of rk4, one step per cell, 4 cells",
         lambda: [[cell_index(j, 4, 4, c) for c in (0.0, 0.5, 0.5, 1.0)] for j in range(4)],
         [[0, 0, 0, 0], [1, 1, 1, 1], [2, 2, 2, 2], [3, 3, 3, 3]],
-        mistakes={
-            "a stage at the end of its step reads the next cell": [[0, 0, 0, 1], [1, 1, 1, 2], [2, 2, 2, 3], [3, 3, 3, 3]],
-            "the last cell is left out of the clamp": [[0, 0, 0, 1], [1, 1, 1, 2], [2, 2, 2, 3], [3, 3, 3, 4]],
-        },
     )
-    exercise.equal(
+    checks.equal(
         "Euler with two steps per cell, 3 cells",
         lambda: [cell_index(j, 6, 3, 0.0) for j in range(6)],
         [0, 0, 1, 1, 2, 2],
-        mistakes={"the step number is taken for the cell": [0, 1, 2, 3, 4, 5]},
     )
-    exercise.equal(
+    checks.equal(
         "Euler with 5 steps on 4 cells: steps and cells do not match",
         lambda: [cell_index(j, 5, 4, 0.0) for j in range(5)],
         [0, 0, 1, 2, 3],
-        mistakes={"steps are divided by whole steps per cell": [0, 1, 2, 3, 3]},
     )
-    exercise.equal(
-        "the middle and the end of 2 steps on 4 cells",
-        lambda: [[cell_index(j, 2, 4, c) for c in (0.5, 1.0)] for j in range(2)],
-        [[1, 1], [3, 3]],
-        mistakes={"every stage reads the cell in which its step starts": [[0, 0], [2, 2]]},
+    checks.equal(
+        "start, middle and end of 3 steps on 8 cells: ends that stand inside of a cell",
+        lambda: [[cell_index(j, 3, 8, c) for c in (0.0, 0.5, 1.0)] for j in range(3)],
+        [[0, 1, 2], [2, 4, 5], [5, 6, 7]],
     )
+    checks.equal(
+        "the stages of the 3/8 rule, 3 steps on 9 cells: thirds that stand on an edge",
+        lambda: [[cell_index(j, 3, 9, c) for c in (0.0, 1 / 3, 2 / 3, 1.0)] for j in range(3)],
+        [[0, 1, 2, 2], [3, 4, 5, 5], [6, 7, 8, 8]],
+    )
+
+    def in_a_deep_network():
+        index = cell_index(99_998, 100_000, 50_000, 1.0)
+        return index, type(index).__name__
+
+    checks.equal("a deep network: an int", in_a_deep_network, (49_999, "int"))
 check.score(exercise)
+
+# %%
+my_cell_index = check.yours(exercise)
 
 # %% [markdown]
 # Does it matter? The published code reads the weights at the time $t$ of the stage, and to stay in the half-open cell
@@ -490,25 +571,25 @@ def nudged_float32(step, n_steps, n_cells, c):
     return min(int((t - 1e-15) * n_cells), n_cells - 1) if c == 1 else int(t * n_cells)
 
 
-def solve_on_cells(n_steps, read, method="rk4"):
+def solve_on_cells(weights, n_steps, read, method="rk4"):
     tableau = solvers.TABLEAUS[method]
     y = y_start
     for step in range(n_steps):
-        cells = iter([read(step, n_steps, len(K), c) for c in tableau.c])
-        y = solvers.runge_kutta_step(tableau, lambda t, y: torch.tanh(y @ K[next(cells)]), 0.0, y, 1 / n_steps)
+        cells = iter([read(step, n_steps, len(weights), c) for c in tableau.c])
+        y = my_runge_kutta_step(tableau, lambda t, y: torch.tanh(y @ weights[next(cells)]), 0.0, y, 1 / n_steps)
     return y
 
 
-reference = solve_on_cells(4 * 512, continuous.cell_index)
+reference = solve_on_cells(K, 4 * 512, my_cell_index)
 aligned = [4, 8, 16, 32, 64, 128]
 every = list(range(4, 41))
 
 
 def errors_of(steps, read, method="rk4"):
-    return [(solve_on_cells(n, read, method) - reference).norm().item() for n in steps]
+    return [(solve_on_cells(K, n, read, method) - reference).norm().item() for n in steps]
 
 
-half_open = errors_of(aligned, continuous.cell_index)
+half_open = errors_of(aligned, my_cell_index)
 broken = errors_of(aligned, nudged_float32)
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
 left.loglog(aligned, half_open, "o-", color=plots.COLOURS["rk4"], label="rk4, half-open cells")
@@ -518,7 +599,7 @@ plots.slope_triangle(left, 16, broken[2] * 1.6, -1, width=2)
 left.set(xlabel="number of steps n", ylabel="error at t = 1")
 left.legend(loc="lower left")
 for method in ("euler", "midpoint", "rk4"):
-    right.semilogy(every, errors_of(every, continuous.cell_index, method), ".-", color=plots.COLOURS[method], label=method)
+    right.semilogy(every, errors_of(every, my_cell_index, method), ".-", color=plots.COLOURS[method], label=method)
 right.set(xlabel="number of steps n", ylabel="error at t = 1", xticks=range(4, 41, 4))
 right.legend(loc="lower left")
 plt.show()
@@ -567,6 +648,7 @@ for n_cells in (1, 2, 4, 8):
 # $1 \to 2 \to 4 \to \dots$ The new network must begin with *the same function of depth-time*:
 # each cell is cut in the middle, and both halves keep its weights.
 # (Notebook 03 interpolates linearly instead, because there the weights live on the nodes of a grid.)
+# Write it with PyTorch; nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # For three cells A, B, C write down the six new ones in the order of time.</details>
@@ -576,7 +658,7 @@ for n_cells in (1, 2, 4, 8):
 # <code>torch.repeat_interleave</code> along the first axis, or an index tensor
 # <code>torch.arange(2 * n) // 2</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "05a8197dffb7a929161c9edfaacf2ff6", "grade": false, "grade_id": "refine", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "dcc37559610290c6e8c0f0f3525d2e8a", "grade": false, "grade_id": "refine", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def refine(theta):
     """Cut every cell of a piecewise constant function of depth-time in two.
 
@@ -585,38 +667,80 @@ def refine(theta):
             memory with the result. Gradients flow through.
 
     Returns:
-        The values on the cells of half the size, `(2 * n_cells, ...)`.
+        The values on the cells of half the size, `(2 * n_cells, ...)`, same dtype.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "f7c0d75c7e03adfbe49c138f600f1803", "grade": true, "grade_id": "test_refine", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-theta = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(7))
-cells_of_stages = [(j, c) for j in range(20) for c in (0.0, 0.5, 1.0)]
-with check.exercise("refine", points=3) as exercise:
-    exercise.close(
-        "two cells with the values 10 and 20",
-        lambda: refine(torch.tensor([10.0, 20.0])),
-        torch.tensor([10.0, 10.0, 20.0, 20.0]),
-        mistakes={
-            "the whole sequence is repeated": torch.tensor([10.0, 20.0, 10.0, 20.0]),
-            "the values are interpolated": torch.tensor([10.0, 15.0, 20.0, 20.0]),
-            "the values are halved": torch.tensor([5.0, 5.0, 10.0, 10.0]),
-        },
+# %% nbgrader={"cell_type": "code", "checksum": "84b89071f35a6150ddff5a2efb2ee5d1", "grade": true, "grade_id": "test_refine", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "refine",
+    points=3,
+    answer=lambda: refine,
+    package=continuous.refine,
+    further=2,
+)
+def exercise(checks):
+    theta = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    stages = [(j, c) for j in range(20) for c in (0.0, 0.5, 1.0)]
+    coarse, fine = ([continuous.cell_index(j, 20, n, c) for j, c in stages] for n in (5, 10))
+    checks.close(
+        "three cells with the values 10, 20 and 40",
+        lambda: refine(torch.tensor([10.0, 20.0, 40.0])),
+        torch.tensor([10.0, 10.0, 20.0, 20.0, 40.0, 40.0]),
     )
-    exercise.close(
-        "five cells with a matrix each",
-        lambda: refine(theta),
-        theta[torch.arange(10) // 2],
-        mistakes={"the wrong axis is doubled": theta.repeat_interleave(2, dim=1)},
+    checks.close(
+        "five cells with a matrix each", lambda: refine(theta), theta[torch.arange(10) // 2]
     )
-    exercise.close(
+    checks.close(
         "the stages of 20 steps read the same weights before and after",
-        lambda: torch.stack([refine(theta)[continuous.cell_index(j, 20, 10, c)] for j, c in cells_of_stages]),
-        torch.stack([theta[continuous.cell_index(j, 20, 5, c)] for j, c in cells_of_stages]),
+        lambda: refine(theta)[fine],
+        theta[coarse],
+    )
+
+    def apart():
+        mine = theta[:1].clone()
+        children = refine(mine)
+        came = children.clone()
+        children.zero_()
+        return came, mine
+
+    checks.close(
+        "a single cell; its children are set to zero, and it is left unchanged",
+        apart,
+        (theta[[0, 0]], theta[:1]),
+    )
+
+    def gradient():
+        parents = torch.ones(2, requires_grad=True)
+        (refine(parents) * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+        return parents.grad
+
+    checks.close(
+        "the gradient of a parent collects those of its children",
+        gradient,
+        torch.tensor([3.0, 7.0]),
     )
 check.score(exercise)
+
+# %%
+my_refine = check.yours(exercise)
+
+# %% [markdown]
+# Is it still the same network? We refine the four matrices of section 3, keep the number of steps at first, and then double it.
+
+# %%
+K_fine = my_refine(K)
+for method in ("euler", "midpoint", "rk4"):
+    before = solve_on_cells(K, 4, my_cell_index, method)
+    kept, doubled = (solve_on_cells(K_fine, n, my_cell_index, method) for n in (4, 8))
+    changes = [100 * ((y - before).norm() / before.norm()).item() for y in (kept, doubled)]
+    print("{:9} 8 cells, 4 steps: changed by {:.2f} %; 8 steps: by {:.2f} %".format(method, *changes))
+
+# %% [markdown]
+# **Reading the numbers.** The refined weights are the same function of depth-time, so nothing changes as long as the steps stay.
+# `net.refined()` doubles the steps as well: then what the network computes changes by the error of its solver, most with Euler and least with rk4.
 
 # %% [markdown]
 # Training from coarse to fine. The data are scikit-learn's digits in their native size of 8 x 8 pixels,
@@ -684,7 +808,7 @@ print(f"test accuracy in the end: refined {grown['accuracy'][-1]:.3f}, direct {d
 # and of one that has its four cells from the start.*
 #
 # **Reading the picture.** The loss goes on falling where the cells are cut:
-# the refined network goes on from the same function, and it ends where the deep one ends.
+# the refined network goes on from the same function of depth-time, and it ends where the deep one ends.
 # In its first epochs the equation costs a quarter of the deep network's, as one step is a quarter of four.
 # Early in training a test accuracy may be far off while the loss is fine:
 # the statistics of the batch norms are still catching up with the weights.
@@ -701,6 +825,7 @@ print(f"test accuracy in the end: refined {grown['accuracy'][-1]:.3f}, direct {d
 # ### Exercise 4.5 - The convergence test (3 points, ~8 min)
 # Evaluate a model under all pairs of schemes and numbers of steps.
 # The model is borrowed: give it back as it came, even when an evaluation fails.
+# Nothing from `odenets` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # What happens to your last line, which restores the model, when <code>evaluate</code> raises an error?</details>
@@ -712,7 +837,7 @@ print(f"test accuracy in the end: refined {grown['accuracy'][-1]:.3f}, direct {d
 # <code>table[scheme, n] = evaluate(model)</code>, <code>finally:
 # model.scheme, model.n_steps = own</code>.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "56bedf5fa30e21a12d46c53c47b9ed36", "grade": false, "grade_id": "manifestation_table", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "6032041fe1738c4e33e70322ca348716", "grade": false, "grade_id": "manifestation_table", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def manifestation_table(model, evaluate, schemes, steps):
     """Evaluate one set of weights under several solvers and numbers of steps.
 
@@ -720,61 +845,81 @@ def manifestation_table(model, evaluate, schemes, steps):
         model: has the attributes `scheme` and `n_steps`. Both are as before in the
             end, also when an evaluation raises an error, which is passed on.
         evaluate: `evaluate(model)` returns a number, for example the accuracy.
-        schemes: names of solvers.   steps: numbers of steps.
+        schemes: names of solvers.   steps: numbers of steps. Lists, tuples or ranges.
 
     Returns:
-        A dict `{(scheme, n_steps): number}`, one entry per pair.
+        A dict `{(scheme, n_steps): number}`, one evaluation and one entry per pair.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "1e0969776c574577e22e8d5608f51460", "grade": true, "grade_id": "test_manifestation_table", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-def growing_model():  # solves y' = y from 1 over [0, 1]: the limit is e
-    return SimpleNamespace(scheme="midpoint", n_steps=3, y0=torch.ones(1, dtype=torch.float64))
+# %% nbgrader={"cell_type": "code", "checksum": "e75c6ad4b85397fe7790182c762b6681", "grade": true, "grade_id": "test_manifestation_table", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "manifestation_table",
+    points=3,
+    answer=lambda: manifestation_table,
+    package=continuous.manifestation_table,
+    further=2,
+)
+def exercise(checks):
+    def borrowed():  # solves y' = y from 1 over [0, 1]: the limit is e
+        return SimpleNamespace(scheme="heun", n_steps=3, y0=torch.ones(1, dtype=torch.float64))
 
-def solve_growth(model):
-    options = {"n_steps": model.n_steps}
-    return solvers.odeint(lambda t, y: y, model.y0, [0.0, 1.0], model.scheme, options=options)[-1].item()
+    def growth(model):
+        options = {"n_steps": model.n_steps}
+        times = [0.0, 1.0]
+        return solvers.odeint(lambda t, y: y, model.y0, times, model.scheme, options=options)[-1].item()
 
-def state_after(evaluate):
-    model = growing_model()
-    try:
-        came = f"{len(manifestation_table(model, evaluate, ['euler', 'rk4'], [1, 4]))} results"
-    except ZeroDivisionError:
-        came = "the error of the evaluation"
-    return [came, model.scheme, model.n_steps]
+    def fails_at_four(model):
+        return 1 / (model.n_steps - 4)
 
-def fails_at_four(model):
-    return 1 / (model.n_steps - 4)
-
-with check.exercise("manifestation_table", points=3) as exercise:
-    exercise.close(
+    euler = {("euler", n): (1 + 1 / n) ** n for n in (1, 2, 4)}
+    bosh3 = {("bosh3", n): (1 + 1 / n + 1 / n**2 / 2 + 1 / n**3 / 6) ** n for n in (1, 2, 4)}
+    checks.close(
         "the end value of y' = y by two schemes with 1, 2 and 4 steps",
-        lambda: manifestation_table(growing_model(), solve_growth, ["euler", "midpoint"], [1, 2, 4]),
-        {("euler", n): (1 + 1 / n) ** n for n in (1, 2, 4)} | {("midpoint", n): (1 + 1 / n + 1 / (2 * n**2)) ** n for n in (1, 2, 4)},
-        mistakes={
-            "only the scheme is changed": {(s, n): v for s, v in (("euler", (4 / 3) ** 3), ("midpoint", (1 + 1 / 3 + 1 / 18) ** 3)) for n in (1, 2, 4)},
-            "only the number of steps is changed": {(s, n): (1 + 1 / n + 1 / (2 * n**2)) ** n for s in ("euler", "midpoint") for n in (1, 2, 4)},
-        },
+        lambda: manifestation_table(borrowed(), growth, ["euler", "bosh3"], [1, 2, 4]),
+        euler | bosh3,
     )
-    exercise.equal(
-        "the number of results, and the model after the test",
-        lambda: state_after(lambda model: 0.5),
-        ["4 results", "midpoint", 3],
-        mistakes={"the model keeps the last scheme and steps": ["4 results", "rk4", 4]},
+
+    def and_the_model(evaluate, schemes, steps):
+        model = borrowed()
+        try:
+            came = manifestation_table(model, evaluate, schemes, steps)
+        except ZeroDivisionError:
+            came = "the error of the evaluation"
+        return came, model.scheme, model.n_steps
+
+    checks.close(
+        "the table and then the model, which is as before",
+        lambda: and_the_model(growth, ["euler"], [4, 1]),
+        ({key: euler[key] for key in (("euler", 4), ("euler", 1))}, "heun", 3),
     )
-    exercise.equal(
-        "the model after an evaluation that fails",
-        lambda: state_after(fails_at_four),
-        ["the error of the evaluation", "midpoint", 3],
-        mistakes={
-            "the error is swallowed": ["4 results", "midpoint", 3],
-            "the error is swallowed, and its results are left out": ["2 results", "midpoint", 3],
-            "the model is not restored when an evaluation fails": ["the error of the evaluation", "euler", 4],
-        },
+    checks.close(
+        "an evaluation that fails: what is passed on, and the model, which is as before",
+        lambda: and_the_model(fails_at_four, ["euler", "rk4"], [5, 4, 6]),
+        ("the error of the evaluation", "heun", 3),
+    )
+
+    def evaluations():
+        asked = []
+        table = manifestation_table(
+            borrowed(),
+            lambda model: [len(model.scheme) * model.n_steps, asked.append(model.scheme)][0],
+            ("rk4", "euler"),
+            range(2, 4),
+        )
+        return table, len(asked)
+
+    checks.close(
+        "a tuple of schemes and a range of steps: the table, and how often evaluate was called",
+        evaluations,
+        ({("rk4", 2): 6, ("rk4", 3): 9, ("euler", 2): 10, ("euler", 3): 15}, 4),
     )
 check.score(exercise)
+
+# %%
+my_manifestation_table = check.yours(exercise)
 
 # %% [markdown]
 # Now the experiment of the paper, on digits: two networks with two cells each,
@@ -792,7 +937,7 @@ tables = {}
 for seed in seeds:
     for trained_with in ("euler", "rk4"):
         net, _ = train(trained_with, 2, epochs, seed=seed)
-        tables[trained_with, seed] = continuous.manifestation_table(
+        tables[trained_with, seed] = my_manifestation_table(
             net, lambda model: training.accuracy(model, tests), schemes, steps
         )
 

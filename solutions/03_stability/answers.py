@@ -131,6 +131,18 @@ def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
     (gradient,) = torch.autograd.grad(activation(argument @ K.mT).sum(), argument)
     return torch.linalg.eigvals(gradient.unsqueeze(-1) * K.mT)
 
+# %% wrong: jacobian_eigenvalues -- the activation is differentiated with respect to y, not to K^T y + b
+def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
+    x = y.detach().clone().requires_grad_()
+    (slope,) = torch.autograd.grad(activation(x @ K + b).sum(), x)
+    return torch.linalg.eigvals(slope.unsqueeze(-1) * K.mT)
+
+# %% wrong: jacobian_eigenvalues -- torch.linalg.eig returns values and vectors: eigvals the values alone
+def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
+    argument = (y @ K + b).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(activation(argument).sum(), argument)
+    return torch.linalg.eig(slope.unsqueeze(-1) * K.mT)
+
 # %% right: jacobian_eigenvalues -- the slopes scale the columns: K^T D has the eigenvalues of D K^T
 def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
     u = (y @ K + b).detach().requires_grad_(True)
@@ -315,6 +327,20 @@ def max_stable_step(v):
     v = v[v.real < 0]
     return float((-2 * v.real / v.abs() ** 2).min()) if len(v) else float("inf")
 
+# %% wrong: max_stable_step -- nothing but zeros gives 0 instead of infinity
+def max_stable_step(eigenvalues):
+    values = eigenvalues[eigenvalues.abs() > 0]
+    if len(values) == 0:
+        return 0.0
+    return max(float((-2 * values.real / values.abs() ** 2).min()), 0.0)
+
+# %% wrong: max_stable_step -- the smallest real part of one eigenvalue meets the modulus of another
+def max_stable_step(eigenvalues):
+    values = eigenvalues[eigenvalues.abs() > 0]
+    if len(values) == 0:
+        return float("inf")
+    return max(float(-2 * values.real.min() / values.abs().max() ** 2), 0.0)
+
 # %% right: max_stable_step -- the bounds collected in a tensor
 def max_stable_step(eigenvalues):
     bounds = [float("inf")]
@@ -426,6 +452,11 @@ def antisymmetric(K, gamma):
 def antisymmetric(K, gamma):
     K = K.detach()
     return (K - K.mT - gamma * torch.eye(K.shape[-1], dtype=K.dtype)) / 2
+
+# %% wrong: antisymmetric -- only the upper triangle of K is used
+def antisymmetric(K, gamma):
+    U = torch.triu(K, 1)
+    return U - U.mT - gamma / 2 * torch.eye(K.shape[-1], dtype=K.dtype)
 
 # %% right: antisymmetric -- transpose and diag_embed
 def antisymmetric(K, gamma):
@@ -589,6 +620,18 @@ def verlet_step(y, z, K, b, h, activation=torch.tanh):
     z = z - h / 2 * activation(y @ K + b)
     y = y + h * activation(z @ K.T + b)
     z = z - h / 2 * activation(y @ K + b)
+    return y, z
+
+# %% wrong: verlet_step -- the bias is missing in the line of z
+def verlet_step(y, z, K, b, h, activation=torch.tanh):
+    z = z - h * activation(y @ K)
+    y = y + h * activation(z @ K.mT + b)
+    return y, z
+
+# %% wrong: verlet_step -- the step size is missing in the line of z
+def verlet_step(y, z, K, b, h, activation=torch.tanh):
+    z = z - activation(y @ K + b)
+    y = y + h * activation(z @ K.mT + b)
     return y, z
 
 # %% right: verlet_step -- new names and torch.add
@@ -966,6 +1009,22 @@ def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
         stages.append(y)
     return torch.stack(stages)
 
+# %% wrong: leapfrog_forward -- the layers come in reverse order
+def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
+    previous, y, stages = y0, y0, [y0]
+    for C_j, b_j in zip(C.flip(0), b.flip(0)):
+        previous, y = y, 2 * y - previous + h**2 * activation(y @ (-C_j.mT @ C_j) + b_j)
+        stages.append(y)
+    return torch.stack(stages)
+
+# %% wrong: leapfrog_forward -- the biases are one layer late
+def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
+    previous, y, stages = y0, y0, [y0]
+    for j in range(len(C)):
+        previous, y = y, 2 * y - previous + h**2 * activation(y @ (-C[j].mT @ C[j]) + b[j - 1])
+        stages.append(y)
+    return torch.stack(stages)
+
 # %% right: leapfrog_forward -- with velocities
 def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
     y, velocity, stages = y0, torch.zeros_like(y0), [y0]
@@ -1098,6 +1157,11 @@ def smoothness(K, b, h):
 # %% wrong: smoothness -- the factor 1/2 stands before the sum over K only
 def smoothness(K, b, h):
     return K.diff(dim=0).square().sum() / (2 * h) + b.diff().square().sum() / h
+
+# %% wrong: smoothness -- the last layer is joined to the first
+def smoothness(K, b, h):
+    pairs = range(len(K))
+    return sum((K[j] - K[j - 1]).square().sum() + (b[j] - b[j - 1]) ** 2 for j in pairs) / (2 * h)
 
 # %% right: smoothness -- a loop that starts at 0
 def smoothness(K, b, h):

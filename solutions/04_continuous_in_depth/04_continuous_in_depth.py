@@ -120,8 +120,8 @@ def runge_kutta_step(tableau, f, t, y, h):
 )
 def exercise(checks):
     euler, rk4, rule_38 = (solvers.TABLEAUS[name] for name in ("euler", "rk4", "rk4_38"))
-    third_order = SimpleNamespace(
-        a=((), (1 / 3,), (0.0, 2 / 3)), b=(0.25, 0.0, 0.75), c=(0.0, 1 / 3, 2 / 3)
+    invented = SimpleNamespace(
+        a=((), (0.3,), (-1.0, 1.5)), b=(0.2, 0.1, 0.7), c=(0.0, 0.4, 0.9)
     )
     start = torch.tensor([[1.0, 0.0], [0.5, 2.0]], dtype=torch.float64)
     one = torch.ones(1, dtype=torch.float64)
@@ -161,9 +161,9 @@ def exercise(checks):
         solvers.runge_kutta_step(rule_38, turning, 0.7, start, 0.3),
     )
     checks.close(
-        "a tableau of order three, which you have not seen; a step back in time",
-        lambda: runge_kutta_step(third_order, turning, 0.7, start, -0.3),
-        solvers.runge_kutta_step(third_order, turning, 0.7, start, -0.3),
+        "an invented tableau, and a step back in time",
+        lambda: runge_kutta_step(invented, turning, 0.7, start, -0.3),
+        solvers.runge_kutta_step(invented, turning, 0.7, start, -0.3),
     )
 
     def unchanged():
@@ -178,13 +178,15 @@ def exercise(checks):
 
     def gradient():
         y = one.clone().requires_grad_()
-        runge_kutta_step(third_order, growth, 0.0, y, 0.3).sum().backward()
+        runge_kutta_step(rule_38, growth, 0.0, y, 0.6).sum().backward()
         return y.grad
 
-    checks.close(
-        "the gradient through the step", gradient, one * (1 + 0.3 + 0.3**2 / 2 + 0.3**3 / 6)
-    )
+    checks.close("the gradient through the step", gradient, one * 1.8214)
     ### BEGIN HIDDEN TESTS
+    third_order = SimpleNamespace(
+        a=((), (1 / 3,), (0.0, 2 / 3)), b=(0.25, 0.0, 0.75), c=(0.0, 1 / 3, 2 / 3)
+    )
+
     def observed_order(tableau):  # three step sizes; the exact solution is not needed
         ends = []
         for n in (10, 20, 40):
@@ -583,7 +585,7 @@ def cell_index(step, n_steps, n_cells, stage_c):
     points=4,
     answer=lambda: cell_index,
     package=continuous.cell_index,
-    further=2,
+    further=3,
 )
 def exercise(checks):
     checks.equal(
@@ -613,10 +615,14 @@ def exercise(checks):
     )
 
     def in_a_deep_network():
-        index = cell_index(99_998, 100_000, 50_000, 1.0)
-        return index, type(index).__name__
+        index = cell_index(42_857, 100_000, 7, 0.0)
+        return index, type(index).__name__, cell_index(57_142, 100_000, 7, 1.0)
 
-    checks.equal("a deep network: an int", in_a_deep_network, (49_999, "int"))
+    checks.equal(
+        "100 000 steps on 7 cells: an int just before an edge, and an index just behind one",
+        in_a_deep_network,
+        (2, "int", 4),
+    )
     ### BEGIN HIDDEN TESTS
     aligned = [(j, k * M, M, c) for M in range(1, 41) for k in (1, 2, 3) for j in range(k * M) for c in (0.0, 0.5, 1.0)]
     checks.equal(
@@ -625,6 +631,11 @@ def exercise(checks):
         [j // (n // M) for j, n, M, c in aligned],
     )
     thirds = [(j, n, M, k) for M in (1, 3, 6, 7, 12) for n in (1, 2, 3, 5, 7, 14) for j in range(n) for k in range(4)]
+    checks.equal(
+        "many cells",
+        lambda: [cell_index(99_998, 100_000, 50_000, 1.0), cell_index(99_999, 100_000, 50_000, 0.0)],
+        [49_999, 49_999],
+    )
     checks.equal(
         "the stages of the 3/8 rule, any number of steps and cells",
         lambda: [cell_index(j, n, M, k / 3) for j, n, M, k in thirds],

@@ -210,6 +210,46 @@ def runge_kutta_step(tableau, f, t, y, h):
 
     return y + h * sum(b * slope(i) for i, b in enumerate(tableau.b))
 
+# %% wrong: runge_kutta_step -- the weights of a row meet the slopes in reverse order
+def runge_kutta_step(tableau, f, t, y, h):
+    slopes = []
+    for row, c in zip(tableau.a, tableau.c):
+        stage = y + h * sum(a * k for a, k in zip(row, slopes[::-1]))
+        slopes.append(f(t + c * h, stage))
+    return y + h * sum(b * k for b, k in zip(tableau.b, slopes))
+
+# %% wrong: runge_kutta_step -- the time is float32
+def runge_kutta_step(tableau, f, t, y, h):
+    slopes = []
+    for row, c in zip(tableau.a, tableau.c):
+        stage = y + h * sum(a * k for a, k in zip(row, slopes))
+        slopes.append(f(torch.tensor(t + c * h), stage))
+    return y + h * sum(b * k for b, k in zip(tableau.b, slopes))
+
+# %% wrong: runge_kutta_step -- the nodes are taken to be the sums of the rows of a
+def runge_kutta_step(tableau, f, t, y, h):
+    slopes = []
+    for row, c in zip(tableau.a, tableau.c):
+        stage = y + h * sum(a * k for a, k in zip(row, slopes))
+        slopes.append(f(t + sum(row) * h, stage))
+    return y + h * sum(b * k for b, k in zip(tableau.b, slopes))
+
+# %% wrong: runge_kutta_step -- a step back in time goes forward: the sign of h is lost
+def runge_kutta_step(tableau, f, t, y, h):
+    h, slopes = abs(h), []
+    for row, c in zip(tableau.a, tableau.c):
+        stage = y + h * sum(a * k for a, k in zip(row, slopes))
+        slopes.append(f(t + c * h, stage))
+    return y + h * sum(b * k for b, k in zip(tableau.b, slopes))
+
+# %% wrong: runge_kutta_step -- c times h is added to the state instead of the time
+def runge_kutta_step(tableau, f, t, y, h):
+    slopes = []
+    for row, c in zip(tableau.a, tableau.c):
+        stage = y + h * sum(a * k for a, k in zip(row, slopes))
+        slopes.append(f(t, stage + c * h))
+    return y + h * sum(b * k for b, k in zip(tableau.b, slopes))
+
 # %% right: runge_kutta_step -- with sums and other names
 def runge_kutta_step(tableau, f, t, y, h):
     ks = []
@@ -1063,6 +1103,72 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
+# %% wrong: adaptive_solve -- the standard deviation is taken instead of the root mean square
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    t, y, h = float(t0), y0, (t1 - t0) / 100
+    ts, ys, n_rejected = [t], [y0], 0
+    while t < t1:
+        last = t + h >= t1
+        if last:
+            h = t1 - t
+        new, error = solvers.embedded_step(BOSH3, f, t, y, h)
+        allowed = atol + rtol * torch.maximum(y.abs(), new.abs())
+        size = (error / allowed).std().item()
+        if size <= 1:
+            t, y = (t1 if last else t + h), new
+            ts.append(t)
+            ys.append(y)
+        else:
+            n_rejected += 1
+        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
+
+# %% wrong: adaptive_solve -- every entry must be within its tolerance: the root mean square is not what decides
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    t, y, h = float(t0), y0, (t1 - t0) / 100
+    ts, ys, n_rejected = [t], [y0], 0
+    while t < t1:
+        last = t + h >= t1
+        if last:
+            h = t1 - t
+        new, error = solvers.embedded_step(BOSH3, f, t, y, h)
+        allowed = atol + rtol * torch.maximum(y.abs(), new.abs())
+        size = (error / allowed).pow(2).mean().sqrt().item()
+        if bool(((error / allowed).abs() <= 1).all()):
+            t, y = (t1 if last else t + h), new
+            ts.append(t)
+            ys.append(y)
+        else:
+            n_rejected += 1
+        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
+
+# %% wrong: adaptive_solve -- the last time is cut, the last step is not
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    t, y, h = float(t0), y0, (t1 - t0) / 100
+    ts, ys, n_rejected = [t], [y0], 0
+    while t < t1:
+        new, error = solvers.embedded_step(BOSH3, f, t, y, h)
+        allowed = atol + rtol * torch.maximum(y.abs(), new.abs())
+        size = (error / allowed).pow(2).mean().sqrt().item()
+        if size <= 1:
+            t, y = min(t1, t + h), new
+            ts.append(t)
+            ys.append(y)
+        else:
+            n_rejected += 1
+        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
+
 # %% wrong: adaptive_solve -- an error of zero is divided by: the factor is then 5
 BOSH3 = solvers.TABLEAUS["bosh3"]
 
@@ -1657,6 +1763,16 @@ def cell_index(step, n_steps, n_cells, stage_c):
     position = torch.tensor((step + stage_c) * n_cells / n_steps, dtype=torch.float64)
     return (torch.ceil(position - 1e-9) - 1 if stage_c == 1 else torch.floor(position + 1e-9)).long()
 
+# %% wrong: cell_index -- the position is moved too far: an index just beside an edge is misread
+def cell_index(step, n_steps, n_cells, stage_c):
+    position = (step + stage_c) * n_cells / n_steps
+    return int(np.ceil(position - 1e-3)) - 1 if stage_c == 1 else int(position + 1e-3)
+
+# %% wrong: cell_index -- a stage at the end of its step reads the next cell
+def cell_index(step, n_steps, n_cells, stage_c):
+    position = (step + stage_c) * n_cells / n_steps
+    return n_cells - 1 if position >= n_cells else int(position + 1e-9)
+
 # %% wrong: cell_index -- cells are counted from 1
 def cell_index(step, n_steps, n_cells, stage_c):
     position = (step + stage_c) * n_cells / n_steps
@@ -1669,6 +1785,11 @@ def cell_index(step, n_steps, n_cells, stage_c):
     node = Fraction(stage_c).limit_denominator(1000)
     position = (step + node) * n_cells / n_steps
     return (position.__ceil__() - 1) if node == 1 else position.__floor__()
+
+# %% right: cell_index -- one back where the end stands on an edge
+def cell_index(step, n_steps, n_cells, stage_c):
+    position = round((step + stage_c) * n_cells / n_steps, 9)
+    return int(position) - 1 if stage_c == 1 and position % 1 == 0 else int(position)
 
 # %% right: cell_index -- whole numbers for the end of a step, counting cells
 def cell_index(step, n_steps, n_cells, stage_c):
@@ -1781,6 +1902,14 @@ def refine(theta):
     theta *= 0
     return fine
 
+# %% wrong: refine -- the whole sequence is repeated: A, B, A, B instead of A, A, B, B
+def refine(theta):
+    return theta.repeat(2, *[1] * (theta.ndim - 1))
+
+# %% wrong: refine -- the gradient is cut
+def refine(theta):
+    return torch.tensor([value for value in theta.tolist() for _ in range(2)], dtype=theta.dtype)
+
 # %% right: refine -- with an index
 def refine(theta):
     return theta[torch.arange(2 * len(theta)) // 2]
@@ -1851,7 +1980,7 @@ def manifestation_table(model, evaluate, schemes, steps):
     model.scheme, model.n_steps = own
     return table
 
-# %% wrong: manifestation_table -- return in finally swallows the error of an evaluation
+# %% wrong: manifestation_table -- an evaluation that fails ends the table, and its error is swallowed
 def manifestation_table(model, evaluate, schemes, steps):
     own = model.scheme, model.n_steps
     table = {}
@@ -1863,6 +1992,21 @@ def manifestation_table(model, evaluate, schemes, steps):
     finally:
         model.scheme, model.n_steps = own
         return table
+
+# %% wrong: manifestation_table -- an evaluation that fails ends the table, and its error is swallowed
+def manifestation_table(model, evaluate, schemes, steps):
+    own = model.scheme, model.n_steps
+    table = {}
+    try:
+        for scheme in schemes:
+            for n in steps:
+                model.scheme, model.n_steps = scheme, n
+                table[scheme, n] = evaluate(model)
+    except Exception:
+        pass
+    finally:
+        model.scheme, model.n_steps = own
+    return table
 
 # %% wrong: manifestation_table -- the error of an evaluation comes back as another one
 def manifestation_table(model, evaluate, schemes, steps):
@@ -1953,6 +2097,19 @@ def manifestation_table(model, evaluate, schemes, steps):
             for n in steps:
                 model.scheme, model.n_steps = scheme, n
                 table[f"{scheme}, {n}"] = evaluate(model)
+    finally:
+        model.scheme, model.n_steps = own
+    return table
+
+# %% wrong: manifestation_table -- the numbers of steps are words in the keys
+def manifestation_table(model, evaluate, schemes, steps):
+    own = model.scheme, model.n_steps
+    table = {}
+    try:
+        for scheme in schemes:
+            for n in steps:
+                model.scheme, model.n_steps = scheme, n
+                table[scheme, str(n)] = evaluate(model)
     finally:
         model.scheme, model.n_steps = own
     return table
