@@ -152,7 +152,7 @@ def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "ec6b3d3e090a5af7208630ee034ecd00", "grade": true, "grade_id": "test_jacobian_eigenvalues", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "d75f7d8f96929518d71fda2d5b27d4ce", "grade": true, "grade_id": "test_jacobian_eigenvalues", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "jacobian_eigenvalues",
     points=3,
@@ -171,9 +171,12 @@ def exercise(checks):
         return stable.in_order(eigenvalues + 0j)
 
     checks.close(
-        "a rotation at y = 0, where tanh has the slope 1",
-        lambda: in_order(jacobian_eigenvalues(rotation, 0.0, torch.zeros(2).double())),
-        torch.tensor([-1j, 1j], dtype=torch.complex128),
+        "K = a rotation and K = twice a rotation, at y = 0, where tanh has the slope 1",
+        lambda: [
+            in_order(jacobian_eigenvalues(k * rotation, 0.0, torch.zeros(2).double()))
+            for k in (1, 2)
+        ],
+        [torch.tensor([-k * 1j, k * 1j], dtype=torch.complex128) for k in (1, 2)],
     )
     checks.close(
         "one state, with a bias; the neurons have different slopes",
@@ -290,7 +293,7 @@ def max_stable_step(eigenvalues):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "6e05cf9578cef9e2ddb59d327e30fe83", "grade": true, "grade_id": "test_max_stable_step", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "375142b7e8d190a0c5d722ac0654695e", "grade": true, "grade_id": "test_max_stable_step", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "max_stable_step",
     points=3,
@@ -302,11 +305,19 @@ def exercise(checks):
     def spectrum(*values):
         return torch.tensor(values, dtype=torch.complex128)
 
-    checks.close("one real eigenvalue, -4", lambda: max_stable_step(spectrum(-4)), 0.5)
+    def steps(*spectra):
+        return [max_stable_step(values) for values in spectra]
+
+    pair = spectrum(-1 + 2j, -1 - 2j)
     checks.close(
-        "the pair -1 + 2i, -1 - 2i",
-        lambda: max_stable_step(spectrum(-1 + 2j, -1 - 2j)),
-        0.4,
+        "one real eigenvalue: -4, and then -1",
+        lambda: steps(spectrum(-4), spectrum(-1)),
+        [0.5, 2.0],
+    )
+    checks.close(
+        "the pair -1 + 2i, -1 - 2i, and then three times these",
+        lambda: steps(pair, 3 * pair),
+        [0.4, 0.4 / 3],
         rtol=1e-6,
     )
     checks.close(
@@ -316,19 +327,20 @@ def exercise(checks):
         rtol=1e-6,
     )
     checks.close(
-        "-1 and 8, which lies in the right half plane",
-        lambda: max_stable_step(spectrum(-1, 8)),
-        0.0,
+        "-1 alone, and then together with 8, which lies in the right half plane",
+        lambda: steps(spectrum(-1), spectrum(-1, 8)),
+        [2.0, 0.0],
     )
     checks.close(
-        "a pair that is imaginary up to rounding",
-        lambda: max_stable_step(spectrum(-1e-17 + 2j, -1e-17 - 2j)),
-        0.0,
+        "a pair that is imaginary up to rounding, and then the same, moved to the left by 1",
+        lambda: steps(1e-17 * pair.real + 1j * pair.imag, pair),
+        [0.0, 0.4],
+        rtol=1e-6,
     )
     checks.close(
         "a zero among others sets no limit: 0 and -1; nothing but zeros",
-        lambda: (max_stable_step(spectrum(0, -1)), max_stable_step(spectrum(0, 0))),
-        (2.0, float("inf")),
+        lambda: steps(spectrum(0, -1), spectrum(0, 0)),
+        [2.0, float("inf")],
     )
 
     def of_two_states():
@@ -416,7 +428,7 @@ def antisymmetric(K, gamma):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "f140a6c56d58c2ea2dba860b0dc8a590", "grade": true, "grade_id": "test_antisymmetric", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "ca23f337aa98e2fc6862eef7812cf62c", "grade": true, "grade_id": "test_antisymmetric", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "antisymmetric",
     points=2,
@@ -430,7 +442,11 @@ def exercise(checks):
     expected = torch.tensor(
         [[-0.15, -1.5, 1.5], [1.5, -0.15, -3.5], [-1.5, 3.5, -0.15]], dtype=torch.float64
     )
-    checks.close("a 3 x 3 matrix with gamma = 0.3", lambda: antisymmetric(K, 0.3), expected)
+    checks.close(
+        "a 3 x 3 matrix with gamma = 0.3, and then twice the matrix with gamma = 0.6",
+        lambda: (antisymmetric(K, 0.3), antisymmetric(2 * K, 0.6)),
+        (expected, 2 * expected),
+    )
     checks.close(
         "the weights of two layers at once, with gamma = 0.8",
         lambda: antisymmetric(layers, 0.8),
@@ -445,10 +461,12 @@ def exercise(checks):
     )
 
     def unchanged():
-        mine = K.clone()
-        return antisymmetric(mine, 0.3), mine
+        mine = 3 * K
+        return antisymmetric(mine, 0.9), mine
 
-    checks.close("the new matrix and then K, which is left unchanged", unchanged, (expected, K))
+    checks.close(
+        "the new matrix and then K, which is left unchanged", unchanged, (3 * expected, 3 * K)
+    )
 
     def gradient():
         A = K.clone().requires_grad_()
@@ -562,7 +580,7 @@ def verlet_step(y, z, K, b, h, activation=torch.tanh):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "89b68df8bc59fbb81d23f0e34067ec83", "grade": true, "grade_id": "test_verlet_step", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "ee8bf8c18c9aceaef42702a7d871339e", "grade": true, "grade_id": "test_verlet_step", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "verlet_step",
     points=4,
@@ -581,9 +599,9 @@ def exercise(checks):
     new_y = y + 0.7 * torch.tanh(new_z @ K.T + 0.3)
     one = torch.ones(1, 1)
     checks.close(
-        "by hand: y = 1, z = 4, K = 2, b = 1, h = 0.5, the identity as activation",
-        lambda: verlet_step(one, 4 * one, 2 * one, 1.0, 0.5, lambda u: u),
-        (4 * one, 2.5 * one),
+        "by hand: y = 1, z = 4, K = 2, b = 1, the identity as activation, h = 0.5 and then 1",
+        lambda: [verlet_step(one, 4 * one, 2 * one, 1.0, h, lambda u: u) for h in (0.5, 1.0)],
+        [(4 * one, 2.5 * one), (4 * one, 1 * one)],
     )
     checks.close("random weights: the partners z", lambda: verlet_step(y, z, K, 0.3, 0.7)[1], new_z)
     checks.close("random weights: the features y", lambda: verlet_step(y, z, K, 0.3, 0.7)[0], new_y)
@@ -645,7 +663,7 @@ def verlet_step_back(y, z, K, b, h, activation=torch.tanh):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "57f4cd0ef744bb6d791634e9ed660c64", "grade": true, "grade_id": "test_verlet_step_back", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "46cb69f5d7e3984e1f750e272c24e166", "grade": true, "grade_id": "test_verlet_step_back", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "verlet_step_back",
     points=2,
@@ -659,13 +677,16 @@ def exercise(checks):
 
     generator = torch.Generator().manual_seed(35)
     y, z, K, wide_z, wide_K = random(5, 3), random(5, 3), random(3, 3), random(5, 4), random(3, 4)
-    after = stable.verlet_step(y, z, K, 0.3, 0.7)
+    befores = [(y, z), (z, -y)]
+    afters = [stable.verlet_step(*pair, K, 0.3, 0.7) for pair in befores]
     wide_after = stable.verlet_step(y, wide_z, wide_K, 0.3, 0.7, torch.relu)
-    far = y, z
+    far = 2 * y, z
     for _ in range(100):
         far = stable.verlet_step(*far, K, 0.3, 0.1)
     checks.close(
-        "the way back from one step", lambda: verlet_step_back(*after, K, 0.3, 0.7), (y, z)
+        "the way back from one step, for two pairs",
+        lambda: [verlet_step_back(*pair, K, 0.3, 0.7) for pair in afters],
+        befores,
     )
     checks.close(
         "three features, four partners, another activation",
@@ -679,21 +700,21 @@ def exercise(checks):
             pair = verlet_step_back(*pair, K, 0.3, 0.1)
         return pair
 
-    checks.close("a hundred steps forth and back", a_hundred_steps_back, (y, z))
+    checks.close("a hundred steps forth and back", a_hundred_steps_back, (2 * y, z))
 
     def unchanged():
-        mine = after[0].clone(), after[1].clone()
+        mine = [x.clone() for x in afters[1]]
         return verlet_step_back(*mine, K, 0.3, 0.7), mine
 
     checks.close(
         "the old pair and then the given one, which is left unchanged",
         unchanged,
-        ((y, z), after),
+        (befores[1], afters[1]),
     )
 
     def gradient(step_back):
         A = K.clone().requires_grad_()
-        old = step_back(*after, A, 0.3, 0.7)
+        old = step_back(*afters[0], A, 0.3, 0.7)
         return torch.autograd.grad(old[0].sum() + (old[1] ** 2).sum(), A)[0]
 
     right = gradient(stable.verlet_step_back)
@@ -803,7 +824,7 @@ def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "dc02b255978278b765615f3e46978d45", "grade": true, "grade_id": "test_leapfrog_forward", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "4d0031e6cb52b580b794ba2f6bead209", "grade": true, "grade_id": "test_leapfrog_forward", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "leapfrog_forward",
     points=3,
@@ -818,11 +839,15 @@ def exercise(checks):
     generator = torch.Generator().manual_seed(36)
     y0, C, b = random(4, 3), random(6, 3, 3), random(6)
     right = stable.leapfrog_forward(y0, C, b, 0.3)
-    ones, two = torch.ones(1, 1), torch.full((3, 1, 1), 2.0)
+    ones, two, biases = torch.ones(1, 1), torch.full((3, 1, 1), 2.0), torch.tensor([0.0, 4.0, 8.0])
+
+    def column(*values):  # the stages of one sample with one feature
+        return torch.tensor(values).reshape(-1, 1, 1)
+
     checks.close(
-        "by hand: y0 = 1, C = 2, b = 0, 4, 8, h = 0.5, the identity as activation",
-        lambda: leapfrog_forward(ones, two, torch.tensor([0.0, 4.0, 8.0]), 0.5, lambda u: u),
-        torch.tensor([1.0, 0.0, 0.0, 2.0]).reshape(4, 1, 1),
+        "by hand: y0 = 1, C = 2, b = 0, 4, 8, the identity as activation, h = 0.5 and then 1",
+        lambda: [leapfrog_forward(ones, two, biases, h, lambda u: u) for h in (0.5, 1.0)],
+        [column(1.0, 0.0, 0.0, 2.0), column(1.0, -3.0, 9.0, -7.0)],
     )
     checks.close("six layers with random weights", lambda: leapfrog_forward(y0, C, b, 0.3), right)
     checks.close(
@@ -975,7 +1000,7 @@ def smoothness(K, b, h):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "a8f67d0d551719906bb658d1590276b6", "grade": true, "grade_id": "test_smoothness", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "1b14db95963eb41649ad91b2e74030e9", "grade": true, "grade_id": "test_smoothness", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "smoothness",
     points=2,
@@ -991,9 +1016,9 @@ def exercise(checks):
     random_b = torch.randn(5, generator=generator, dtype=torch.float64)
     right = stable.smoothness(random_K, random_b, 0.1)
     checks.close(
-        "three layers with h = 0.25: the squares add up to 4 + 1 for K and 9 + 1 for b",
-        lambda: smoothness(K, b, 0.25),
-        30.0,
+        "the squares add up to 4 + 1 for K and 9 + 1 for b; h = 0.25 and then 0.5",
+        lambda: (smoothness(K, b, 0.25), smoothness(K, b, 0.5)),
+        (30.0, 15.0),
     )
     checks.close(
         "five layers with random weights", lambda: smoothness(random_K, random_b, 0.1), right
@@ -1075,7 +1100,7 @@ def prolong(theta):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "5a7a60f75182d05011ccc69f0027ae26", "grade": true, "grade_id": "test_prolong", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "f079f9f2de0a37ef1a447f750682f63a", "grade": true, "grade_id": "test_prolong", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "prolong",
     points=3,
@@ -1087,9 +1112,9 @@ def exercise(checks):
     theta = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(38), dtype=torch.float64)
     right = stable.prolong(theta)
     checks.close(
-        "the samples 1, 3, 7 become six",
-        lambda: prolong(torch.tensor([1.0, 3.0, 7.0])),
-        torch.tensor([1.0, 2.0, 3.0, 5.0, 7.0, 7.0]),
+        "the samples 1, 3, 7 become six, and then the samples 2, 6, -2",
+        lambda: [prolong(torch.tensor(x)) for x in ([1.0, 3.0, 7.0], [2.0, 6.0, -2.0])],
+        [torch.tensor([1.0, 2, 3, 5, 7, 7]), torch.tensor([2.0, 4, 6, 2, -2, -2])],
     )
     checks.close("the matrices of five layers", lambda: prolong(theta), right)
     checks.close("a single layer", lambda: prolong(theta[:1]), theta[[0, 0]])

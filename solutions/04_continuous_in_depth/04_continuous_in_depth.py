@@ -280,7 +280,7 @@ for method in errors:
 # If $\epsilon \le 1$ the step is *accepted*; otherwise it is *rejected* and tried again from the same place.
 # Either way the next step size follows from the order $p$ of the pair,
 #
-# $$h \leftarrow h \cdot \min\big(5, \max(0.2,\; 0.9\, \epsilon^{-1/p})\big), \tag{3}$$
+# $$h \leftarrow h \cdot \min\big(10, \max(0.2,\; 0.9\, \epsilon^{-1/p})\big), \tag{3}$$
 #
 # because the error of one step behaves like $h^{p}$.
 # We use the pair of Bogacki and Shampine, of orders 3 and 2, with $p = 3$:
@@ -297,7 +297,7 @@ for method in errors:
 # What changes when a step is rejected, and what does not?</details>
 # <details><summary>Hint 2 - the idea</summary>
 # Rejected: only <code>h</code> changes. Accepted: time and state move on, and <code>h</code> changes.
-# When the error is exactly zero, (3) divides by zero: the factor is then 5.</details>
+# When the error is exactly zero, (3) divides by zero: the factor is then 10.</details>
 # <details><summary>Hint 3 - almost the code</summary>
 # <code>last = t + h >= t1</code>; if so <code>h = t1 - t</code>. Get <code>new, error</code>, compute
 # <code>size = (error / (atol + rtol * torch.maximum(y.abs(), new.abs()))).pow(2).mean().sqrt()</code>.
@@ -316,7 +316,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         y0: state at `t0`, any shape; left unchanged.
         t0, t1: floats, `t1 > t0`; the first step that is tried is (t1 - t0) / 100.
         rtol, atol: relative and absolute tolerance, positive floats. Where the error is
-            exactly zero, (3) multiplies the step by 5.
+            exactly zero, (3) multiplies the step by 10.
 
     Returns:
         `(ts, ys, n_rejected)`: the accepted times from `t0` to `t1`, both included,
@@ -339,7 +339,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
     ### END SOLUTION
 
@@ -367,8 +367,8 @@ def exercise(checks):
 
         return field
 
-    def passing(t, y):  # something happens around t = 1
-        return torch.cos(t * y) - 0.3 * y.flip(1) + 50 * np.exp(-200 * (float(t) - 1) ** 2)
+    def passing(t, y):  # something happens around t = 1.2
+        return torch.cos(t * y) - 0.3 * y.flip(1) + 100 * np.exp(-200 * (float(t) - 1.2) ** 2)
 
     def cosine(t, y):  # y' = cos(t + y): from 0 the solution is 2 arctan(t) - t
         return torch.cos(t + y)
@@ -377,9 +377,9 @@ def exercise(checks):
         return 0 * y if t < 1 else 0 * y + 40 * float(np.cos(40 * (float(t) - 1)))
 
     start = torch.tensor([[1.0, -2.0, 0.1], [0.0, -30.0, 4.0]], dtype=torch.float64)
-    times = [0.5, 0.515, 0.59, 0.665, 0.810455221, 0.849679005, 0.881137011, 0.913674606]
-    times += [0.944602039, 0.988305125, 1.02993591, 1.07676029, 1.16170607, 1.23941398]
-    times += [1.49708402, 1.98432444, 2.0]
+    times = [0.5, 0.515, 0.665, 0.76629119, 0.93927466, 0.979458076, 1.02657524, 1.05790629]
+    times += [1.08474476, 1.10941405, 1.13737603, 1.17265327, 1.21793675, 1.26076246]
+    times += [1.3329581, 1.39916103, 1.53346016, 1.9833776, 2.0]
     zero, one = torch.zeros(2, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     checks.close(
         "y' = 0, so the error is zero, from t = -1 to 3 and from 0 to 2: times, states, rejected",
@@ -388,14 +388,14 @@ def exercise(checks):
             for ends in ((-1.0, 3.0), (0.0, 2.0))
         ],
         [
-            (torch.tensor(ts, dtype=torch.float64), start.expand(5, 2, 3), 0)
-            for ts in ([-1, -0.96, -0.76, 0.24, 3], [0, 0.02, 0.12, 0.62, 2])
+            (torch.tensor(ts, dtype=torch.float64), start.expand(4, 2, 3), 0)
+            for ts in ([-1, -0.96, -0.56, 3], [0, 0.02, 0.22, 2])
         ],
     )
     checks.close(
         "the accepted times by (2) and (3), and the rejected steps, on a field of six entries",
         lambda: adaptive_solve(limited(passing), start, 0.5, 2.0, 1e-2, 1e-3)[::2],
-        (torch.tensor(times, dtype=torch.float64), 7),
+        (torch.tensor(times, dtype=torch.float64), 9),
         rtol=1e-6,
     )
 
@@ -444,10 +444,10 @@ def exercise(checks):
     )
     ### BEGIN HIDDEN TESTS
     other_times = [
-        0.25, 0.2675, 0.355, 0.493581874, 0.620009282, 0.733477418, 0.847129506, 0.962803805,
-        1.06264989, 1.13830974, 1.1970156, 1.24703095, 1.2893621, 1.32673276, 1.36408254,
-        1.39938996, 1.43367246, 1.4703583, 1.49640693, 1.52147526, 1.54854693, 1.58571518,
-        1.63751255, 1.68808624, 1.74746217, 1.82230439, 1.92151535, 2.0,
+        0.25, 0.2675, 0.369345799, 0.514211885, 0.638693552, 0.749865666, 0.861207229, 0.977760718,
+        1.07419763, 1.14702737, 1.20456203, 1.25320208, 1.29455322, 1.33159625, 1.3686063,
+        1.40370778, 1.43799479, 1.47071353, 1.49647916, 1.52152046, 1.54860097, 1.58580314,
+        1.63759584, 1.68817562, 1.74757263, 1.82244734, 1.92171343, 2.0,
     ]
     checks.close(
         "the accepted times of another field, with smaller tolerances",
@@ -455,7 +455,7 @@ def exercise(checks):
             limited(lambda t, y: torch.cos(3 * t + y) - 0.3 * y.flip(0) + 6 / (1 + 100 * (float(t) - 1.5) ** 2)),
             start[1] / 10, 0.25, 2.0, 1e-3, 1e-4,
         )[::2],
-        (torch.tensor(other_times, dtype=torch.float64), 10),
+        (torch.tensor(other_times, dtype=torch.float64), 11),
         rtol=1e-6,
     )
     def steps_and_end(tol):

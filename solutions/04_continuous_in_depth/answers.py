@@ -298,7 +298,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the step size does not follow the error: all steps are equal
@@ -343,7 +343,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the last step is not cut and runs over the end
@@ -363,7 +363,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the last step is left out: the loop ends before t1
@@ -385,7 +385,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- time moves on after a rejected step
@@ -409,7 +409,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the state moves on after a rejected step
@@ -433,7 +433,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         else:
             n_rejected += 1
         y = new
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- rejected steps are kept among the points
@@ -456,7 +456,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             n_rejected += 1
         ts.append(t)
         ys.append(y)
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the step size stays as it is after a rejected step: the same step is tried for ever
@@ -477,7 +477,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             t, y = (t1 if last else t + h), new
             ts.append(t)
             ys.append(y)
-            h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+            h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
         else:
             n_rejected += 1
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
@@ -502,7 +502,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-            h *= min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+            h *= min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the loop never ends: at t = t1 it still goes on
@@ -525,7 +525,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the exponent has the wrong sign: a large error makes the step longer
@@ -548,7 +548,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the exponent is -1/2 instead of -1/3
@@ -571,7 +571,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 2)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 2)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the exponent is -1/4 instead of -1/3
@@ -594,7 +594,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 4)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 4)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- min and max are exchanged in (3): the factor is 0.2 always
@@ -617,7 +617,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(0.2, max(5.0, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(0.2, max(10.0, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the factor 0.9 is missing in (3)
@@ -640,7 +640,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- 0.9 stands inside of the power
@@ -663,10 +663,10 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, (0.9 * size) ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, (0.9 * size) ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
-# %% wrong: adaptive_solve -- the limits of (3) are missing: the step grows by more than 5
+# %% wrong: adaptive_solve -- the limits of (3) are missing: the step grows by more than 10
 BOSH3 = solvers.TABLEAUS["bosh3"]
 
 
@@ -686,10 +686,10 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else 0.9 * size ** (-1 / 3)
+        h *= 10.0 if size == 0 else 0.9 * size ** (-1 / 3)
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
-# %% wrong: adaptive_solve -- the limits of (3) are missing: the step grows by more than 5
+# %% wrong: adaptive_solve -- the limits of (3) are missing: the step grows by more than 10
 BOSH3 = solvers.TABLEAUS["bosh3"]
 
 
@@ -709,7 +709,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else max(0.2, 0.9 * size ** (-1 / 3))
+        h *= 10.0 if size == 0 else max(0.2, 0.9 * size ** (-1 / 3))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the lower limit 0.2 is missing in (3)
@@ -732,7 +732,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, 0.9 * size ** (-1 / 3))
+        h *= 10.0 if size == 0 else min(10.0, 0.9 * size ** (-1 / 3))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the step is halved and doubled, whatever the size of the error
@@ -778,7 +778,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h = 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h = 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- rtol is left out of (2)
@@ -801,7 +801,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- atol is left out of (2)
@@ -824,7 +824,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- rtol and atol are exchanged
@@ -847,7 +847,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the scale of (2) is |y| alone
@@ -870,7 +870,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the scale of (2) is |y_new| alone
@@ -893,7 +893,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the scale of (2) is |y| + |y_new| instead of the larger one
@@ -916,7 +916,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the absolute values are missing in (2)
@@ -939,7 +939,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the scale of (2) is one number, the largest entry of all
@@ -962,7 +962,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- Python's max compares whole tensors: torch.maximum works entry by entry
@@ -985,7 +985,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the largest entry is taken instead of the root mean square
@@ -1008,7 +1008,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the norm in (2) is a sum: its mean is missing
@@ -1031,7 +1031,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the root of the mean square is missing
@@ -1054,7 +1054,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the mean of the absolute values is taken instead of the root mean square
@@ -1077,7 +1077,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- norms are divided instead of entries
@@ -1100,7 +1100,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the standard deviation is taken instead of the root mean square
@@ -1123,7 +1123,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- every entry must be within its tolerance: the root mean square is not what decides
@@ -1146,7 +1146,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the last time is cut, the last step is not
@@ -1166,10 +1166,10 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
-# %% wrong: adaptive_solve -- an error of zero is divided by: the factor is then 5
+# %% wrong: adaptive_solve -- an error of zero is divided by: the factor is then 10
 BOSH3 = solvers.TABLEAUS["bosh3"]
 
 
@@ -1189,7 +1189,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- rejected steps are not counted
@@ -1212,7 +1212,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             pass
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- all tries are counted, not the rejected ones alone
@@ -1234,7 +1234,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             t, y = (t1 if last else t + h), new
             ts.append(t)
             ys.append(y)
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- accepted steps are counted instead of rejected ones
@@ -1256,7 +1256,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ts.append(t)
             ys.append(y)
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the first step is 1/100 whatever t0 and t1 are
@@ -1279,7 +1279,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the first step is a tenth of the interval instead of a hundredth
@@ -1302,7 +1302,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the field is always asked at t0
@@ -1325,7 +1325,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- every step starts from y0
@@ -1348,7 +1348,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- time starts at 0 instead of t0
@@ -1371,7 +1371,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the start is not among the times and states
@@ -1394,7 +1394,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the times are float32
@@ -1417,7 +1417,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the states come as a list, not as one tensor
@@ -1440,7 +1440,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), ys, n_rejected
 
 # %% wrong: adaptive_solve -- only the last state comes back
@@ -1463,7 +1463,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), y, n_rejected
 
 # %% wrong: adaptive_solve -- states and times are exchanged in the result
@@ -1486,7 +1486,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.stack(ys), torch.tensor(ts, dtype=torch.float64), n_rejected
 
 # %% wrong: adaptive_solve -- the count of rejected steps is not returned
@@ -1509,7 +1509,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys)
 
 # %% wrong: adaptive_solve -- the states are changed in place: all of them are the last one, y0 too
@@ -1533,7 +1533,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% wrong: adaptive_solve -- the gradient is cut
@@ -1556,7 +1556,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y.detach())
         else:
             n_rejected += 1
-        h *= 5.0 if size == 0 else min(5.0, max(0.2, 0.9 * size ** (-1 / 3)))
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
 
 # %% right: adaptive_solve -- without the variable for the last step
@@ -1574,7 +1574,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         else:
             times.append(t1 if h == t1 - t else t + h)
             states.append(y_new)
-        h *= np.clip(0.9 * max(size, 1e-12) ** (-1 / 3), 0.2, 5.0)
+        h *= np.clip(0.9 * max(size, 1e-12) ** (-1 / 3), 0.2, 10.0)
     return torch.tensor(times, dtype=torch.float64), torch.stack(states), thrown_away
 
 # %% wrong: adaptive_solve -- the step size is a tensor that carries gradients: .item() makes a plain number of the error
@@ -1593,7 +1593,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             rejected += 1
-        h = h * min(5, max(0.2, 0.9 * eps ** (-1 / 3)))
+        h = h * min(10, max(0.2, 0.9 * eps ** (-1 / 3)))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), rejected
 
 # %% right: adaptive_solve -- t + h all the way
@@ -1612,7 +1612,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             ys.append(y)
         else:
             rejected += 1
-        h = h * min(5, max(0.2, 0.9 * eps.item() ** (-1 / 3) if eps > 0 else 5))
+        h = h * min(10, max(0.2, 0.9 * eps.item() ** (-1 / 3) if eps > 0 else 10))
     return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), rejected
 
 # %% right: adaptive_solve -- with a function for one try
@@ -1637,8 +1637,8 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         if size <= 1:
             ts.append(t1 if ends else ts[-1] + h)
             ys.append(new)
-        factor = 5.0 if size == 0 else 0.9 / size ** (1 / 3)
-        h = h * max(0.2, min(5.0, factor))
+        factor = 10.0 if size == 0 else 0.9 / size ** (1 / 3)
+        h = h * max(0.2, min(10.0, factor))
     return torch.as_tensor(np.array(ts)), torch.stack(ys), tries - len(ts) + 1
 
 # %% right: adaptive_solve -- tensors all the way, grown by cat
@@ -1657,7 +1657,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
         else:
             end = torch.tensor(t1, dtype=torch.float64) if reaches else ts[-1] + h
             ts, ys = torch.cat([ts, end[None]]), torch.cat([ys, new[None]])
-        h = h * (0.9 * size.pow(-1 / 3)).clamp(0.2, 5.0)
+        h = h * (0.9 * size.pow(-1 / 3)).clamp(0.2, 10.0)
     return ts, ys, rejected
 
 # %% wrong: cell_index -- a stage at the end of its step reads the next cell
