@@ -143,6 +143,12 @@ def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
     (slope,) = torch.autograd.grad(activation(argument).sum(), argument)
     return torch.linalg.eig(slope.unsqueeze(-1) * K.mT)
 
+# %% wrong: jacobian_eigenvalues -- the result is single precision, whatever K is
+def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
+    argument = (y @ K + b).detach().float().requires_grad_()
+    (slope,) = torch.autograd.grad(activation(argument).sum(), argument)
+    return torch.linalg.eigvals(slope.unsqueeze(-1) * K.mT.float())
+
 # %% right: jacobian_eigenvalues -- the slopes scale the columns: K^T D has the eigenvalues of D K^T
 def jacobian_eigenvalues(K, b, y, activation=torch.tanh):
     u = (y @ K + b).detach().requires_grad_(True)
@@ -341,6 +347,27 @@ def max_stable_step(eigenvalues):
         return float("inf")
     return max(float(-2 * values.real.min() / values.abs().max() ** 2), 0.0)
 
+# %% wrong: max_stable_step -- 2 / |Re lambda|: the imaginary part and the sign are left out
+def max_stable_step(eigenvalues):
+    values = eigenvalues[eigenvalues.abs() > 0]
+    if len(values) == 0:
+        return float("inf")
+    return float((2 / values.real.abs()).min())
+
+# %% wrong: max_stable_step -- min(..., 0) where max(..., 0) is meant: never a positive step
+def max_stable_step(eigenvalues):
+    values = eigenvalues[eigenvalues.abs() > 0]
+    if len(values) == 0:
+        return float("inf")
+    return min(float((-2 * values.real / values.abs() ** 2).min()), 0.0)
+
+# %% wrong: max_stable_step -- the sign of the bound is wrong: 2 Re instead of -2 Re
+def max_stable_step(eigenvalues):
+    values = eigenvalues[eigenvalues.abs() > 0]
+    if len(values) == 0:
+        return float("inf")
+    return max(float((2 * values.real / values.abs() ** 2).min()), 0.0)
+
 # %% right: max_stable_step -- the bounds collected in a tensor
 def max_stable_step(eigenvalues):
     bounds = [float("inf")]
@@ -400,7 +427,7 @@ def antisymmetric(K, gamma):
 def antisymmetric(K, gamma):
     return (K - K.mT) / 2
 
-# %% wrong: antisymmetric -- the transposed matrix is added: this is the symmetric part
+# %% wrong: antisymmetric -- this is the symmetric part of K: K^T is added instead of subtracted
 def antisymmetric(K, gamma):
     return (K + K.mT - gamma * torch.eye(K.shape[-1], dtype=K.dtype)) / 2
 
@@ -457,6 +484,14 @@ def antisymmetric(K, gamma):
 def antisymmetric(K, gamma):
     U = torch.triu(K, 1)
     return U - U.mT - gamma / 2 * torch.eye(K.shape[-1], dtype=K.dtype)
+
+# %% wrong: antisymmetric -- gamma is halved twice
+def antisymmetric(K, gamma):
+    return (K - K.mT - gamma / 2 * torch.eye(K.shape[-1], dtype=K.dtype)) / 2
+
+# %% wrong: antisymmetric -- this is the symmetric part of K: K^T is added instead of subtracted
+def antisymmetric(K, gamma):
+    return K - (K - K.mT) / 2 - gamma / 2 * torch.eye(K.shape[-1], dtype=K.dtype)
 
 # %% right: antisymmetric -- transpose and diag_embed
 def antisymmetric(K, gamma):
@@ -634,6 +669,30 @@ def verlet_step(y, z, K, b, h, activation=torch.tanh):
     y = y + h * activation(z @ K.mT + b)
     return y, z
 
+# %% wrong: verlet_step -- the old z comes back beside the new y
+def verlet_step(y, z, K, b, h, activation=torch.tanh):
+    z_new = z - h * activation(y @ K + b)
+    y = y + h * activation(z_new @ K.mT + b)
+    return y, z
+
+# %% wrong: verlet_step -- the old y comes back beside the new z
+def verlet_step(y, z, K, b, h, activation=torch.tanh):
+    z = z - h * activation(y @ K + b)
+    y_new = y + h * activation(z @ K.mT + b)
+    return y, z
+
+# %% wrong: verlet_step -- y is advanced with y itself instead of z
+def verlet_step(y, z, K, b, h, activation=torch.tanh):
+    z = z - h * activation(y @ K + b)
+    y = y + h * activation(y @ K.mT + b)
+    return y, z
+
+# %% wrong: verlet_step -- the increments come back, the old pair is not added
+def verlet_step(y, z, K, b, h, activation=torch.tanh):
+    z = -h * activation(y @ K + b)
+    y = h * activation(z @ K.mT + b)
+    return y, z
+
 # %% right: verlet_step -- new names and torch.add
 def verlet_step(y, z, K, b, h, activation=torch.tanh):
     z_new = torch.sub(z, activation(torch.matmul(y, K) + b), alpha=h)
@@ -758,6 +817,24 @@ def verlet_step_back(y, z, K, b, h, activation=torch.tanh):
     with torch.no_grad():
         y = y - h * activation(z @ K.mT + b)
         z = z + h * activation(y @ K + b)
+    return y, z
+
+# %% wrong: verlet_step_back -- z is undone with the old y, but y is returned as it was
+def verlet_step_back(y, z, K, b, h, activation=torch.tanh):
+    old = y - h * activation(z @ K.mT + b)
+    return y, z + h * activation(old @ K + b)
+
+# %% wrong: verlet_step_back -- the order is right, the signs are those of the way forth
+def verlet_step_back(y, z, K, b, h, activation=torch.tanh):
+    h = -h
+    y = y - h * activation(z @ K.mT + b)
+    z = z + h * activation(y @ K + b)
+    return y, z
+
+# %% wrong: verlet_step_back -- the bias is missing in the line of z
+def verlet_step_back(y, z, K, b, h, activation=torch.tanh):
+    y = y - h * activation(z @ K.mT + b)
+    z = z + h * activation(y @ K)
     return y, z
 
 # %% right: verlet_step_back -- other names
@@ -1025,6 +1102,30 @@ def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
         stages.append(y)
     return torch.stack(stages)
 
+# %% wrong: leapfrog_forward -- 2 (Y_j - Y_{j-1}) doubles the previous stage too
+def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
+    previous, y, stages = y0, y0, [y0]
+    for C_j, b_j in zip(C, b):
+        previous, y = y, 2 * (y - previous) + h**2 * activation(y @ (-C_j.mT @ C_j) + b_j)
+        stages.append(y)
+    return torch.stack(stages)
+
+# %% wrong: leapfrog_forward -- the previous stage is added instead of subtracted
+def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
+    previous, y, stages = y0, y0, [y0]
+    for C_j, b_j in zip(C, b):
+        previous, y = y, 2 * y + previous + h**2 * activation(y @ (-C_j.mT @ C_j) + b_j)
+        stages.append(y)
+    return torch.stack(stages)
+
+# %% wrong: leapfrog_forward -- C C is used instead of C^T C: the transpose is missing
+def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
+    previous, y, stages = y0, y0, [y0]
+    for C_j, b_j in zip(C, b):
+        previous, y = y, 2 * y - previous + h**2 * activation(y @ (-C_j @ C_j) + b_j)
+        stages.append(y)
+    return torch.stack(stages)
+
 # %% right: leapfrog_forward -- with velocities
 def leapfrog_forward(y0, C, b, h, activation=torch.tanh):
     y, velocity, stages = y0, torch.zeros_like(y0), [y0]
@@ -1162,6 +1263,24 @@ def smoothness(K, b, h):
 def smoothness(K, b, h):
     pairs = range(len(K))
     return sum((K[j] - K[j - 1]).square().sum() + (b[j] - b[j - 1]) ** 2 for j in pairs) / (2 * h)
+
+# %% wrong: smoothness -- one number for each pair of layers comes back, not their sum
+def smoothness(K, b, h):
+    change = (K[1:] - K[:-1]).square().sum(dim=(1, 2)) + (b[1:] - b[:-1]).square()
+    return change / (2 * h)
+
+# %% wrong: smoothness -- the mean over the layers is taken
+def smoothness(K, b, h):
+    change = (K[1:] - K[:-1]).square().sum(dim=(1, 2)) + (b[1:] - b[:-1]).square()
+    return change.mean() / (2 * h)
+
+# %% wrong: smoothness -- the biases themselves are squared, not their differences
+def smoothness(K, b, h):
+    return ((K[1:] - K[:-1]).square().sum() + b.square().sum()) / (2 * h)
+
+# %% wrong: smoothness -- the weights are left out
+def smoothness(K, b, h):
+    return (b[1:] - b[:-1]).square().sum() / (2 * h)
 
 # %% right: smoothness -- a loop that starts at 0
 def smoothness(K, b, h):

@@ -250,6 +250,30 @@ def runge_kutta_step(tableau, f, t, y, h):
         slopes.append(f(t, stage + c * h))
     return y + h * sum(b * k for b, k in zip(tableau.b, slopes))
 
+# %% wrong: runge_kutta_step -- h is multiplied twice: the slopes hold it already
+def runge_kutta_step(tableau, f, t, y, h):
+    slopes = []
+    for row, c in zip(tableau.a, tableau.c):
+        stage = y + h * sum(a * k for a, k in zip(row, slopes))
+        slopes.append(h * f(t + c * h, stage))
+    return y + h * sum(b * k for b, k in zip(tableau.b, slopes))
+
+# %% wrong: runge_kutta_step -- h is multiplied twice at the end: the slopes hold it already
+def runge_kutta_step(tableau, f, t, y, h):
+    slopes = []
+    for row, c in zip(tableau.a, tableau.c):
+        stage = y + sum(a * k for a, k in zip(row, slopes))
+        slopes.append(h * f(t + c * h, stage))
+    return y + h * sum(b * k for b, k in zip(tableau.b, slopes))
+
+# %% wrong: runge_kutta_step -- the weights of the last stage are used instead of b
+def runge_kutta_step(tableau, f, t, y, h):
+    slopes = []
+    for row, c in zip(tableau.a, tableau.c):
+        stage = y + h * sum(a * k for a, k in zip(row, slopes))
+        slopes.append(f(t + c * h, stage))
+    return y + h * sum(b * k for b, k in zip(tableau.a[-1], slopes))
+
 # %% right: runge_kutta_step -- with sums and other names
 def runge_kutta_step(tableau, f, t, y, h):
     ks = []
@@ -1164,6 +1188,77 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
             t, y = min(t1, t + h), new
             ts.append(t)
             ys.append(y)
+        else:
+            n_rejected += 1
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
+
+# %% wrong: adaptive_solve -- a rejected step is halved instead of rescaled by (3)
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    t, y, h = float(t0), y0, (t1 - t0) / 100
+    ts, ys, n_rejected = [t], [y0], 0
+    while t < t1:
+        last = t + h >= t1
+        if last:
+            h = t1 - t
+        new, error = solvers.embedded_step(BOSH3, f, t, y, h)
+        allowed = atol + rtol * torch.maximum(y.abs(), new.abs())
+        size = (error / allowed).pow(2).mean().sqrt().item()
+        if size <= 1:
+            t, y = (t1 if last else t + h), new
+            ts.append(t)
+            ys.append(y)
+        else:
+            n_rejected += 1
+            h *= 0.5
+            continue
+        h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
+
+# %% wrong: adaptive_solve -- the step size changes after a rejected step only
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    t, y, h = float(t0), y0, (t1 - t0) / 100
+    ts, ys, n_rejected = [t], [y0], 0
+    while t < t1:
+        last = t + h >= t1
+        if last:
+            h = t1 - t
+        new, error = solvers.embedded_step(BOSH3, f, t, y, h)
+        allowed = atol + rtol * torch.maximum(y.abs(), new.abs())
+        size = (error / allowed).pow(2).mean().sqrt().item()
+        if size <= 1:
+            t, y = (t1 if last else t + h), new
+            ts.append(t)
+            ys.append(y)
+        else:
+            n_rejected += 1
+        h *= 1.0 if size <= 1 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
+
+# %% wrong: adaptive_solve -- the points before the steps are kept, not those after them
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    t, y, h = float(t0), y0, (t1 - t0) / 100
+    ts, ys, n_rejected = [t], [y0], 0
+    while t < t1:
+        last = t + h >= t1
+        if last:
+            h = t1 - t
+        new, error = solvers.embedded_step(BOSH3, f, t, y, h)
+        allowed = atol + rtol * torch.maximum(y.abs(), new.abs())
+        size = (error / allowed).pow(2).mean().sqrt().item()
+        if size <= 1:
+            ts.append(t)
+            ys.append(y)
+            t, y = (t1 if last else t + h), new
         else:
             n_rejected += 1
         h *= 10.0 if size == 0 else min(10.0, max(0.2, 0.9 * size ** (-1 / 3)))
@@ -2097,6 +2192,20 @@ def manifestation_table(model, evaluate, schemes, steps):
             for n in steps:
                 model.scheme, model.n_steps = scheme, n
                 table[f"{scheme}, {n}"] = evaluate(model)
+    finally:
+        model.scheme, model.n_steps = own
+    return table
+
+# %% wrong: manifestation_table -- the two attributes are remembered inside of the loop, where they are no longer the model's own
+def manifestation_table(model, evaluate, schemes, steps):
+    own = model.scheme, model.n_steps
+    table = {}
+    try:
+        for scheme in schemes:
+            for n in steps:
+                own = model.scheme, model.n_steps
+                model.scheme, model.n_steps = scheme, n
+                table[scheme, n] = evaluate(model)
     finally:
         model.scheme, model.n_steps = own
     return table
