@@ -339,7 +339,7 @@ def test_mixed_precision_keeps_weights_in_float32():
     assert set(kinds) == {torch.bfloat16}
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
-    assert history["loss"] == pytest.approx(exact["loss"], rel=0.05)
+    assert history["loss"] == pytest.approx(exact["loss"], rel=0.1)  # 8 bits each
     assert history["loss"] != exact["loss"]
 
 

@@ -98,6 +98,8 @@ def torchvision_datasets() -> ModuleType:
     nothing is declared.
     """
     global _declared
+    if "torchvision" not in sys.modules:
+        _forget_torchvision()
     try:
         return importlib.import_module("torchvision.datasets")
     except RuntimeError as error:
@@ -109,9 +111,14 @@ def torchvision_datasets() -> ModuleType:
         _declared.define(
             f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         )
-    for name in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
-        del sys.modules[name]  # what the failed import left behind
+    _forget_torchvision()
     return importlib.import_module("torchvision.datasets")
+
+
+def _forget_torchvision() -> None:
+    """Drop what an import that failed left behind."""
+    for name in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
 
 
 _FILES = {
