@@ -290,8 +290,8 @@ def brief(value: Any) -> str:
         return f"({_some([brief(item) for item in value[:9]], 8)})"
     if isinstance(value, dict):
         items = list(value.items())[:7]
-        shown = [f"{repr(key)[1:-1][:40]}: {brief(item)}" for key, item in items]
-        return f"{{{_some(shown, 6)}}}"
+        pairs = [f"{repr(key)[1:-1][:40]}: {brief(item)}" for key, item in items]
+        return f"{{{_some(pairs, 6)}}}"
     return _number(value)
 
 
@@ -336,20 +336,17 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    for kind in (int, float, str):  # a subclass, whatever it says of itself
-        if isinstance(value, kind):
-            return kind.__new__(kind, _bare(value, kind))
+    # A subclass, whatever it says of itself, gives the number or the text within.
+    if isinstance(value, int):
+        return int.__pos__(value)
+    if isinstance(value, float):
+        return float.__pos__(value)
+    if isinstance(value, str):
+        return str.__str__(value)
     raise TypeError(
         f"expected a tensor, a number, a string or a list or dict of them, "
         f"but {type(value).__name__} came"
     )
-
-
-def _bare(value: Any, kind: type) -> Any:
-    """Return the value inside an instance of a subclass of int, float or str."""
-    if kind is str:
-        return str.__str__(value)
-    return kind.__add__(value, kind())
 
 
 def encode(value: Any) -> Any:

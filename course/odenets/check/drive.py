@@ -70,7 +70,7 @@ class _Guarded:
 
     def _guard_forward(self, mine: torch.nn.Module, make_ours: Callable) -> None:
         """Guard a module: ours takes over its parameters, where they have one form."""
-        written = mine.forward
+        written: Any = mine.forward
         is_method = getattr(written, "__self__", None) is mine
 
         def forward(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
