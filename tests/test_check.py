@@ -3,6 +3,7 @@
 import copy
 import enum
 import json
+import linecache
 import os
 import random
 import sys
@@ -19,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 
 from odenets import check
 from odenets.check.compare import leaves, same
-from odenets.check.mistakes import alike, fingerprint
+from odenets.check.mistakes import alike, fingerprint, name_of
 
 
 def shown(capsys) -> str:
@@ -428,6 +429,146 @@ class Light(enum.IntEnum):
 def test_plain_sees_through_any_subclass(value, expected):
     came = check.plain(value)
     assert type(came) is type(expected) and same(came, expected)
+
+
+KNOWN = {
+    "f": {
+        "checks": ["a", "b", "c"],
+        "mistakes": [
+            {
+                "title": "late",
+                "failed": {"b": {"form": "number", "numbers": [2.0]}},
+            },
+            {
+                "title": "lost",
+                "failed": {
+                    "b": {"form": "number", "numbers": [2.0]},
+                    "c": {"error": "KeyError", "text": "'x'"},
+                },
+            },
+            {
+                "title": "never",
+                "failed": {
+                    label: {"error": "TimeLimit", "text": ""} for label in "abc"
+                },
+            },
+        ],
+    }
+}
+
+
+class TestNames:
+    """A title is given where it explains everything, and only then."""
+
+    def named(self, **seen) -> str:
+        made = {
+            label: None if came is None else fingerprint(came)
+            for label, came in seen.items()
+        }
+        return name_of("f", made, KNOWN)
+
+    def test_everything_has_to_agree(self):
+        two, other = {"observed": 2.0000001}, {"observed": 2.1}
+        error = {"error": ["KeyError", "Exception"], "text": "'x'"}
+        assert self.named(a=None, b=two, c=None) == "late"
+        assert self.named(a=None, b=two, c=error) == "lost"
+        assert self.named(a=None, b=other, c=None) == ""
+        assert self.named(a=other, b=two, c=None) == ""
+        assert self.named(a=None, b=two, c=error | {"text": "'y'"}) == ""
+        assert self.named(a=None, b=None, c=None) == ""
+
+    def test_hidden_checks_do_not_count_and_all_visible_ones_do(self):
+        two = {"observed": np.float32(2)}
+        assert self.named(a=None, b=two, c=None, hidden=two) == "late"
+        assert self.named(a=None, b=two) == ""
+        assert name_of("unknown", {"a": None}, KNOWN) == ""
+
+    def test_errors_alone_name_nothing(self):
+        hung = {"error": ["TimeLimit"], "text": ""}
+        assert self.named(a=hung, b=hung, c=hung) == ""
+
+    def test_two_titles_for_one_behaviour_name_nothing(self):
+        entry = KNOWN["f"]
+        twin = {"title": "another", "failed": entry["mistakes"][0]["failed"]}
+        both = {"f": entry | {"mistakes": [*entry["mistakes"], twin]}}
+        seen = {"a": None, "b": fingerprint({"observed": 2.0}), "c": None}
+        assert name_of("f", seen, both) == ""
+
+    def test_the_student_reads_the_name_first(self, monkeypatch, capsys):
+        monkeypatch.setattr("odenets.check.mistakes.catalogue", lambda: KNOWN)
+
+        @check.exercise("f", points=3)
+        def exercise(checks):
+            checks.equal("a", lambda: 1, 1)
+            checks.equal("b", lambda: 2, 1)
+            checks.equal("c", lambda: 3, 3)
+
+        lines = shown(capsys).splitlines()
+        assert lines[:2] == ["f: 2 of 3 points", "  this looks like: late"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda x: x.T,
+            lambda x: x.flip(0),
+            lambda x: x.double(),
+            lambda x: x + 1e-3,
+            lambda x: x[:, [1, 0, 2]],
+            lambda x: -x,
+            lambda x: torch.where(x > 1, torch.nan, x),
+        ],
+    )
+    def test_fingerprints_tell_results_apart(self, change):
+        x = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
+        one, other = (fingerprint({"observed": check.plain(v)}) for v in (x, change(x)))
+        assert alike(one, one) and not alike(one, other)
+        rounded = fingerprint({"observed": check.plain(x * (1 + 1e-6))})
+        assert alike(one, rounded)
+
+
+class TestMessages:
+    """Both lines show the part that differs."""
+
+    def said(self, capsys, observed, expected, kind="close") -> str:
+        earned(kind, lambda: observed, expected)
+        return shown(capsys)
+
+    def test_a_large_array_is_cut_to_the_worst_entry(self, capsys):
+        expected = torch.zeros(3, 50)
+        observed = expected.clone()
+        observed[2, 40] = 7.0
+        said = self.said(capsys, observed, expected)
+        assert "7" in said.split("came")[1].splitlines()[0]
+        assert "at [2, 37:43] of shape (3, 50)" in said
+
+    def test_differences_in_late_digits_are_shown(self, capsys):
+        one = torch.tensor([1.0, 2.0], dtype=torch.float64)
+        said = self.said(capsys, one + 1e-8, one)
+        came, expected = (
+            next(line for line in said.splitlines() if word in line).split()[1:]
+            for word in ("came", "expected")
+        )
+        assert came != expected
+
+    def test_of_nested_results_only_the_part_that_differs(self, capsys):
+        said = self.said(
+            capsys, [torch.ones(9), {"k": 2.0}], [torch.ones(9), {"k": 3.0}]
+        )
+        assert "came      2  at [1]['k']" in said and "1, 1, 1" not in said
+
+    def test_the_worst_entry_of_a_bound(self, capsys):
+        values = torch.linspace(0, 1, 30)
+        values[17] = -4.0
+        earned("at_least", lambda: values, 0.0)
+        assert "came      -4  at [17], the worst of 30" in shown(capsys)
+
+    def test_a_bare_assertion_shows_its_line(self, capsys):
+        names = {}
+        source = "def answer():\n    assert 1 > 2\n"
+        linecache.cache["<answer>"] = (0, None, source.splitlines(True), "<answer>")
+        exec(compile(source, "<answer>", "exec"), names)
+        earned("equal", lambda: names["answer"](), 1)
+        assert "line 2: assert 1 > 2" in shown(capsys)
 
 
 # ------------------------------------------------------------- guards around an answer

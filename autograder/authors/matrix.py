@@ -213,7 +213,8 @@ def findings(tried: list[Tried], known: dict[str, Any]) -> list[str]:
                 and not other.green
                 and mistakes.explains(failed(other.seen), failed(one.seen))
             ]
-            why = f"like: {'; '.join(same)}" if same else "the checks stopped"
+            why = "only errors came" if one.seen else "the checks stopped"
+            why = f"like: {'; '.join(same)}" if same else why
             lines.append(f"without a name            {who}  ({why})")
     return lines
 

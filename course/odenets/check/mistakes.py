@@ -44,6 +44,10 @@ def name_of(
     if entry is None or any(label not in seen for label in entry["checks"]):
         return ""
     failed = {label: seen[label] for label in entry["checks"] if seen[label]}
+    if len(failed) == len(entry["checks"]) and all(
+        "error" in f for f in failed.values()
+    ):
+        return ""  # nothing came at all: one error may have many causes
     titles = {
         mistake["title"]
         for mistake in entry["mistakes"]
