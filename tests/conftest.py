@@ -12,7 +12,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples on every machine, and no clock: other work slows a test down.
+hypothesis.settings.register_profile("here", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -73,7 +73,7 @@ def odeint_adjoint(
     options = dict(options or {})
     same = {key: value for key, value in options.items() if key != "first_step"}
     parts = (y0,) if isinstance(y0, Tensor) else y0
-    times, t = split_times(t)
+    times, tensor = split_times(t)
     problem = _Problem(
         f=Called.of(f),
         times=times,
@@ -91,7 +91,7 @@ def odeint_adjoint(
         ),
         stats=Stats() if adjoint_stats is None else adjoint_stats,
     )
-    solution = _Adjoint.apply(problem, t, *parts, *params)
+    solution = _Adjoint.apply(problem, tensor, *parts, *params)
     return solution if problem.tuple_state else solution[0]
 
 
@@ -138,7 +138,7 @@ class _Adjoint(torch.autograd.Function):
         ctx: Any, problem: _Problem, t: Tensor | None, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         y0, params = tensors[: problem.n_parts], tensors[problem.n_parts :]
-        start = y0 if problem.tuple_state else y0[0]
+        start: Any = y0 if problem.tuple_state else y0[0]
         ctx.autocast = _autocast(y0[0].device.type)
         with ctx.autocast:
             solution = solvers.odeint(

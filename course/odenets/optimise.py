@@ -70,21 +70,21 @@ def minimise_in_turns(
         The new blocks, and the history of the loss: its value at the start and after
         each turn, `1 + n_sweeps * len(blocks)` floats that never rise.
     """
-    blocks = [list(block) for block in blocks]
+    now = [list(block) for block in blocks]
 
     def value(turn: int, moving: Sequence[Tensor]) -> Tensor:
         return loss(
-            *(v for i, b in enumerate(blocks) for v in (moving if i == turn else b))
+            *(v for i, b in enumerate(now) for v in (moving if i == turn else b))
         )
 
-    history = [float(loss(*(variable for block in blocks for variable in block)))]
+    history = [float(loss(*(variable for block in now for variable in block)))]
     for _ in range(n_sweeps):
-        for turn in range(len(blocks)):
-            blocks[turn] = minimise(
-                lambda *moving, turn=turn: value(turn, moving), blocks[turn], max_iter
+        for turn in range(len(now)):
+            now[turn] = minimise(
+                lambda *moving, turn=turn: value(turn, moving), now[turn], max_iter
             )
-            history.append(float(value(turn, blocks[turn])))
-    return blocks, history
+            history.append(float(value(turn, now[turn])))
+    return now, history
 
 
 def lbfgs(

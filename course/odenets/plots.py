@@ -7,11 +7,12 @@ keeps its colour from the first notebook to the last: `COLOURS["rk4"]`.
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
 import torch
+from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
@@ -80,7 +81,6 @@ COLOURS = {
 """The colour of each method, the same in all notebooks."""
 
 SEQUENTIAL = "viridis"
-DIVERGING = "PuOr"
 
 Box = tuple[float, float, float, float]
 
@@ -98,7 +98,7 @@ def style() -> None:
             "axes.axisbelow": True,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": mpl.cycler(color=PALETTE),
+            "axes.prop_cycle": cycler(color=PALETTE),
             "grid.alpha": 0.3,
             "grid.linewidth": 0.6,
             "lines.linewidth": 1.8,
@@ -179,8 +179,9 @@ def slope_field(
             slope = _numpy(f(t, points.double()))
     length = np.linalg.norm(slope, axis=1, keepdims=True)
     slope = np.divide(slope, length, out=np.zeros_like(slope), where=length > 0)
-    options = {"color": "0.7", "pivot": "mid", "scale": 1.4 * n, "width": 0.003}
-    ax.quiver(x, y, *(slope.T.reshape(2, n, n)), **(options | kwargs))
+    options: dict[str, Any] = {"color": "0.7", "pivot": "mid", "scale": 1.4 * n}
+    arrows = slope.T.reshape(2, n, n)
+    ax.quiver(x, y, *arrows, **(options | {"width": 0.003} | kwargs))
     ax.set(xlim=xlim, ylim=ylim)
 
 
@@ -485,7 +486,7 @@ def animate(
 
     if controls:
         film = FuncAnimation(fig, draw, frames=n_frames, interval=interval)
-        page = film.to_jshtml(fps=1000 / interval)
+        page = film.to_jshtml(fps=cast(int, 1000 / interval))  # a float will do
     else:
         frames = []
         for k in range(n_frames):

@@ -310,11 +310,11 @@ class Batches:
         if self.generator is None:
             order = torch.arange(len(labels))
         else:
-            on = dict(generator=self.generator, device=self.generator.device)
-            order = torch.randperm(len(labels), **on)
+            rng = self.generator
+            order = torch.randperm(len(labels), generator=rng, device=rng.device)
         for index in order.to(labels.device).split(self.batch_size):
             batch = images[index]
-            if self.augment is not None:
+            if self.augment is not None and self.generator is not None:
                 batch = self.augment(batch, self.generator)
             yield batch, labels[index]
 
@@ -330,9 +330,10 @@ def crop_and_flip(images: Tensor, generator: torch.Generator, edge: int = 4) -> 
     """
     n, _, height, width = images.shape
     device = images.device
-    on = dict(generator=generator, device=generator.device)
-    shift = torch.randint(2 * edge + 1, (2, n, 1), **on).to(device)
-    mirror = torch.rand(n, 1, **on).to(device) < 0.5
+    drawn = generator.device
+    shift = torch.randint(2 * edge + 1, (2, n, 1), generator=generator, device=drawn)
+    mirror = torch.rand(n, 1, generator=generator, device=drawn).to(device) < 0.5
+    shift = shift.to(device)
     rows = shift[0] + torch.arange(height, device=device)
     columns = torch.arange(width, device=device)
     columns = shift[1] + torch.where(mirror, columns.flip(0), columns)

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -242,7 +243,7 @@ class ContinuousNet(nn.Module):
         """
         net = copy.deepcopy(self)
         for block in net.blocks:
-            block.refine()
+            cast(ODEBlock, block).refine()
             for module in block.modules():
                 if isinstance(module, nn.Conv2d) and variance:
                     for theta in module.parameters():
@@ -418,13 +419,14 @@ def manifestation_table(
         steps: numbers of steps per stage.
     Returns: `{(scheme, n_steps): evaluate(model)}`.
     """
-    own = model.scheme, model.n_steps
+    net: Any = model
+    own = net.scheme, net.n_steps
     table = {}
     try:
         for scheme in schemes:
             for n_steps in steps:
-                model.scheme, model.n_steps = scheme, n_steps
-                table[scheme, n_steps] = evaluate(model)
+                net.scheme, net.n_steps = scheme, n_steps
+                table[scheme, n_steps] = evaluate(net)
     finally:
-        model.scheme, model.n_steps = own
+        net.scheme, net.n_steps = own
     return table

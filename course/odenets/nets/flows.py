@@ -19,14 +19,14 @@ of the same size that are trained side by side (`copies`): much faster than in t
 import inspect
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from odenets import solvers
-from odenets.solvers import Field
+from odenets.solvers import Field, Settings
 
 # ------------------------------------------------------------------ base densities
 
@@ -391,14 +391,10 @@ class PlanarField(nn.Module):
         """
         super().__init__()
         self.dim, self.width, self.copies = dim, width, copies
-        self.hypernetwork = nn.Sequential(
-            Dense(1, hidden, copies),
-            nn.Tanh(),
-            Dense(hidden, hidden, copies),
-            nn.Tanh(),
-            Dense(hidden, width * (2 * dim + 2), copies),
-        )
-        first, last = self.hypernetwork[0], self.hypernetwork[-1]
+        first = Dense(1, hidden, copies)
+        middle = Dense(hidden, hidden, copies)
+        last = Dense(hidden, width * (2 * dim + 2), copies)
+        self.hypernetwork = nn.Sequential(first, nn.Tanh(), middle, nn.Tanh(), last)
         with torch.no_grad():
             for parameter in (first.weight, last.weight, last.bias):
                 parameter.mul_(gain)
@@ -484,7 +480,7 @@ class CNF(nn.Module):
         t0: float = 0.0,
         t1: float = 1.0,
         trace: str = "exact",
-        **solver,
+        **solver: Unpack[Settings],
     ) -> None:
         """Args:
             field: `field(t, z)` shaped like z. Where it has a method `with_divergence`,
@@ -503,7 +499,8 @@ class CNF(nn.Module):
             raise ValueError(f"trace is 'exact' or 'hutchinson', not {trace!r}")
         self.field, self.base, self.dim = field, base, dim
         self.t0, self.t1, self.trace = t0, t1, trace
-        self.solver = {"method": "dopri5", "rtol": 1e-6, "atol": 1e-6} | solver
+        self.solver: Settings = {"method": "dopri5", "rtol": 1e-6, "atol": 1e-6}
+        self.solver.update(solver)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Push samples of the base to the data: `z` -> `(x, log_p)`, log p(x) each."""
@@ -568,7 +565,9 @@ class CNF(nn.Module):
             raise ValueError(
                 f"the flow has {self.dim} dimensions, the samples have {z.shape[-1]}"
             )
-        if self.trace == "hutchinson" and noise is None:
+        if self.trace == "exact":
+            noise = None
+        elif noise is None:
             # Here, before the solve, and nowhere else: the noise is fixed per solve.
             noise = rademacher(z.shape, dtype=z.dtype, device=z.device)
         evaluate = self._field_and_trace(start, end, z, noise)
@@ -589,28 +588,29 @@ class CNF(nn.Module):
     ) -> Callable[[float, Tensor], tuple[Tensor, Tensor]]:
         """Choose how f and its trace are evaluated in this solve."""
         n_steps = (self.solver.get("options") or {}).get("n_steps")
-        if self.trace == "exact" and hasattr(self.field, "with_divergence"):
+        field: Any = self.field
+        if self.trace == "exact" and hasattr(field, "with_divergence"):
             on_half_steps = self.solver["method"] in (
                 "euler",
                 "midpoint",
                 "heun",
                 "rk4",
             )
-            if not (hasattr(self.field, "tabulate") and n_steps and on_half_steps):
-                return self.field.with_divergence
+            if not (hasattr(field, "tabulate") and n_steps and on_half_steps):
+                return field.with_divergence
             times = torch.linspace(
                 start, end, 2 * n_steps + 1, dtype=z.dtype, device=z.device
             )
-            return self.field.tabulate(times).with_divergence
+            return field.tabulate(times).with_divergence
 
         def by_autograd(t: float, y: Tensor) -> tuple[Tensor, Tensor]:
             values = []
 
             def f(y: Tensor) -> Tensor:
-                values.append(self.field(t, y))  # one evaluation serves both
+                values.append(field(t, y))  # one evaluation serves both
                 return values[-1]
 
-            if self.trace == "exact":
+            if noise is None:
                 trace = divergence(f, y)
             else:
                 trace = hutchinson_divergence(f, y, noise)

@@ -24,9 +24,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import jacrev, jvp, vjp, vmap
+from torch.func import jacrev, vmap
 
 from odenets.solvers import TABLEAUS
+
+# The types of torch name a third result, which is there on request only.
+jvp: Any = torch.func.jvp
+vjp: Any = torch.func.vjp
 
 Field = Callable[[Tensor], Tensor]
 
@@ -138,7 +142,7 @@ def cos_sin(a: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([cos, -times(sin, a1)]), torch.cat([sin, times(cos, a1)])
 
 
-def layers_in_parts(layers: Iterable[nn.Module], a: Tensor) -> Tensor:
+def layers_in_parts(layers: Iterable[Any], a: Tensor) -> Tensor:
     """Send a value in parts `(2 ** k, s, ...)` through affine layers and tanhs."""
     for layer in layers:
         if isinstance(layer, nn.Tanh):
@@ -476,7 +480,7 @@ class OnCircle(nn.Module):
     one period later; of its outputs, those for x and one for t are kept.
     """
 
-    def __init__(self, phi: nn.Module, period: float):
+    def __init__(self, phi: "DenseField", period: float):
         super().__init__()
         self.phi, self.period = phi, period
 
@@ -520,7 +524,9 @@ class LatentInImNet(InImNet):
 
         super().__init__(make_phi, depth, coupled, variant)
 
-    def forward(self, x: Tensor, t: Tensor, depth: int | None = None) -> Tensor:
+    def forward(  # type: ignore[override]  # the time is one argument more
+        self, x: Tensor, t: Tensor, depth: int | None = None
+    ) -> Tensor:
         """Map codes `x (s, latent_dim)` and times `t (s,)` to `(depth + 1, s, dim)`."""
         state = torch.cat([x, t[:, None]], dim=1)
         return super().forward(state, depth)[..., :-1]

@@ -9,8 +9,10 @@ here turns around one number: the norm of a convolution as a linear map between 
 Shapes: images `(s, C, N, N)`; kernels `(C_out, C_in, k, k)`.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -20,6 +22,7 @@ from odenets.nets import irevnet
 
 Residual = Callable[[torch.Tensor], torch.Tensor]
 Size = int | tuple[int, int]
+Padding = Literal["zeros", "circular"]
 
 # ------------------------------------------------------------------- the inverse
 
@@ -113,11 +116,11 @@ def conv_symbols(weights: torch.Tensor, image_size: Size, padding: str) -> torch
     the grid, and that torch computes a correlation, changes phases only.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    kernel = weights.shape[-2:]
+    height, width = weights.shape[-2:]
     if padding == "zeros":
-        grid = tuple(n + k - 1 for n, k in zip(size, kernel))
+        grid = (size[0] + height - 1, size[1] + width - 1)
     elif padding == "circular":
-        grid = tuple(size)
+        grid = size
         weights = _wrap(weights, grid)
     else:
         raise ValueError(f"padding is {padding!r}, not 'circular' or 'zeros'")
@@ -133,10 +136,11 @@ def _wrap(weights: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     for dim, n in zip((-2, -1), grid):
         k = weights.shape[dim]
         if k > n:
-            weights = sum(
+            parts = [
                 functional.pad(part.movedim(dim, -1), (0, n - part.shape[dim]))
                 for part in weights.split(n, dim)
-            ).movedim(-1, dim)
+            ]
+            weights = functools.reduce(torch.add, parts).movedim(-1, dim)
     return weights
 
 
@@ -205,7 +209,7 @@ def power_step(conv: nn.Conv2d, v: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     """Return `|W v|` and the unit image along `W^T W v`; zero where W v is zero."""
     with torch.no_grad():
         # The product with the transposed matrix is the gradient of W v . (W v).
-        image, transposed = torch.func.vjp(_linear_part(conv), v)
+        image, transposed, *_ = torch.func.vjp(_linear_part(conv), v)
         (back,) = transposed(image)
         return image.norm(), back / back.norm().clamp(torch.finfo(back.dtype).tiny)
 
@@ -268,7 +272,7 @@ class InvertibleResidual(nn.Module):
     """One layer `x - relu(conv(x))` that can be kept a contraction (question 13)."""
 
     def __init__(
-        self, kernel_size: int = 7, channels: int = 16, padding_mode: str = "zeros"
+        self, kernel_size: int = 7, channels: int = 16, padding_mode: Padding = "zeros"
     ) -> None:
         """Make a layer for images of `channels` channels; `kernel_size` is odd."""
         super().__init__()
@@ -309,7 +313,7 @@ class iResNet(nn.Module):
         image_size: int = 7,
         n_classes: int = 10,
         kernel_size: int = 7,
-        padding_mode: str = "zeros",
+        padding_mode: Padding = "zeros",
     ) -> None:
         """Make a net for inputs `(s, channels, image_size, image_size)`."""
         super().__init__()
@@ -366,7 +370,7 @@ def train_norm(
     """
     net.normalize(rho)
     return irevnet.train(
-        net, loader, n_epoch, learning_rate, lambda net: net.normalize(rho)
+        net, loader, n_epoch, learning_rate, lambda _: net.normalize(rho)
     )
 
 
@@ -394,14 +398,14 @@ def log_det_series(
     with torch.enable_grad():
         x = x if x.requires_grad else x.detach().requires_grad_()
         value = residual(x)
-    w, total = noise, 0.0
+    w, total = noise, x.new_zeros(len(x))
     for k in range(1, n_terms + 1):
         # One product of a row with the Jacobian: w <- J^T w.
         (w,) = torch.autograd.grad(
             value, x, w, retain_graph=True, create_graph=create_graph
         )
         total = total - (w * noise).flatten(1).sum(1) / k
-    return total + x.new_zeros(len(x))
+    return total
 
 
 def log_det_exact(residual: Residual, x: torch.Tensor) -> torch.Tensor:
@@ -449,7 +453,7 @@ class ResidualMLP(nn.Module):
     def __init__(self, dim: int = 2, width: int = 64, n_linear: int = 3) -> None:
         super().__init__()
         sizes = [dim, *[width] * (n_linear - 1), dim]
-        self.linears = nn.ModuleList(map(nn.Linear, sizes[:-1], sizes[1:]))
+        self.linears: Any = nn.ModuleList(map(nn.Linear, sizes[:-1], sizes[1:]))
 
     def residual(self, z: torch.Tensor) -> torch.Tensor:
         """Return F(z), of the shape of `z`, `(s, dim)`."""
@@ -484,7 +488,8 @@ class iResNetDensity(nn.Module):
 
     def __init__(self, dim: int = 2, n_layers: int = 8, width: int = 64) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(ResidualMLP(dim, width) for _ in range(n_layers))
+        layers = [ResidualMLP(dim, width) for _ in range(n_layers)]
+        self.layers: Any = nn.ModuleList(layers)
 
     def normalize(self, rho: float = 0.9) -> "iResNetDensity":
         """Make the Lipschitz constant of every residual at most `rho`."""
@@ -505,7 +510,10 @@ class iResNetDensity(nn.Module):
         return z
 
     def log_prob(
-        self, x: torch.Tensor, n_terms: int | None = None, noise: Sequence | None = None
+        self,
+        x: torch.Tensor,
+        n_terms: int | None = None,
+        noise: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
         """Return log p(x) in nats, one value per sample.
 

@@ -8,7 +8,7 @@ Shapes: images `(s, C, N, N)`; the two halves of a split `(s, C/2, N, N)`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -70,7 +70,7 @@ def test(net: nn.Module, loader: Iterable) -> float:
     return training.accuracy(net, loader)
 
 
-test.__test__ = False  # the lab's name; pytest must not take it for a test
+vars(test)["__test__"] = False  # the lab's name; pytest must not take it for a test
 
 
 class Net(nn.Module):
@@ -364,6 +364,6 @@ class BottleneckiRevNet(nn.Module):
         """Return the image whose features are `x`; call it in eval mode."""
         X = self.split(x)
         for layer in reversed(self.layers):
-            X = layer.inverse(X)
+            X = cast(BottleneckLayer, layer).inverse(X)
         x1, x2 = map(self.pad.inverse, X)
         return self.squeeze.inverse(self.split.inverse((x1, x2)))

@@ -16,6 +16,7 @@ Source: the recipe of *Iterated Networks* (github.com/tahsmith/iterated-networks
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +106,7 @@ class IteratedNet(_Iterated):
             # Images are not negative: w < 0 with b < 0 would make a channel that is
             # dark for every image and never learns. Start with copies of the image.
             self.lift.weight.abs_()
-            self.lift.bias.zero_()
+            nn.init.zeros_(cast(Tensor, self.lift.bias))
         self.recurrent = nn.Conv2d(
             channels, channels, kernel_size, padding=kernel_size // 2
         )

@@ -5,13 +5,14 @@ equations*, NeurIPS 2018: section 3 (`ODENet`) and section 5 (`LatentODE`).
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from odenets.adjoint import odeint_adjoint
-from odenets.solvers import Field, Stats, odeint
+from odenets.solvers import Field, Settings, Stats, odeint
 
 
 class ODEBlock(nn.Module):
@@ -41,7 +42,7 @@ class ODEBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the state at time 1, same shape as `x`."""
-        settings = dict(
+        settings = Settings(
             method=self.method,
             rtol=self.tolerance,
             atol=self.tolerance,
@@ -49,8 +50,11 @@ class ODEBlock(nn.Module):
             stats=self.forward_stats,
         )
         if self.adjoint:
-            settings["adjoint_stats"] = self.backward_stats
-            return odeint_adjoint(self.field, x, (0.0, 1.0), **settings)[-1]
+            stats = self.backward_stats
+            end = odeint_adjoint(
+                self.field, x, (0.0, 1.0), **settings, adjoint_stats=stats
+            )
+            return end[-1]
         return odeint(self.field, x, (0.0, 1.0), **settings)[-1]
 
 
@@ -74,53 +78,8 @@ class ConvField(nn.Module):
         return self.norms[-1](y)
 
 
-class ResidualField(nn.Sequential):
-    """What a residual block adds: as `ConvField`, but without time."""
-
-    def __init__(self, channels: int) -> None:
-        groups = math.gcd(channels, 8)
-        layers: list[nn.Module] = []
-        for _ in range(2):
-            layers += [nn.GroupNorm(groups, channels), nn.ReLU()]
-            layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False)]
-        super().__init__(*layers)
-
-
-class Residual(nn.Module):
-    """A residual block: one step of Euler's method of length 1."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.field = ResidualField(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.field(x)
-
-
-def _classifier(
-    channels: int, n_classes: int, image_channels: int, middle: nn.Module
-) -> nn.Sequential:
-    """Put `middle` between two halvings of the image and a linear head."""
-    groups = math.gcd(channels, 8)
-    return nn.Sequential(
-        nn.Conv2d(image_channels, channels, 3),
-        nn.GroupNorm(groups, channels),
-        nn.ReLU(),
-        nn.Conv2d(channels, channels, 4, stride=2, padding=1),
-        nn.GroupNorm(groups, channels),
-        nn.ReLU(),
-        nn.Conv2d(channels, channels, 4, stride=2, padding=1),
-        middle,
-        nn.GroupNorm(groups, channels),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(channels, n_classes),
-    )
-
-
 class ODENet(nn.Module):
-    """A classifier of images with one `ODEBlock` in place of its residual blocks.
+    """A classifier of images with one `ODEBlock` where others have residual blocks.
 
     With 64 channels it is the paper's net for MNIST: 208 266 parameters.
     """
@@ -135,29 +94,22 @@ class ODENet(nn.Module):
         """`settings` are those of `ODEBlock`."""
         super().__init__()
         self.block = ODEBlock(ConvField(channels), **settings)
-        self.net = _classifier(channels, n_classes, image_channels, self.block)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return scores `(s, n_classes)` of images `(s, image_channels, h, w)`."""
-        return self.net(x)
-
-
-class ResNet(nn.Module):
-    """The same classifier with residual blocks in the middle, to compare with.
-
-    With 64 channels and 6 blocks it has 576 778 parameters.
-    """
-
-    def __init__(
-        self,
-        channels: int = 64,
-        n_classes: int = 10,
-        image_channels: int = 1,
-        n_blocks: int = 6,
-    ) -> None:
-        super().__init__()
-        blocks = nn.Sequential(*(Residual(channels) for _ in range(n_blocks)))
-        self.net = _classifier(channels, n_classes, image_channels, blocks)
+        groups = math.gcd(channels, 8)
+        self.net = nn.Sequential(
+            nn.Conv2d(image_channels, channels, 3),
+            nn.GroupNorm(groups, channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 4, stride=2, padding=1),
+            nn.GroupNorm(groups, channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 4, stride=2, padding=1),
+            self.block,
+            nn.GroupNorm(groups, channels),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(channels, n_classes),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores `(s, n_classes)` of images `(s, image_channels, h, w)`."""
@@ -263,7 +215,7 @@ class LatentODE(nn.Module):
         """
         starts_now = times[0].item() == 0
         grid = times if starts_now else torch.cat([times.new_zeros(1), times])
-        settings = {"rtol": self.tolerance, "atol": self.tolerance}
+        settings = Settings(rtol=self.tolerance, atol=self.tolerance)
         solve = odeint_adjoint if self.adjoint else odeint
         path = solve(self.field, z0, grid, **settings)
         return (path if starts_now else path[1:]).transpose(0, 1)
@@ -326,7 +278,10 @@ class Forecaster(nn.Module):
     """
 
     def __init__(
-        self, n_values: int = 2, hidden: int = 35, cell: type[nn.RNNBase] = nn.RNN
+        self,
+        n_values: int = 2,
+        hidden: int = 35,
+        cell: Callable[..., nn.RNNBase] = nn.RNN,
     ) -> None:
         super().__init__()
         self.rnn = cell(n_values + 1, hidden, batch_first=True)

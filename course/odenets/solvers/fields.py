@@ -1,6 +1,6 @@
 """What stands between a solver and the field that it is given."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -50,7 +50,8 @@ class Called:
 
     def _as_needed(self, t: float, y: Any) -> Any:
         y = _copied(y) if self.copies else y
-        slope = self.f(_as_tensor(t, y) if self.as_tensor else t, y)
+        time: Any = _as_tensor(t, y) if self.as_tensor else t
+        slope = self.f(time, y)
         return _copied(slope) if self.copies else slope
 
     def _tried_again(self, error: Exception, t: float, y: Any) -> Any:
@@ -251,7 +252,9 @@ def _of_flat(call: Called, shapes: list[torch.Size]) -> Field:
 
 
 def refuse_detached(
-    f: Callable[[list[Tensor]], Iterable[Tensor]], ys: list[Tensor], slopes: list
+    f: Callable[[list[Tensor]], Iterable[Tensor]],
+    ys: Sequence[Tensor],
+    slopes: Sequence[Tensor],
 ) -> None:
     """Refuse a field whose values follow the state although its graph does not.
 

@@ -105,7 +105,7 @@ def odeint(
     stats = Stats() if stats is None else stats
     call, before = Called.of(f), (stats.accepted, stats.rejected, len(stats.times))
 
-    def attempt() -> Y:
+    def attempt() -> Any:
         stats.accepted, stats.rejected = before[:2]
         del stats.times[before[2] :]
         return _odeint(call, y0, t, method, rtol, atol, dict(options or {}), stats)
@@ -124,8 +124,8 @@ def _odeint(
     atol: float,
     options: dict[str, Any],
     stats: Stats,
-) -> Y:
-    tableau, (times, t) = _known_method(method), split_times(t)
+) -> Any:
+    tableau, (times, tensor) = _known_method(method), split_times(t)
     state, shapes = flat_state(y0)
     field = checked_field(call, state, shapes, stats)
     watch = watched(state)
@@ -133,8 +133,8 @@ def _odeint(
         _stop_if_not_finite(state, times[0], None, "the initial state")
     fixed = tableau.b_error is None or "n_steps" in options or "step_size" in options
     shift = None
-    if t is not None and t.requires_grad:  # zeros, in the dtype of the state
-        shift = (t - t.detach()).to(state.dtype).to(state.device)
+    if tensor is not None and tensor.requires_grad:  # zeros, like the state
+        shift = (tensor - tensor.detach()).to(state.dtype).to(state.device)
     start = state if shift is None else state - field(times[0], state) * shift[0]
     if fixed:
         states = _fixed_steps(tableau, field, start, times, options, stats, watch)
@@ -146,7 +146,7 @@ def _odeint(
         states = [y + field(s, y) * d for s, y, d in zip(times, states, shift)]
     states[0] = state
     solution = torch.stack(states)
-    if shapes is None:
+    if isinstance(y0, Tensor) or shapes is None:
         return solution
     parts = solution.split([shape.numel() for shape in shapes], dim=1)
     return tuple(p.reshape(len(times), *shape) for p, shape in zip(parts, shapes))
@@ -267,6 +267,7 @@ def _adaptive_steps(
     )
     t, end = times[0], times[-1]
     states, slope = [y], f(t, y)
+    assert tableau.b_error is not None
     _stop_if_not_finite(slope, t, None, "the field")
     if len(times) == 1:
         return states
@@ -290,8 +291,8 @@ def _adaptive_steps(
         if t == times[0]:
             refuse_shared_memory(slopes)
         with torch.no_grad():
-            error = weighted_sum(slopes, tableau.b_error, h)
-            error = tolerance.norm(error / tolerance.allowed(y, new))
+            difference = weighted_sum(slopes, tableau.b_error, h)
+            error = tolerance.norm(difference / tolerance.allowed(y, new))
         if error <= 1:  # False for NaN
             slope = slopes[-1] if last_is_next else f(t_new, new)
             inside = [s for s in times[len(states) :] if abs(s - t) < abs(h)]

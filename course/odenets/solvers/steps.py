@@ -1,6 +1,7 @@
 """Single steps of the methods, and two tools around them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -127,18 +128,19 @@ def weighted_sum(
     for slope, weight in zip(slopes, weights):
         if weight and total is None:
             total = slope * (h * weight)
-        elif weight:
+        elif weight and total is not None:
             total = torch.add(total, slope, alpha=h * weight)  # one pass, not two
-    return total
+    return torch.zeros_like(slopes[0]) if total is None else total
 
 
-def count_nfe(f: Field) -> Field:
+def count_nfe(f: Field) -> Any:
     """Wrap a field so that its integer attribute `nfe` counts the evaluations."""
 
-    def counted(t: float, y: State) -> State:
+    def evaluate(t: float, y: State) -> State:
         counted.nfe += 1
         return f(t, y)
 
+    counted: Any = evaluate
     counted.nfe = 0
     return counted
 
