@@ -203,7 +203,8 @@ _FORMAT = "odenets checkpoint 1"
 
 def random_states() -> dict[str, Any]:
     """Return the states of all global generators, as tensors and plain Python."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    state: Any = np.random.get_state()  # noqa: NPY002
+    kind, keys, position, has_gauss, gauss = state
     states = {
         "torch": torch.get_rng_state(),
         "python": random.getstate(),
@@ -383,7 +384,8 @@ class Step:
         if (loss_fn is None) == (batch_loss is None):
             raise ValueError("give either loss_fn or batch_loss, and not both")
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.loss_fn, self.batch_loss = loss_fn, batch_loss
+        self.loss_fn: Any = loss_fn
+        self.batch_loss = batch_loss
         self.clip, self.after_step, self.device = clip, after_step, device
         self.mixed_precision, self.capture = mixed_precision, capture
         self._graphs: dict[Any, _Captured] = {}
@@ -412,7 +414,8 @@ class Step:
             FloatingPointError: if the mean loss is not finite.
         """
         self.model.train()
-        total, count = 0.0, 0
+        total: Any = 0.0
+        count = 0
         for batch in batches if desc is None else progress(batches, desc):
             size = _size(batch)
             # Stays on the device: asking for the number would wait for the GPU.
