@@ -135,7 +135,7 @@ class Smooth(nn.Module):
 
 def smooth_block(n_cells):
     """A block whose units are smooth, so that a high order can be seen."""
-    block = continuous.ODEBlock(1, n_cells, epsilon=2.0)
+    block = continuous.ContinuousStage(1, n_cells, epsilon=2.0)
     generator = torch.Generator().manual_seed(3)
     block.cells = nn.ModuleList(Smooth(generator) for _ in range(n_cells))
     return block

@@ -68,7 +68,7 @@ def test_a_job_is_what_the_notebooks_do(rows):
 
 
 def test_the_inverse_of_a_resnet_is_looked_at_in_its_own_layers():
-    net = iresnet.ResNet()
+    net = iresnet.LabResNet()
     with torch.no_grad():
         for conv in (net.conv1, net.conv2, net.conv3, net.conv4):
             conv.weight.mul_(0.5)  # contractions

@@ -220,12 +220,12 @@ def test_a_priori_bound_holds_at_every_iteration(mode, size):
 
 
 def test_parameter_counts():
-    for net in (iresnet.ResNet(), iresnet.iResNet()):
+    for net in (iresnet.LabResNet(), iresnet.iResNet()):
         assert sum(p.numel() for p in net.parameters()) == 58090
 
 
 def test_resnet_and_iresnet_are_the_same_function():
-    net, twin = iresnet.ResNet(), iresnet.iResNet()
+    net, twin = iresnet.LabResNet(), iresnet.iResNet()
     names = {
         key.replace(".conv.", "."): value for key, value in twin.state_dict().items()
     }

@@ -126,7 +126,7 @@ def test_the_objective_passes_gradcheck(layers):
 
 def test_the_module_is_propagate_between_two_linear_maps():
     torch.manual_seed(0)
-    net = resnet.ResNet(n_features=8, width=4, n_layers=5, T=2.0, n_classes=3)
+    net = resnet.VectorResNet(n_features=8, width=4, n_layers=5, T=2.0, n_classes=3)
     x = torch.randn(6, 2, 4)
     Y = resnet.propagate(net.opening(x.flatten(1)), net.K, net.b, 0.4)[-1]
     assert torch.equal(net(x), net.head(Y))

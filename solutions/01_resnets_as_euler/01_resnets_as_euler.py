@@ -1086,7 +1086,7 @@ plt.show()
 # **Full size.** Put `scale.use("full")` into the set-up cell, or set the environment variable
 # `ODENETS_SCALE=full`, and run the notebook again: the ellipses then have the 1000 + 200
 # points of the slides and the network has 32 layers.
-# The cell below trains the module `resnet.ResNet`, this notebook's network with an opening
+# The cell below trains the module `resnet.VectorResNet`, this notebook's network with an opening
 # layer in front, on images: scikit-learn's small digits here, MNIST at full scale.
 # On a GPU it uses the GPU.
 
@@ -1096,7 +1096,7 @@ data = images.load(dataset)
 train_batches, test_batches = images.loaders(data, batch_size=64)
 training.set_seed(8)
 device = training.pick_device("cpu" if scale.current() != "full" else None)
-model = resnet.ResNet(n_features=28 * 28, width=32, n_layers=6, T=3.0, n_classes=10).to(device)
+model = resnet.VectorResNet(n_features=28 * 28, width=32, n_layers=6, T=3.0, n_classes=10).to(device)
 training.fit(
     model,
     train_batches,

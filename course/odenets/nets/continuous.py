@@ -106,7 +106,7 @@ class Stitch(nn.Module):
         return torch.add(self.shortcut(x), self.unit(x), alpha=self.epsilon)
 
 
-class ODEBlock(nn.Module):
+class ContinuousStage(nn.Module):
     """Solve dx/dt = epsilon R(x; theta(t)) for t from 0 to 1."""
 
     def __init__(self, width: int, n_cells: int, epsilon: float, **unit: bool) -> None:
@@ -143,9 +143,9 @@ class ODEBlock(nn.Module):
 class ContinuousNet(nn.Module):
     """Stages of growing width (three of them), each an equation in depth-time.
 
-    Stem (conv, norm, ReLU) - three times a stitch and an `ODEBlock`, of widths alpha,
-    2 alpha, 4 alpha - mean over the image - linear layer. With alpha = 16, ten classes
-    and images in colour there are 78330 + 97440 n_cells parameters.
+    Stem (conv, norm, ReLU) - three times a stitch and a `ContinuousStage`, of widths
+    alpha, 2 alpha, 4 alpha - mean over the image - linear layer. With alpha = 16, ten
+    classes and images in colour there are 78330 + 97440 n_cells parameters.
 
     Attributes:
         scheme: name of the solver, a key of `TABLEAUS`; change it at any time.
@@ -204,7 +204,7 @@ class ContinuousNet(nn.Module):
         for stage, (a, b) in enumerate(pairwise(widths)):
             stride = 1 if stage == 0 else 2
             self.stitches.append(Stitch(a, b, stride, epsilon / self.n_steps, **unit))
-            self.blocks.append(ODEBlock(b, n_cells, epsilon, **unit))
+            self.blocks.append(ContinuousStage(b, n_cells, epsilon, **unit))
         last = [nn.BatchNorm2d(widths[-1], momentum=0.9)] * batch_norm * preactivation
         self.head = nn.Sequential(
             *last,
@@ -243,7 +243,7 @@ class ContinuousNet(nn.Module):
         """
         net = copy.deepcopy(self)
         for block in net.blocks:
-            cast(ODEBlock, block).refine()
+            cast(ContinuousStage, block).refine()
             for module in block.modules():
                 if isinstance(module, nn.Conv2d) and variance:
                     for theta in module.parameters():

@@ -32,12 +32,12 @@ from odenets.solvers import TABLEAUS
 jvp: Any = torch.func.jvp
 vjp: Any = torch.func.vjp
 
-Field = Callable[[Tensor], Tensor]
+Map = Callable[[Tensor], Tensor]
 
 # ------------------------------------------------------------------ the recursion
 
 
-def inimnet_forward(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+def inimnet_forward(phis: Sequence[Map], x: Tensor) -> list[Tensor]:
     """Return `[z_0(x), ..., z_L(x)]` of the discrete InImNet, exactly.
 
     Only Jacobian-vector products are taken, never a Jacobian. They are nested, so phi_l
@@ -50,7 +50,7 @@ def inimnet_forward(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
     Returns: L + 1 tensors of the shape of `x`.
     """
 
-    def all_depths(layers: Sequence[Field], x: Tensor) -> tuple[Tensor, ...]:
+    def all_depths(layers: Sequence[Map], x: Tensor) -> tuple[Tensor, ...]:
         if not layers:
             return (x,)
         *shallower, phi = layers
@@ -61,7 +61,7 @@ def inimnet_forward(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
     return list(all_depths(phis, x))
 
 
-def inimnet_forward_approximate(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+def inimnet_forward_approximate(phis: Sequence[Map], x: Tensor) -> list[Tensor]:
     """Return the depths `[z_0(x), ..., z_L(x)]` with an approximate Jacobian.
 
     J_l = dz_l/dx obeys J_{l+1} = J_l + d(J_l phi_{l+1})/dx. Without the terms in which
@@ -82,7 +82,7 @@ def inimnet_forward_approximate(phis: Sequence[Field], x: Tensor) -> list[Tensor
     return depths
 
 
-def inimnet_forward_jacobian(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+def inimnet_forward_jacobian(phis: Sequence[Map], x: Tensor) -> list[Tensor]:
     """Return the same depths as `inimnet_forward` through whole Jacobians.
 
     This is the recursion taken literally: the n x n Jacobian of every sample is built
@@ -90,7 +90,7 @@ def inimnet_forward_jacobian(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
     a reference and to show the cost; `x` is `(s, n)`.
     """
 
-    def depth(layers: Sequence[Field], sample: Tensor) -> Tensor:
+    def depth(layers: Sequence[Map], sample: Tensor) -> Tensor:
         if not layers:
             return sample
         *shallower, phi = layers
@@ -155,7 +155,7 @@ def layers_in_parts(layers: Iterable[Any], a: Tensor) -> Tensor:
     return a
 
 
-def phi_in_parts(phi: Field, a: Tensor) -> Tensor:
+def phi_in_parts(phi: Map, a: Tensor) -> Tensor:
     """Return phi of a value in parts, by its own `parts` or else by nested products."""
     if hasattr(phi, "parts"):
         return phi.parts(a)
@@ -165,14 +165,14 @@ def phi_in_parts(phi: Field, a: Tensor) -> Tensor:
     return torch.cat(jvp(lambda a0: phi_in_parts(phi, a0), (a0,), (a1,)))
 
 
-def inimnet_forward_parts(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+def inimnet_forward_parts(phis: Sequence[Map], x: Tensor) -> list[Tensor]:
     """Return the same depths as `inimnet_forward`, with few and large operations.
 
     phi_{l+1} is evaluated in parts; its value is the direction along which everything
     below is differentiated once more.
     """
 
-    def all_depths(layers: Sequence[Field], a: Tensor) -> list[Tensor]:
+    def all_depths(layers: Sequence[Map], a: Tensor) -> list[Tensor]:
         if not layers:
             return [a]
         *shallower, phi = layers
@@ -193,7 +193,7 @@ VARIANTS = {
 """The ways to run the recursion, by name."""
 
 
-def resnet_forward_from(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
+def resnet_forward_from(phis: Sequence[Map], x: Tensor) -> list[Tensor]:
     """Return the same depths as residual nets: `z_{l+1}(x) = z_l(x + phi_{l+1}(x))`.
 
     The deepest layer acts first on the input. This is the forward Euler method for the
@@ -212,7 +212,7 @@ def resnet_forward_from(phis: Sequence[Field], x: Tensor) -> list[Tensor]:
 # ------------------------------------------------------------------ the adjoint
 
 
-def inimnet_adjoint(phis: Sequence[Field], x: Tensor, loss_grad: Field) -> list[Tensor]:
+def inimnet_adjoint(phis: Sequence[Map], x: Tensor, loss_grad: Map) -> list[Tensor]:
     """Return `[Lambda_0(x), ..., Lambda_L(x)]`, the gradient of a loss at every depth.
 
     Lambda_{l+1} = Lambda_l + (dLambda_l/dx) phi_{l+1} + (dphi_{l+1}/dx)^T Lambda_l
@@ -226,7 +226,7 @@ def inimnet_adjoint(phis: Sequence[Field], x: Tensor, loss_grad: Field) -> list[
             shape of `x`.
     """
 
-    def all_depths(layers: Sequence[Field], x: Tensor) -> tuple[Tensor, ...]:
+    def all_depths(layers: Sequence[Map], x: Tensor) -> tuple[Tensor, ...]:
         if not layers:
             return (loss_grad(x),)
         *shallower, phi = layers
@@ -238,7 +238,7 @@ def inimnet_adjoint(phis: Sequence[Field], x: Tensor, loss_grad: Field) -> list[
     return list(all_depths(phis, x))
 
 
-def transported_loss(phis: Sequence[Field], x: Tensor, loss: Field) -> list[Tensor]:
+def transported_loss(phis: Sequence[Map], x: Tensor, loss: Map) -> list[Tensor]:
     """Return `[E_0(x), ..., E_L(x)]`: `E_{l+1} = E_l + grad E_l . phi_{l+1}`.
 
     E_0 is the loss, `loss(x)` gives one number per sample, shape `(s,)`. E_l is the
@@ -246,7 +246,7 @@ def transported_loss(phis: Sequence[Field], x: Tensor, loss: Field) -> list[Tens
     second order of phi.
     """
 
-    def all_depths(layers: Sequence[Field], x: Tensor) -> tuple[Tensor, ...]:
+    def all_depths(layers: Sequence[Map], x: Tensor) -> tuple[Tensor, ...]:
         if not layers:
             return (loss(x),)
         *shallower, phi = layers
@@ -258,10 +258,10 @@ def transported_loss(phis: Sequence[Field], x: Tensor, loss: Field) -> list[Tens
 
 
 def parameter_gradient(
-    phis: Sequence[Field],
+    phis: Sequence[Map],
     params: Iterable[Tensor],
     x: Tensor,
-    loss_grad: Field,
+    loss_grad: Map,
 ) -> tuple[Tensor, ...]:
     """Return the gradient of the summed transported loss for the deepest layer.
 

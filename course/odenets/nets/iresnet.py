@@ -250,7 +250,7 @@ def normalize_(conv: nn.Conv2d, rho: float, image_size: Size) -> nn.Conv2d:
 # -------------------------------------------------------------------- the networks
 
 
-class ResNet(nn.Module):
+class LabResNet(nn.Module):
     """The lab's residual network: four layers `x - relu(conv(x))`, a linear map."""
 
     def __init__(self) -> None:

@@ -58,7 +58,7 @@ class ODEBlock(nn.Module):
         return odeint(self.field, x, (0.0, 1.0), **settings)[-1]
 
 
-class ConvField(nn.Module):
+class ImageField(nn.Module):
     """A field of images: twice normalise, ReLU, convolve with the time as a channel."""
 
     def __init__(self, channels: int) -> None:
@@ -93,7 +93,7 @@ class ODENet(nn.Module):
     ) -> None:
         """`settings` are those of `ODEBlock`."""
         super().__init__()
-        self.block = ODEBlock(ConvField(channels), **settings)
+        self.block = ODEBlock(ImageField(channels), **settings)
         groups = math.gcd(channels, 8)
         self.net = nn.Sequential(
             nn.Conv2d(image_channels, channels, 3),

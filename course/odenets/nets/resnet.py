@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from odenets.optimise import minimise_in_turns
+from odenets.solvers import Field
 
 Activation = Callable[[Tensor], Tensor]
-Field = Callable[[float, Tensor], Tensor]
 
 
 def propagate(
@@ -172,7 +172,7 @@ def block_coordinate_descent(
     return K, b, W, mu, history
 
 
-class ResNet(nn.Module):
+class VectorResNet(nn.Module):
     """A classifier for flat features: opening layer, `n_layers` residual layers, head.
 
     Args:

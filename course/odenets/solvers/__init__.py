@@ -33,8 +33,8 @@ from odenets.solvers.steps import (
     leapfrog_step,
     observed_order,
     runge_kutta_step,
-    verlet_step,
-    verlet_step_back,
+    symplectic_euler_step,
+    symplectic_euler_step_back,
 )
 from odenets.solvers.tableaus import TABLEAUS, Tableau
 
@@ -57,6 +57,6 @@ __all__ = [
     "odeint",
     "runge_kutta_step",
     "solve",
-    "verlet_step",
-    "verlet_step_back",
+    "symplectic_euler_step",
+    "symplectic_euler_step_back",
 ]

@@ -51,23 +51,23 @@ def euler_step(f: Field, t: float, y: Tensor, h: float) -> Tensor:
     return y + h * f(t, y)
 
 
-def verlet_step(
+def symplectic_euler_step(
     f: Field, g: Field, t: float, y: Tensor, z: Tensor, h: float
 ) -> tuple[Tensor, Tensor]:
     """Advance y' = f(t, z), z' = g(t, y) by h: first z, then y with the new z.
 
     The two live on grids that are staggered by half a step. The map is reversible
-    (`verlet_step_back`) and keeps the volume, whatever `f` and `g` are.
+    (`symplectic_euler_step_back`) and keeps the volume, whatever `f` and `g` are.
     Source: Haber and Ruthotto 2017, eq. (16).
     """
     z = z + h * g(t, y)
     return y + h * f(t, z), z
 
 
-def verlet_step_back(
+def symplectic_euler_step_back(
     f: Field, g: Field, t: float, y: Tensor, z: Tensor, h: float
 ) -> tuple[Tensor, Tensor]:
-    """Undo `verlet_step(f, g, t, ..., h)`: same arguments, the two lines reversed."""
+    """Undo `symplectic_euler_step`: same arguments, the two lines in reverse."""
     y = y - h * f(t, z)
     return y, z - h * g(t, y)
 

@@ -29,7 +29,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[Tensor], Tensor]]] = {
     "plain net": (irevnet.Net, irevnet.lab_view),
     "i-RevNet": (irevnet.iRevNet, irevnet.lab_view),
     "i-RevNet, squeezed": (irevnet.iRevNet, irevnet.SpaceToDepth(4)),
-    "ResNet": (iresnet.ResNet, irevnet.lab_view),
+    "ResNet": (iresnet.LabResNet, irevnet.lab_view),
     "i-ResNet": (iresnet.iResNet, irevnet.lab_view),
 }
 """How to make each net, and how it sees an image as `(16, 7, 7)`."""
