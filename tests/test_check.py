@@ -431,27 +431,16 @@ def test_plain_sees_through_any_subclass(value, expected):
     assert type(came) is type(expected) and same(came, expected)
 
 
+TWO = {"form": "number", "numbers": [2.0]}
+NO_KEY = {"error": "KeyError", "text": "'x'"}
+HUNG = {"error": "TimeLimit", "text": ""}
 KNOWN = {
     "f": {
         "checks": ["a", "b", "c"],
         "mistakes": [
-            {
-                "title": "late",
-                "failed": {"b": {"form": "number", "numbers": [2.0]}},
-            },
-            {
-                "title": "lost",
-                "failed": {
-                    "b": {"form": "number", "numbers": [2.0]},
-                    "c": {"error": "KeyError", "text": "'x'"},
-                },
-            },
-            {
-                "title": "never",
-                "failed": {
-                    label: {"error": "TimeLimit", "text": ""} for label in "abc"
-                },
-            },
+            {"title": "late", "came": [None, TWO, None]},
+            {"title": "lost", "came": [None, TWO, NO_KEY]},
+            {"title": "never", "came": [HUNG, HUNG, HUNG]},
         ],
     }
 }
@@ -489,7 +478,7 @@ class TestNames:
 
     def test_two_titles_for_one_behaviour_name_nothing(self):
         entry = KNOWN["f"]
-        twin = {"title": "another", "failed": entry["mistakes"][0]["failed"]}
+        twin = entry["mistakes"][0] | {"title": "another"}
         both = {"f": entry | {"mistakes": [*entry["mistakes"], twin]}}
         seen = {"a": None, "b": fingerprint({"observed": 2.0}), "c": None}
         assert name_of("f", seen, both) == ""

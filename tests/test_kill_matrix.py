@@ -134,7 +134,7 @@ def test_the_catalogue_is_up_to_date(name, request):
         have, want = kept[exercise]["mistakes"], made["mistakes"]
         assert [m["title"] for m in have] == [m["title"] for m in want], exercise
         for one, other in zip(have, want):
-            assert mistakes.explains(one["failed"], other["failed"]), one["title"]
+            assert mistakes.explains(one["came"], other["came"]), one["title"]
 
 
 # ------------------------------------------------------------------------ the table

@@ -68,6 +68,11 @@ class Tried:
     def noticed(self) -> bool:
         return self.full < self.exercise.points
 
+    @property
+    def came(self) -> list[Any]:
+        """What came in the visible checks, in their order."""
+        return list(self.seen.values())
+
     def name(self, known: dict[str, Any]) -> str:
         """Return the title that the student is told, by the catalogue `known`."""
         return mistakes.name_of(self.exercise.name, self.seen, known)
@@ -182,8 +187,8 @@ def catalogue(tried: Iterable[Tried]) -> dict[str, Any]:
     for one in tried:
         asked = one.exercise
         entry = made.setdefault(asked.name, {"checks": asked.checks, "mistakes": []})
-        known = {"title": one.answer.title, "failed": failed(one.seen)}
-        rejected = one.answer.kind == "wrong" and known["failed"]
+        known = {"title": one.answer.title, "came": one.came}
+        rejected = one.answer.kind == "wrong" and any(one.came)
         if rejected and known not in entry["mistakes"]:
             entry["mistakes"].append(known)
     return made
@@ -211,17 +216,12 @@ def findings(tried: list[Tried], known: dict[str, Any]) -> list[str]:
                 if other.exercise is one.exercise
                 and other.answer.title != one.answer.title
                 and not other.green
-                and mistakes.explains(failed(other.seen), failed(one.seen))
+                and mistakes.explains(other.came, one.came)
             ]
             why = "only errors came" if one.seen else "the checks stopped"
             why = f"like: {'; '.join(same)}" if same else why
             lines.append(f"without a name            {who}  ({why})")
     return lines
-
-
-def failed(seen: dict[str, Any]) -> dict[str, Any]:
-    """Return the fingerprints of the checks that failed."""
-    return {label: came for label, came in seen.items() if came}
 
 
 def figures(tried: Iterable[Tried], known: dict[str, Any]) -> dict[str, int]:
@@ -286,7 +286,8 @@ def write_catalogue(name: str, made: dict[str, Any]) -> bool:
     lines = []
     for exercise, known in made.items():
         entries = ",\n".join(
-            "   " + json.dumps(one, ensure_ascii=False) for one in known["mistakes"]
+            "   " + json.dumps(one, ensure_ascii=False, separators=(",", ":"))
+            for one in known["mistakes"]
         )
         checks = json.dumps(known["checks"], ensure_ascii=False)
         lines.append(

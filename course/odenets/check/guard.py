@@ -239,24 +239,26 @@ def _stub(*args: Any, **kwargs: Any) -> Any:
 def out_of_order(package: tuple[Any, ...]) -> Iterator[None]:
     """Let functions and classes of the package raise `PackageAnswer` in the block.
 
-    A function gets other code, a class another `__init__`: so it does not matter by
+    Functions get other code, those that a class defines too: so it does not matter by
     which name, attribute or subclass an answer reaches them.
     """
     with contextlib.ExitStack() as stack:
         for part in package:
-            if isinstance(part, type):
-                had = part.__dict__.get("__init__")
-                part.__init__ = _stub  # type: ignore[misc]
-                if had is None:
-                    stack.callback(delattr, part, "__init__")
-                else:
-                    stack.callback(setattr, part, "__init__", had)
-            else:
-                function = inner(part)
+            for function in _functions(part):
                 stack.callback(setattr, function, "__code__", function.__code__)
                 free = function.__code__.co_freevars
                 function.__code__ = _stub.__code__.replace(co_freevars=free)
+            if isinstance(part, type) and "__init__" not in vars(part):
+                part.__init__ = _stub  # type: ignore[misc]
+                stack.callback(delattr, part, "__init__")
         yield
+
+
+def _functions(part: Any) -> list[types.FunctionType]:
+    """Return the function behind a part, or the methods that a class defines."""
+    if not isinstance(part, type):
+        return [inner(part)]
+    return [value for value in vars(part).values() if inspect.isfunction(value)]
 
 
 def inner(part: Any) -> types.FunctionType:

@@ -1,16 +1,16 @@
 """Names of mistakes: what known wrong answers show in the visible checks.
 
 `mistakes/NN_topic.json` holds, for each exercise, the labels of its visible checks and,
-for each known wrong answer, its title and a small fingerprint of what came in each
-check that it failed. An answer gets a title when that title explains *everything* that
-was seen: in every check both passed, or both failed with the same fingerprint.
-The files are made from the course's own collection of wrong answers.
+for each known wrong answer, its title and what came in these checks: null where one
+passed, else a small fingerprint. An answer gets a title when that title explains
+*everything* that was seen: in every check both passed, or both failed with the same
+fingerprint. The files are made from the course's own collection of wrong answers.
 """
 
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ import numpy as np
 from .compare import as_array, leaves
 
 FOLDER = Path(__file__).parent / "mistakes"
-ENTRIES = 5  # of an array, in a fingerprint
-LONGEST = 30  # numbers in a fingerprint
+ENTRIES = 3  # of an array, in a fingerprint
+LONGEST = 15  # numbers in a fingerprint
 
 Came = Mapping[str, Any]
 """What a check saw: {"observed": plain value} or {"error": names, "text": message}."""
@@ -43,23 +43,18 @@ def name_of(
     entry = (catalogue() if known is None else known).get(exercise)
     if entry is None or any(label not in seen for label in entry["checks"]):
         return ""
-    failed = {label: seen[label] for label in entry["checks"] if seen[label]}
-    if len(failed) == len(entry["checks"]) and all(
-        "error" in f for f in failed.values()
-    ):
-        return ""  # nothing came at all: one error may have many causes
-    titles = {
-        mistake["title"]
-        for mistake in entry["mistakes"]
-        if failed and explains(mistake["failed"], failed)
-    }
+    came = [seen[label] for label in entry["checks"]]
+    if not any(came) or all(one and "error" in one for one in came):
+        return ""  # nothing but errors: one error may have many causes
+    titles = {one["title"] for one in entry["mistakes"] if explains(one["came"], came)}
     return titles.pop() if len(titles) == 1 else ""
 
 
-def explains(failed: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Return whether a known mistake failed in the same checks in the same way."""
-    return set(failed) == set(seen) and all(
-        alike(failed[label], seen[label]) for label in seen
+def explains(known: Sequence[Any], came: Sequence[Any]) -> bool:
+    """Return whether the same checks failed in the same way."""
+    return len(known) == len(came) and all(
+        (not one and not other) or (one and other and alike(one, other))
+        for one, other in zip(known, came)
     )
 
 
