@@ -821,6 +821,25 @@ class TestYours:
         assert check.yours(asked(ours)) is ours
         assert "write it yourself" in shown(capsys)
 
+    def test_an_answer_of_several_functions(self, capsys):
+        def theirs(x):
+            return 3 * x
+
+        def thrice(x):
+            return x + x + x
+
+        def asked_for(*mine):
+            @check.exercise("both", 1, lambda: mine, (ours, theirs))
+            def exercise(checks):
+                checks.equal("both", lambda: [f(2.0) for f in mine], [4.0, 6.0])
+
+            return check.yours(exercise, ours, theirs)
+
+        assert [f.__name__ for f in asked_for(right, thrice)] == ["right", "thrice"]
+        assert asked_for(thrice, right) == (ours, theirs)
+        assert asked_for(right, theirs) == (ours, theirs)
+        assert "write it yourself" in shown(capsys)
+
     def test_a_failure_later_is_told_once_and_ours_goes_on(self, capsys):
         def fragile(x):
             if isinstance(x, float) and x > 100:

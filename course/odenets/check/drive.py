@@ -18,12 +18,15 @@ SLOWER = 3.0
 """... and left aside if it takes so many times as long."""
 
 
-def yours(exercise: Exercise) -> Any:
+def yours(exercise: Exercise, *several: Any) -> Any:
     """Return the student's function or class if all its checks passed, else ours.
 
     It prints one line that says which. Should the student's version fail later, or take
     too long, one message is printed and the package's version goes on.
 
+    Args:
+        several: where `answer=` gives a tuple, the package's versions of its parts; a
+            tuple comes back then.
     Raises:
         ValueError: if the exercise names no version of the package.
     """
@@ -32,13 +35,18 @@ def yours(exercise: Exercise) -> Any:
     ours, mine = exercise.package[0], exercise.written()
     if exercise.passed and mine is not None:
         print(f"your {exercise.name} drives what follows")
+        if several:
+            return tuple(
+                _Guarded(one.__name__, other).around(one, other)
+                for one, other in zip(mine, several, strict=True)
+            )
         return _Guarded(exercise.name, ours).around(mine, ours)
     good = sum(result.passed is True for result in exercise.results)
     why = f"{good} of {len(exercise.results)} checks passed"
     if exercise.handed_on:
         why = str(guard.PackageAnswer())
     print(f"the package's {package_name(ours)} drives what follows: {why}")
-    return ours
+    return several or ours
 
 
 class _Guarded:

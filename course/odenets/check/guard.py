@@ -274,13 +274,10 @@ def inner(part: Any) -> types.FunctionType:
 
 
 def is_package_answer(answer: Any, package: tuple[Any, ...]) -> bool:
-    """Return whether an answer is one of the package's versions, or a subclass."""
+    """Return whether an answer, or a part of it, is a version of the package's."""
     return any(
-        answer is part
-        or (
-            isinstance(part, type)
-            and isinstance(answer, type)
-            and issubclass(answer, part)
-        )
+        one is part
+        or (isinstance(part, type) and isinstance(one, type) and issubclass(one, part))
+        for one in (answer if isinstance(answer, tuple) else (answer,))
         for part in package
     )
