@@ -6,6 +6,7 @@ which other work on the machine disturbs less than the clock on the wall.
 torchdiffeq's rk4 is the 3/8 rule, ours the classic one; `rk4_38` is the same method.
 """
 
+import importlib
 import statistics
 import time
 
@@ -114,3 +115,48 @@ def test_faster_than_torchdiffeq(kind, method, bound, backward):
         f"errors {accuracy[0]:.1e} and {accuracy[1]:.1e}"
     )
     assert ratio <= bound
+
+
+def without_guard(monkeypatch):
+    """Count the evaluations and check shape and dtype, and nothing else."""
+    module = importlib.import_module("odenets.solvers.odeint")
+
+    def bare(call, state, shapes, stats):
+        f = call.f
+
+        def field(t, y):
+            stats.nfe += 1
+            slope = f(t, y)
+            if slope.shape != state.shape or slope.dtype != state.dtype:
+                raise ValueError
+            return slope
+
+        return field
+
+    monkeypatch.setattr(module, "checked_field", bare)
+    monkeypatch.setattr(module, "refuse_shared_memory", lambda slopes: None)
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "and-backward"])
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+@pytest.mark.parametrize("method", ["rk4", "dopri5"])
+def test_what_the_guard_costs(kind, method, backward, monkeypatch):
+    """It watches for fields that work in place, and for gradients that are cut off."""
+    f, y0 = problem(kind)
+    pairs = []
+    for k in range(600 if kind == "mlp" else 60):
+        pair = {}
+        for guarded in (k % 2 == 0, k % 2 == 1):  # in turn, which comes first
+            with monkeypatch.context() as patch:
+                if not guarded:
+                    without_guard(patch)
+                pair[guarded] = seconds(ours, f, y0, method, backward)
+        pairs.append([pair[True], pair[False]])
+    medians = [statistics.median(column) * 1e3 for column in zip(*pairs)]
+    ratio = medians[0] / medians[1]
+    print(
+        f"\nguard, {kind} {method} backward={backward}: {medians[0]:.3f} ms beside "
+        f"{medians[1]:.3f} ms, ratio {ratio:.3f}"
+    )
+    assert ratio <= 1.03

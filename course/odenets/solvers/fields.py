@@ -152,32 +152,34 @@ def checked_field(
         stats: its `nfe` counts the evaluations.
     """
     f = call if shapes is None else _of_flat(call, shapes)
-    plain = shapes is None and not (call.copies or call.as_tensor)
-    ask = call.f if plain else f  # without a detour
     shape, dtype, kind = state.shape, state.dtype, state.device.type
     watch = watched(state)
-    unseen, unproved = watch and not call.copies, watch and torch.is_grad_enabled()
-    versions = unseen and not (
-        torch.is_inference_mode_enabled() or state.is_inference()
+    unproved = watch and torch.is_grad_enabled()
+    versions = watch and not (
+        call.copies or torch.is_inference_mode_enabled() or state.is_inference()
     )
 
+    def ask(t: float, y: Tensor) -> Any:
+        """Call the field for the first time, and find the shortest way to call it."""
+        nonlocal ask
+        slope = f(t, y) if call.copies or not watch else _first_call(f, t, y)
+        plain = shapes is None and not (call.copies or call.as_tensor)
+        ask = call.f if plain else f
+        return slope
+
     def field(t: float, y: Tensor) -> Tensor:
-        nonlocal ask, unseen, unproved
+        nonlocal ask, unproved
         stats.nfe += 1
-        if unseen:
-            unseen = False
-            slope = _first_call(f, t, y)
-        else:
-            version = y._version if versions else 0
-            try:
-                slope = ask(t, y)
-            except (TypeError, AttributeError):
-                if ask is f:
-                    raise
-                ask = f
-                slope = f(t, y)
-            if versions and y._version != version:
-                raise Overwritten
+        try:
+            slope = ask(t, y)
+        except (TypeError, AttributeError):
+            if ask is f:
+                raise
+            ask = f  # which tries another time
+            slope = f(t, y)
+        # Stages are new tensors; the state is looked at by `_first_call`.
+        if versions and y._version and y is not state:
+            raise Overwritten
         try:
             fits = slope.shape == shape
         except AttributeError:
@@ -212,7 +214,7 @@ def _first_call(f: Field, t: float, y: Tensor) -> Any:
     """
     before = y.detach().clone()
     slope = f(t, y)
-    if not torch.equal(before, y.detach()):
+    if not torch.equal(before, y):
         y.data.copy_(before)
         raise Overwritten
     return slope

@@ -95,12 +95,12 @@ def stages(
     for row, node in zip(tableau.a[1:], tableau.c[1:]):
         new = weighted_sum(slopes, row, h, start=y)
         slopes.append(f(t + node * h, new))
-        if slopes[-1] is slopes[-2]:
-            raise Overwritten
     if tableau.b[-1] or tableau.a[-1] != tableau.b[:-1]:  # not the last stage already
         # Summed first and added last: a small increment loses no digits to a large
         # state, and Euler's step is a residual block, y + h f, bit for bit.
         new = y + weighted_sum(slopes, tableau.b, h)
+    if slopes[-1] is slopes[0] and len(slopes) > 1:
+        raise Overwritten
     return new, slopes
 
 
