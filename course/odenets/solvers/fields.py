@@ -151,7 +151,8 @@ def checked_field(
     Args:
         stats: its `nfe` counts the evaluations.
     """
-    f = call if shapes is None else _of_flat(call, shapes)
+    f: Field = call if shapes is None else _of_flat(call, shapes)
+    ask = f
     shape, dtype, kind = state.shape, state.dtype, state.device.type
     watch = watched(state)
     unproved = watch and torch.is_grad_enabled()
@@ -159,13 +160,15 @@ def checked_field(
         call.copies or torch.is_inference_mode_enabled() or state.is_inference()
     )
 
-    def ask(t: float, y: Tensor) -> Any:
+    def first(t: float, y: Tensor) -> Any:
         """Call the field for the first time, and find the shortest way to call it."""
         nonlocal ask
         slope = f(t, y) if call.copies or not watch else _first_call(f, t, y)
         plain = shapes is None and not (call.copies or call.as_tensor)
         ask = call.f if plain else f
         return slope
+
+    ask = first
 
     def field(t: float, y: Tensor) -> Tensor:
         nonlocal ask, unproved
