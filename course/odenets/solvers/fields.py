@@ -276,7 +276,7 @@ def refuse_detached(
         again = list(f([y.detach().clone() for y in ys]))
         moved = list(f([y.detach() + 1e-2 * (1 + y.detach().abs()) for y in ys]))
         for slope, same, other in zip(slopes, again, moved):
-            if torch.equal(slope, same) and (other != same).double().mean() > 0.5:
+            if torch.equal(slope, same) and (other != same).float().mean() > 0.5:
                 raise ValueError(
                     "the field cuts the gradient off: its values change with the "
                     "state, but not for autograd (is there a .detach(), .data, "

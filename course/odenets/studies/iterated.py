@@ -363,8 +363,8 @@ def examine(job: Job, net: nn.Module, data: ImageData) -> Row:
     batches = images.Batches(data.test, 500)
     with training.evaluating(net):
         model = AtDepth(net, job.iterations)
-        scores = torch.cat([model(x).double() for x, _ in batches])
-    labels = data.test.labels
+        scores = torch.cat([model(x).cpu().double() for x, _ in batches])
+    labels = data.test.labels.cpu()
     row: Row = {
         "accuracy": (scores.argmax(dim=1) == labels).double().mean().item(),
         "loss": F.cross_entropy(scores, labels).item(),

@@ -200,8 +200,8 @@ def train_level(
             seen = accepted.predict(features) == data.labels
             unseen = accepted.predict(net(data.val_points)) == data.val_labels
         level.objective.append(value)
-        level.train_accuracy.append(float(seen.double().mean()))
-        level.val_accuracy.append(float(unseen.double().mean()))
+        level.train_accuracy.append(float(seen.cpu().double().mean()))
+        level.val_accuracy.append(float(unseen.cpu().double().mean()))
         on_step()
     return Trained(net, accepted, level)
 

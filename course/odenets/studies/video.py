@@ -259,13 +259,13 @@ def errors(
     """Return the mean squared error per pixel by depth and frame, `(depth + 1, k)`."""
     frames = task.scored if frames is None else frames
     chosen = torch.tensor(frames, device=videos.device)
-    total = torch.zeros((), dtype=torch.float64, device=videos.device)
+    total = torch.zeros((), dtype=torch.float64)  # on the CPU: not every GPU has them
     for part in videos.split(batch):
         t = task.times(chosen).expand(len(part), -1)
         predicted = model(part[:, : task.n_context], t, depth).float()
         wrong = (predicted - part[:, chosen]).square().mean(dim=(-1, -2))
-        total = total + wrong.double().sum(dim=1)
-    return (total / len(videos)).cpu()
+        total = total + wrong.cpu().double().sum(dim=1)
+    return total / len(videos)
 
 
 @dataclass
