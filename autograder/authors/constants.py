@@ -52,6 +52,10 @@ def _like(value: Any, kind: str, given: list[torch.Tensor]) -> Any:
         if kind == "input" and given:
             return next((x for x in given if x.shape == value.shape), given[0])
         return torch.full_like(value, kind == "ones")
+    if isinstance(value, torch.nn.Module):  # its outputs are constant
+        forward = value.forward
+        value.forward = constant(lambda *a, **k: forward(*a, **k), kind)
+        return value
     if isinstance(value, np.ndarray):
         return np.full_like(value, kind == "ones")
     if isinstance(value, tuple) and hasattr(value, "_fields"):

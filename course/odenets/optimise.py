@@ -10,7 +10,7 @@ Loss = Callable[..., Tensor]
 
 
 def minimise(
-    loss: Loss, variables: Sequence[Tensor], max_iter: int = 50
+    loss: Loss, variables: Sequence[Tensor], max_iter: int = 100
 ) -> list[Tensor]:
     """Lower `loss(*variables)` by L-BFGS with a line search.
 
@@ -57,7 +57,7 @@ def minimise_in_turns(
     loss: Loss,
     blocks: Sequence[Sequence[Tensor]],
     n_sweeps: int,
-    max_iter: int = 50,
+    max_iter: int = 100,
 ) -> tuple[list[list[Tensor]], list[float]]:
     """Block coordinate descent: `minimise` over one block while the others rest.
 

@@ -62,6 +62,11 @@ training.set_seed(0)
 #
 # Below, `euler_step` is the only thing that a residual block does.
 #
+# Write the exercises with PyTorch, and with NumPy where you like. The package has a version
+# of each of them, to compare with afterwards; inside an exercise it refuses to work.
+# Where a helper of the package is allowed, the exercise names it.
+# Once all its checks are passed, your own function drives the rest of the notebook.
+#
 # <details><summary>Hint 1 - a nudge</summary>
 # The tangent at the point <code>y</code> at time <code>t</code> is <code>f(t, y)</code>.
 # How far do you walk along it?</details>
@@ -82,61 +87,80 @@ def euler_step(f, t, y, h):
 
     Returns:
         The new state, same shape and dtype as `y`; `y` itself is left unchanged.
+        Gradients flow from the new state to the old one.
     """
     ### BEGIN SOLUTION
     return y + h * f(t, y)
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_euler_step", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-def turning(t, y):  # depends on the time and mixes the components
-    return torch.stack([-(1 + t) * y[..., 1], y[..., 0] + t], dim=-1)
+@check.exercise(
+    "euler_step",
+    points=2,
+    answer=lambda: euler_step,
+    package=(solvers.euler_step, solvers.runge_kutta_step, solvers.odeint, solvers.solve),
+    further=3,
+)
+def exercise(checks):
+    jacobian = torch.autograd.functional.jacobian
 
-start = torch.tensor([[1.0, 0.0], [0.5, 2.0]], dtype=torch.float64)
-with check.exercise("euler_step", points=2) as exercise:
-    exercise.close(
-        "one step of y' = y from 1 with h = 0.5",
-        lambda: euler_step(lambda t, y: y, 0.0, torch.ones(2), 0.5),
-        torch.full((2,), 1.5),
-        mistakes={
-            "the step size h is missing": torch.full((2,), 2.0),
-            "the old state is forgotten": torch.full((2,), 0.5),
-        },
+    def swirl(t, y):  # time and state do not separate, and no two features are alike
+        return (1 + t) * y.roll(1, dims=-1) - y**2
+
+    y = torch.tensor([1.0, 0.5, -2.0])
+    checks.close(
+        "steps of three features: from t = 3 with h = 0.5, slope (-9, 3.75, -2), "
+        "and from t = 1 with h = 0.25, slope (-5, 1.75, -3)",
+        lambda: [euler_step(swirl, 3.0, y.clone(), 0.5), euler_step(swirl, 1.0, y.clone(), 0.25)],
+        [torch.tensor([-3.5, 2.375, -3.0]), torch.tensor([-0.25, 0.9375, -2.75])],
     )
-    exercise.close(
-        "a field that depends on the time, at t = 3",
-        lambda: euler_step(turning, 3.0, start, 0.1),
-        start + 0.1 * turning(3.0, start),
-        mistakes={
-            "the field is read at t + h": start + 0.1 * turning(3.1, start),
-            "the field is read at time 0": start + 0.1 * turning(0.0, start),
-        },
+    states = torch.stack([y, y + 1]).double()
+    checks.close(
+        "a step back, h = -0.25, of a float64 state of shape (2, 3)",
+        lambda: euler_step(swirl, 1.0, states.clone(), -0.25),
+        states - 0.25 * swirl(1.0, states),
+    )
+    checks.close(
+        "the new state, and the one that was handed in: it is left unchanged",
+        lambda: [mine := y.clone(), euler_step(swirl, 1.0, mine, 0.5), mine][1:],
+        [y + 0.5 * swirl(1.0, y), torch.tensor([1.0, 0.5, -2.0])],
+    )
+    checks.close(
+        "the gradient of the new state with respect to the old one, t = 0.5, h = 0.2",
+        lambda: jacobian(
+            lambda y: euler_step(swirl, 0.5, y, 0.2), y.double()
+        ),
+        torch.tensor([[0.6, 0.0, 0.3], [0.3, 0.8, 0.0], [0.0, 0.3, 1.8]], dtype=torch.float64),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "a step back in time",
-        lambda: euler_step(turning, 1.0, start, -0.25),
-        start - 0.25 * turning(1.0, start),
+    checks.close(
+        "a state without axes",
+        lambda: euler_step(lambda t, y: t - y**2, 2.0, torch.tensor(3.0), 0.1),
+        2.3,
     )
-    exercise.close(
-        "a step from a tensor, and this tensor afterwards: it is left unchanged",
-        lambda: [euler_step(turning, 1.0, start, 0.5), start],
-        [start + 0.5 * turning(1.0, start), torch.tensor([[1.0, 0.0], [0.5, 2.0]], dtype=torch.float64)],
+    checks.close(
+        "features that are not contiguous in memory, at a negative time",
+        lambda: euler_step(swirl, -1.5, states.T, 0.3),
+        states.T + 0.3 * swirl(-1.5, states.T),
     )
-    exercise.close(
-        "the gradient of the new state with respect to the old one",
-        lambda: torch.autograd.functional.jacobian(
-            lambda y: euler_step(turning, 0.5, y, 0.2), start[0]
+    checks.close(
+        "the gradient with respect to a weight inside the field",
+        lambda: jacobian(
+            lambda w: euler_step(lambda t, y: w * y + t, 1.0, y, 0.5), y
         ),
-        torch.tensor([[1.0, -0.3], [0.2, 1.0]], dtype=torch.float64),
+        torch.diag(0.5 * y),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
 
+# %%
+my_euler_step = check.yours(exercise)
+
 # %% [markdown]
 # What does repeating the step look like?
 # We take the field $f(y) = \tanh(K^\top y)$ with a fixed matrix $K$,
-# a residual layer whose weights never change.
-# The package has Euler's method too: `solvers.odeint(f, y0, t, method="euler")`.
+# a residual layer whose weights never change, and walk along it with `my_euler_step`.
+# The exact curve is computed by `solvers.odeint`, a method with adaptive steps.
 #
 # *Predict first:* the true curve turns to the left.
 # On which side of it will large Euler steps end up?
@@ -151,25 +175,26 @@ def field(t, y):
     return torch.tanh(y @ K_turn)
 
 
-def path(method, n_steps):
-    times = torch.linspace(0, T, n_steps + 1, dtype=torch.float64)
-    return solvers.odeint(field, y_start, times, method=method)
+def path(n_steps):
+    h, states = T / n_steps, [y_start]
+    for j in range(n_steps):
+        states.append(my_euler_step(field, j * h, states[-1], h))
+    return torch.stack(states)
 
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.6), sharex=True, sharey=True)
-exact = path("dopri5", 200)
+exact = solvers.odeint(field, y_start, torch.linspace(0, T, 201, dtype=torch.float64))
 for ax, n_steps in zip(axes, (8, 48)):
     plots.slope_field(ax, field, (-2.6, 2.6), (-2.6, 2.6))
     ax.plot(*exact.T, color=plots.COLOURS["exact"], label="the exact curve")
-    steps = path("euler", n_steps)
     ax.plot(
-        *steps.T, "o-", ms=3.5, color=plots.COLOURS["euler"],
+        *path(n_steps).T, "o-", ms=3.5, color=plots.COLOURS["euler"],
         label=f"{n_steps} residual layers, h = {T / n_steps:.3g}",
     )
     ax.set(xlabel="feature $y_1$", ylabel="feature $y_2$", aspect="equal")
     ax.legend(loc="upper right")
 plt.show()
-gap = {n: (path("euler", n)[-1] - exact[-1]).norm().item() for n in (8, 48)}
+gap = {n: (path(n)[-1] - exact[-1]).norm().item() for n in (8, 48)}
 print(f"distance from the exact end point: {gap[8]:.2f} with 8 layers, {gap[48]:.2f} with 48")
 
 # %% [markdown]
@@ -218,7 +243,8 @@ def resnet_forward(Y0, K, b, h, activation=torch.tanh):
         h: step size.   activation: applied entry by entry.
 
     Returns:
-        All stages `Y_0, ..., Y_N` in one tensor, `(N + 1, s, n)`.
+        All stages `Y_0, ..., Y_N` in one tensor, `(N + 1, s, n)`, of the dtype of `Y0`.
+        Gradients flow back to `Y0`, `K` and `b`.
     """
     ### BEGIN SOLUTION
     stages = [Y0]
@@ -228,64 +254,74 @@ def resnet_forward(Y0, K, b, h, activation=torch.tanh):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_resnet_forward", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(12)
-Y0 = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-K = torch.randn(5, 3, 3, generator=generator, dtype=torch.float64)
-b = torch.randn(5, generator=generator, dtype=torch.float64)
-one, twice = torch.ones(1, 1), 2 * torch.ones(1, 1, 1)
-with check.exercise("resnet_forward", points=3) as exercise:
-    exercise.close(
-        "two layers with weight 2, bias 1, h = 0.5, and the identity as activation",
-        lambda: resnet_forward(one, twice.expand(2, 1, 1), torch.ones(2), 0.5, lambda y: y),
-        torch.tensor([[[1.0]], [[2.5]], [[5.5]]]),
-        mistakes={
-            "the step size h is missing": torch.tensor([[[1.0]], [[4.0]], [[13.0]]]),
-            "h multiplies the argument's matrix only": torch.tensor([[[1.0]], [[3.0]], [[7.0]]]),
-            "the skip connection is missing": torch.tensor([[[1.0]], [[1.5]], [[2.0]]]),
-            "the bias is missing": torch.tensor([[[1.0]], [[2.0]], [[4.0]]]),
-        },
+@check.exercise(
+    "resnet_forward",
+    points=3,
+    answer=lambda: resnet_forward,
+    package=(resnet.propagate, resnet.vector_field),
+    further=3,
+)
+def exercise(checks):
+    jacobian = torch.autograd.functional.jacobian
+
+    generator = torch.Generator().manual_seed(12)
+    Y0 = torch.randn(2, 3, generator=generator, dtype=torch.float64)
+    K = torch.randn(5, 3, 3, generator=generator, dtype=torch.float64)
+    b = torch.randn(5, generator=generator, dtype=torch.float64)
+    weights = torch.tensor([2.0, -1.0]).view(2, 1, 1)
+    checks.close(
+        "by hand: one feature, weights 2 and -1, biases 1 and 3, no activation, h = 0.5 and h = 1",
+        lambda: [
+            resnet_forward(torch.ones(1, 1), weights, torch.tensor([1.0, 3.0]), h, lambda y: y)
+            for h in (0.5, 1.0)
+        ],
+        [torch.tensor([1.0, 2.5, 2.75]).view(3, 1, 1), torch.tensor([1.0, 4.0, 3.0]).view(3, 1, 1)],
     )
-    exercise.equal(
-        "five layers make six stages",
-        lambda: resnet_forward(Y0, K, b, 0.1).shape,
-        (6, 4, 3),
-        mistakes={"the input is not kept": (5, 4, 3), "only the end is kept": (4, 3)},
-    )
-    exercise.close(
-        "the stages of a network with random weights",
-        lambda: resnet_forward(Y0, K, b, 0.1),
+    checks.close(
+        "the six stages of two samples with three features in five layers",
+        lambda: resnet_forward(Y0.clone(), K, b, 0.1),
         resnet.propagate(Y0, K, b, 0.1),
-        mistakes={
-            "K is transposed": resnet.propagate(Y0, K.transpose(1, 2), b, 0.1),
-            "the activation is missing": resnet.propagate(Y0, K, b, 0.1, lambda y: y),
-            "every layer uses the first weights": resnet.propagate(
-                Y0, K[:1].expand(5, 3, 3), b[:1].expand(5), 0.1
-            ),
-        },
+    )
+    checks.close(
+        "another activation, torch.sin",
+        lambda: resnet_forward(Y0.clone(), K, b, 0.2, torch.sin),
+        resnet.propagate(Y0, K, b, 0.2, torch.sin),
+    )
+    checks.close(
+        "the stages, and the input that was handed in: it is left unchanged",
+        lambda: [mine := Y0.clone(), resnet_forward(mine, K, b, 0.1), mine][1:],
+        [resnet.propagate(Y0, K, b, 0.1), Y0],
+    )
+    checks.close(
+        "the gradient of the last stage's sum with respect to K",
+        lambda: jacobian(
+            lambda A: resnet_forward(Y0, A, b, 0.1)[-1].sum(), K
+        ),
+        jacobian(lambda A: resnet.propagate(Y0, A, b, 0.1)[-1].sum(), K),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "another activation, one sample, a negative step",
+    checks.close(
+        "one sample, a negative step",
         lambda: resnet_forward(Y0[:1], K, b, -0.3, torch.relu),
         resnet.propagate(Y0[:1], K, b, -0.3, torch.relu),
     )
-    exercise.close(
-        "float32 stays float32",
-        lambda: resnet_forward(Y0.float(), K.float(), b.float(), 0.1),
-        resnet.propagate(Y0.float(), K.float(), b.float(), 0.1),
+    checks.close(
+        "one layer, seven samples, float32, inputs that are not contiguous in memory",
+        lambda: resnet_forward(Y0.T.float().repeat(3, 1)[:7], K[:1, :2, :2].float().mT, b[:1].float(), 0.1),
+        resnet.propagate(Y0.T.float().repeat(3, 1)[:7], K[:1, :2, :2].float().mT, b[:1].float(), 0.1),
     )
-    exercise.close(
-        "the stages, and the input afterwards: it is left unchanged",
-        lambda: [kept := Y0.clone(), resnet_forward(kept, K, b, 0.1), kept][1:],
-        [resnet.propagate(Y0, K, b, 0.1), Y0],
-    )
-    exercise.close(
-        "the gradient with respect to the first layer's weights",
-        lambda: torch.func.grad(lambda A: resnet_forward(Y0, A, b, 0.1)[-1].sum())(K)[0],
-        torch.func.grad(lambda A: resnet.propagate(Y0, A, b, 0.1)[-1].sum())(K)[0],
+    checks.close(
+        "the gradient with respect to the biases and the input",
+        lambda: jacobian(
+            lambda c, Y: resnet_forward(Y, K, c, 0.1)[3].square().sum(), (b, Y0)
+        ),
+        jacobian(lambda c, Y: resnet.propagate(Y, K, c, 0.1)[3].square().sum(), (b, Y0)),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_resnet_forward = check.yours(exercise)
 
 # %% [markdown]
 # ## 3. From layers to a vector field
@@ -340,11 +376,11 @@ def resnet_vector_field(K, b, T, activation=torch.tanh):
 
     Returns:
         `f(t, y)` with `y` of shape `(s, n)`: `activation(y @ K_j + b_j)`, where the
-        half-open cell `[j h, (j + 1) h)` holds `t`. The time is a Python float, a sum
-        `t += h` of them, or an entry of a float32 `linspace`: rounding must not pick a
-        neighbouring cell, for any N up to 1000. At `t = T` the last cell is read.
-        Computed in this order, Euler's N steps repeat the network bit for bit; another
-        order may differ from it by rounding.
+        half-open cell `[j h, (j + 1) h)` holds `t`; at `t = T` the last cell is read.
+        The time is a Python float, a sum `t += h` of them, or an entry of a float32
+        `linspace`: rounding must not pick a neighbouring cell, for any N up to 1000, but
+        a time that lies a hundredth of a cell before an edge has not reached it yet.
+        Gradients flow back to `y`, `K` and `b`.
     """
     ### BEGIN SOLUTION
     N = len(K)
@@ -361,83 +397,115 @@ def resnet_vector_field(K, b, T, activation=torch.tanh):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_resnet_vector_field", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-def cells_read(N, T, times):  # bias j in layer j and no weights: the field tells the cell
-    f = resnet_vector_field(torch.zeros(N, 1, 1), torch.arange(N) + 0.0, T, lambda y: y)
-    return [int(f(t, torch.zeros(1, 1)).item()) for t in times]
+@check.exercise(
+    "resnet_vector_field",
+    points=4,
+    answer=lambda: resnet_vector_field,
+    package=(resnet.vector_field, resnet.layer_index, resnet.propagate),
+    further=5,
+)
+def exercise(checks):
+    jacobian = torch.autograd.functional.jacobian
 
-def summed(N, h):  # 0, h, h + h, ...: what a loop with `t += h` sees
-    return [sum([h] * j, 0.0) for j in range(N)]
+    def cells_read(N, T, times):  # bias j in layer j, no weights: the field tells its cell
+        f = resnet_vector_field(torch.zeros(N, 1, 1), torch.arange(N) + 0.0, T, lambda y: y)
+        return [int(f(t, torch.zeros(1, 1)).item()) for t in times]
 
-generator = torch.Generator().manual_seed(13)
-Y0 = torch.randn(4, 3, generator=generator)
-K, b = torch.randn(7, 3, 3, generator=generator), torch.randn(7, generator=generator)
-with check.exercise("resnet_vector_field", points=4) as exercise:
-    exercise.equal(
-        "the cells of 4 layers over T = 2, at times inside them",
-        lambda: cells_read(4, 2.0, [0.1, 0.6, 1.4, 1.9]),
-        [0, 1, 2, 3],
-        mistakes={
-            "the final time T is left out": [0, 2, 3, 3],
-            "the nearest edge is taken instead of the cell": [0, 1, 3, 3],
-        },
+    def not_their_own(N, T, times):  # the left edges that read another cell than theirs
+        return [j for j, cell in enumerate(cells_read(N, T, times)) if cell != j]
+
+    def grid(N, T):  # the left edges of N cells in float32
+        return torch.linspace(0, T, N + 1)[:-1]
+
+    def summed(N, h):  # 0, h, h + h, ...: what a loop with `t += h` sees
+        return [sum([h] * j, 0.0) for j in range(N)]
+
+    generator = torch.Generator().manual_seed(13)
+    y = torch.randn(4, 3, generator=generator)
+    K = torch.randn(7, 3, 3, generator=generator)
+    b = torch.randn(7, generator=generator)
+    checks.equal(
+        "the cells of 4 layers over T = 2, at 0.1, 0.49, 0.6, 0.99, 1.4, 1.9, "
+        "and of 3 layers over T = 9, at 2.9, 3.1, 8.9",
+        lambda: [
+            cells_read(4, 2.0, [0.1, 0.49, 0.6, 0.99, 1.4, 1.9]),
+            cells_read(3, 9.0, [2.9, 3.1, 8.9]),
+        ],
+        [[0, 0, 1, 1, 2, 3], [0, 1, 2]],
     )
-    exercise.equal(
-        "the left edge belongs to the cell, and t = T to the last one",
-        lambda: cells_read(4, 2.0, [0.0, 0.5, 1.0, 1.5, 2.0]),
-        [0, 1, 2, 3, 3],
-        mistakes={"the right edge belongs to the cell": [0, 0, 1, 2, 3]},
+    checks.equal(
+        "the left edges 0, 0.5, 1, 1.5 of 4 cells and t = T = 2, those of 2 cells and t = T = 1",
+        lambda: [
+            cells_read(4, 2.0, [0.0, 0.5, 1.0, 1.5, 2.0]),
+            cells_read(2, 1.0, [0.0, 0.5, 1.0]),
+        ],
+        [[0, 1, 2, 3, 3], [0, 1, 1]],
     )
-    exercise.equal(
-        "the float32 grid of 7 layers over T = 1",
-        lambda: cells_read(7, 1.0, torch.linspace(0, 1, 8)[:-1]),
-        list(range(7)),
-        mistakes={
-            "int(t * N) meets a rounding error": [
-                int(t * 7) for t in torch.linspace(0, 1, 8)[:-1].tolist()
-            ],
-        },
+    checks.equal(
+        "the left edges of 7 layers over T = 1 in float32",
+        lambda: cells_read(7, 1.0, grid(7, 1.0)),
+        [0, 1, 2, 3, 4, 5, 6],
     )
-    exercise.close(
-        "Euler with 7 steps gives the network back",
+    checks.equal(
+        "which left edges of 1000 layers over T = 50, in float32, read another cell",
+        lambda: not_their_own(1000, 50.0, grid(1000, 50.0)),
+        [],
+    )
+    checks.equal(
+        "the left edges of 10 layers over T = 0.3, summed up with t += h",
+        lambda: cells_read(10, 0.3, summed(10, 0.03)),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+    )
+    checks.close(
+        "the field at t = 1.4 of 7 layers over T = 3, with ReLU",
+        lambda: resnet_vector_field(K, b, 3.0, torch.relu)(1.4, y),
+        torch.relu(y @ K[3] + b[3]),
+    )
+    checks.close(
+        "Euler's 7 steps over T = 1 give the network back",
         lambda: solvers.odeint(
-            resnet_vector_field(K, b, 1.75), Y0, torch.arange(8) * 0.25, method="euler"
+            resnet_vector_field(K, b, 1.0), y, torch.linspace(0, 1, 8), method="euler"
         ),
-        resnet.propagate(Y0, K, b, 0.25),
-        rtol=1e-5,
-        atol=1e-6,
+        resnet.propagate(y, K, b, 1 / 7),
+    )
+    checks.close(
+        "the gradient of the field's sum at t = 1.4 with respect to K",
+        lambda: jacobian(
+            lambda A: resnet_vector_field(A, b, 3.0)(1.4, y).sum(), K
+        ),
+        jacobian(lambda A: torch.tanh(y @ A[3] + b[3]).sum(), K),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.equal(
+    checks.equal(
         "the float32 grids of 1 to 64 layers",
-        lambda: [
-            cells_read(N, 1.0, torch.linspace(0, 1, N + 1)[:-1]) for N in range(1, 65)
-        ],
-        [list(range(N)) for N in range(1, 65)],
+        lambda: [not_their_own(N, 1.0, grid(N, 1.0)) for N in range(1, 65)],
+        [[]] * 64,
     )
-    exercise.equal(
-        "the float32 grids of 300, 500 and 1000 layers over T = 5",
-        lambda: [
-            cells_read(N, 5.0, torch.linspace(0, 5, N + 1)[:-1]) for N in (300, 500, 1000)
-        ],
-        [list(range(N)) for N in (300, 500, 1000)],
+    checks.equal(
+        "the float32 grids of 300, 500 and 999 layers over T = 70",
+        lambda: [not_their_own(N, 70.0, grid(N, 70.0)) for N in (300, 500, 999)],
+        [[], [], []],
     )
-    exercise.equal(
-        "times that were summed up, t += h",
-        lambda: [cells_read(N, 0.3, summed(N, 0.3 / N)) for N in (3, 10, 49, 100)],
-        [list(range(N)) for N in (3, 10, 49, 100)],
+    checks.equal(
+        "times that were summed up, t += h, for 3, 49, 100 and 1000 layers",
+        lambda: [not_their_own(N, 0.3, summed(N, 0.3 / N)) for N in (3, 49, 100, 1000)],
+        [[], [], [], []],
     )
-    exercise.equal(
-        "times near the right edge are still inside the cell",
-        lambda: cells_read(10, 1.0, [0.0999, 0.4999, 0.95]),
-        [0, 4, 9],
+    checks.equal(
+        "times near the right edge are still inside the cell, and T ends the last one",
+        lambda: cells_read(10, 1.0, [0.0985, 0.4985, 0.95, torch.tensor(1.0)]),
+        [0, 4, 9, 9],
     )
-    exercise.close(
-        "another activation and T = 3",
-        lambda: resnet_vector_field(K, b, 3.0, torch.relu)(1.5, Y0),
-        torch.relu(Y0 @ K[3] + b[3]),
+    checks.close(
+        "one layer, one sample, float64",
+        lambda: resnet_vector_field(K[:1].double(), b[:1].double(), 3.0)(2.9, y[:1].double()),
+        torch.tanh(y[:1].double() @ K[0].double() + b[0].double()),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_resnet_vector_field = check.yours(exercise)
 
 # %% [markdown]
 # ## 4. What happens when $h \to 0$?
@@ -480,50 +548,53 @@ def observed_order(errors, step_sizes):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_observed_order", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-with check.exercise("observed_order", points=2) as exercise:
-    exercise.close(
-        "errors that follow 5 h^2",
-        lambda: observed_order([0.05, 0.0125, 0.0032], [0.1, 0.05, 0.0253]),
-        2.0,
-        atol=1e-2,
-        mistakes={
-            "the axes are swapped": 0.5,
-            "the sign is wrong": -2.0,
-            "the logarithms are missing": 0.6324,
-        },
+@check.exercise(
+    "observed_order",
+    points=2,
+    answer=lambda: observed_order,
+    package=solvers.observed_order,
+    further=2,
+)
+def exercise(checks):
+    errors, steps = [0.08, 0.011, 0.1, 0.03, 0.02], [0.2, 0.05, 0.4, 0.07, 0.1]
+    checks.close(
+        "five errors with some noise, in no order: all points count; and the first four of them",
+        lambda: [observed_order(errors, steps), observed_order(errors[:4], steps[:4])],
+        [1.030966, 0.9982972],  # from scipy.stats.linregress
+        rtol=1e-5,
     )
-    exercise.close(
-        "errors with some noise: all points count",
-        lambda: observed_order([0.1, 0.08, 0.02, 0.011], [0.4, 0.2, 0.1, 0.05]),
-        1.155278,
-        atol=1e-4,
-        mistakes={
-            "only the first and the last point count": 1.061475,
-            "the line is forced through the origin": 1.633,
-        },
+    checks.close(
+        "tensors, and two points only: errors 8e-3 and 1e-3 for steps 0.2 and 0.1",
+        lambda: observed_order(torch.tensor([8e-3, 1e-3]), torch.tensor([0.2, 0.1])),
+        3.0,
+        rtol=1e-5,
+    )
+    checks.equal(
+        "the slope of errors 1, 4 for steps 1, 2, rounded, and whether it is a float",
+        lambda: [
+            slope := observed_order([1.0, 4.0], [1.0, 2.0]),
+            [round(float(slope), 4), isinstance(slope, float)],
+        ][1],
+        [2.0, True],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
+    checks.close(
         "tensors, unevenly spaced steps, any order",
-        lambda: observed_order(
-            torch.tensor([2.0, 0.1, 0.7]), torch.tensor([0.9, 0.04, 0.5])
-        ),
+        lambda: observed_order(torch.tensor([2.0, 0.1, 0.7]), torch.tensor([0.9, 0.04, 0.5])),
         0.905011,
-        atol=1e-4,
+        rtol=1e-5,
     )
-    exercise.close(
-        "two points",
-        lambda: observed_order([1e-3, 1e-9], [1e-1, 1e-3]),
-        3.0,
-        atol=1e-6,
-    )
-    exercise.close(
-        "the slope is a plain float",
-        lambda: [slope := observed_order([1.0, 2.0], [1.0, 2.0]), type(slope).__name__],
-        [1.0, "float"],
+    checks.close(
+        "errors that grow when the steps shrink",
+        lambda: observed_order([1e-3, 1e-2, 1e-1], [1e-1, 1e-3, 1e-5]),
+        -0.5,
+        rtol=1e-5,
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_observed_order = check.yours(exercise)
 
 # %% [markdown]
 # Now the experiment: one field with 4 cells, more and more steps.
@@ -536,25 +607,24 @@ n_cells, T = 4, 2.0
 K = torch.randn(n_cells, 2, 2, generator=generator, dtype=torch.float64)
 b = torch.randn(n_cells, generator=generator, dtype=torch.float64)
 Y0 = torch.randn(10, 2, generator=generator, dtype=torch.float64)
-f = resnet.vector_field(K, b, T)
 
 
 def end_point(method, steps_per_cell):
     Y, h = Y0, T / n_cells
     for j in range(n_cells):  # cell by cell, so that no step crosses an edge
         times = j * h + torch.linspace(0, 1, steps_per_cell + 1, dtype=torch.float64) * h
-        cell = resnet.vector_field(K[j : j + 1], b[j : j + 1], T)
+        cell = my_resnet_vector_field(K[j : j + 1], b[j : j + 1], T)  # one cell for all times
         Y = solvers.odeint(cell, Y, times, method=method)[-1]
     return Y
 
 
 reference = end_point("rk4", 256)
 refinements = [1, 2, 4, 8, 16, 32, 64]
-step_sizes = [T / (n_cells * r) for r in refinements]
+step_sizes = (T / n_cells / np.array(refinements)).tolist()
 fig, ax = plt.subplots(figsize=(6, 4))
 for method in ("euler", "midpoint"):
     errors = [(end_point(method, r) - reference).abs().max().item() for r in refinements]
-    slope, _ = np.polyfit(np.log(step_sizes), np.log(errors), deg=1)
+    slope = my_observed_order(errors, step_sizes)
     ax.loglog(
         step_sizes, errors, "o-",
         color=plots.COLOURS[method], label=f"{method}, slope {slope:.2f}",
@@ -611,6 +681,7 @@ def predict_proba(Y, W, mu):
     Returns:
         Probabilities, `(s, m)`: the logistic function for one column (m = 1), so that
         the entry is the probability of class one; softmax of each row for more.
+        They are numbers for scores of size 1000 too, and gradients flow back.
     """
     ### BEGIN SOLUTION
     scores = Y @ W + mu
@@ -620,49 +691,65 @@ def predict_proba(Y, W, mu):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_predict_proba", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-Y = torch.tensor([[1.0, 2.0], [-1.0, 0.5], [0.0, 0.0]], dtype=torch.float64)
-w = torch.tensor([[1.0], [-0.5]], dtype=torch.float64)
-W = torch.tensor([[1.0, 0.0, -1.0], [0.0, 2.0, 0.5]], dtype=torch.float64)
-mu = torch.tensor([0.1, -0.2, 0.3], dtype=torch.float64)
-with check.exercise("predict_proba", points=2) as exercise:
-    exercise.close(
-        "one column: the logistic function",
-        lambda: predict_proba(Y, w, mu[:1]),
-        1 / (1 + torch.exp(-(Y @ w + 0.1))),
-        mistakes={
-            "softmax of a single column is always one": torch.ones(3, 1, dtype=torch.float64),
-            "the offset is missing": 1 / (1 + torch.exp(-(Y @ w))),
-            "the scores are returned": Y @ w + 0.1,
-            "the sign is wrong": 1 / (1 + torch.exp(Y @ w + 0.1)),
-        },
+@check.exercise(
+    "predict_proba",
+    points=2,
+    answer=lambda: predict_proba,
+    package=resnet.predict_proba,
+    further=2,
+)
+def exercise(checks):
+    jacobian = torch.autograd.functional.jacobian
+
+    Y = torch.tensor([[1.0, 2.0], [-1.0, 0.5], [0.0, 3.0]], dtype=torch.float64)
+    w = torch.tensor([[1.0], [-0.5]], dtype=torch.float64)
+    W = torch.tensor([[1.0, 0.0, -1.0], [0.0, 2.0, 0.5]], dtype=torch.float64)
+    mu = torch.tensor([0.1, -0.2, 0.3], dtype=torch.float64)
+    powers = torch.exp(Y @ W + mu)
+    checks.close(
+        "one column, three samples: the logistic function, for two classifiers",
+        lambda: [predict_proba(Y, w, mu[:1]), predict_proba(Y, 2 * w, mu[1:2])],
+        [1 / (1 + torch.exp(-(Y @ w + 0.1))), 1 / (1 + torch.exp(-(2 * Y @ w - 0.2)))],
     )
-    exercise.close(
+    checks.close(
         "three columns: softmax of each row",
         lambda: predict_proba(Y, W, mu),
-        torch.exp(Y @ W + mu) / torch.exp(Y @ W + mu).sum(dim=1, keepdim=True),
-        mistakes={
-            "each column is normalised instead of each row": torch.softmax(Y @ W + mu, dim=0),
-            "the logistic function is used for each column": torch.sigmoid(Y @ W + mu),
-        },
+        powers / powers.sum(dim=1, keepdim=True),
     )
-    ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "scores of 1000 and -1000 in float32, one column",
+    checks.close(
+        "the scores 1000 and -1000 of two samples in float32, one column",
         lambda: predict_proba(torch.tensor([[1.0], [-1.0]]), torch.tensor([[1000.0]]), torch.zeros(1)),
         torch.tensor([[1.0], [0.0]]),
     )
-    exercise.close(
-        "scores of 1000 and -1000 in float32, two columns",
-        lambda: predict_proba(torch.tensor([[1.0]]), torch.tensor([[1000.0, -1000.0]]), torch.zeros(2)),
-        torch.tensor([[1.0, 0.0]]),
+    checks.close(
+        "the scores 1000 and 998 of one sample in float32, two columns",
+        lambda: predict_proba(torch.tensor([[1.0]]), torch.tensor([[1000.0, 998.0]]), torch.zeros(2)),
+        torch.tensor([[0.8807971, 0.1192029]]),
+        rtol=1e-3,  # scores of 1000 keep few digits in float32
     )
-    exercise.close(
-        "the gradient with respect to W",
-        lambda: torch.func.grad(lambda A: predict_proba(Y, A, mu)[:, 1].sum())(W),
-        torch.func.grad(lambda A: resnet.predict_proba(Y, A, mu)[:, 1].sum())(W),
+    checks.close(
+        "the gradient with respect to W of the probabilities of class one, three columns",
+        lambda: jacobian(
+            lambda A: predict_proba(Y, A, mu)[:, 1].sum(), W
+        ),
+        jacobian(lambda A: torch.softmax(Y @ A + mu, dim=1)[:, 1].sum(), W),
+    )
+    ### BEGIN HIDDEN TESTS
+    checks.close(
+        "one sample with one feature, one column, float32",
+        lambda: predict_proba(torch.tensor([[2.0]]), torch.tensor([[-0.5]]), torch.tensor([3.0])),
+        torch.tensor([[0.8807971]]),
+    )
+    checks.close(
+        "the scores -1000 and 1000 of one sample, two columns, float64",
+        lambda: predict_proba(Y[:1, :1], torch.tensor([[-1000.0, 1000.0]]).double(), 0 * mu[:2]),
+        torch.tensor([[0.0, 1.0]], dtype=torch.float64),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_predict_proba = check.yours(exercise)
 
 # %% [markdown]
 # ## 6. What learning minimises
@@ -687,6 +774,7 @@ check.score(exercise)
 # %% [markdown]
 # ### Exercise 1.6 - The objective (2 points, ~8 min)
 # Compute (6) with the smoothness (7). `Y` is the last stage $Y_N$.
+# `torch.nn.functional` may help, the package's losses may not.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Two terms: one looks at the samples only, the other one at the layers only.</details>
@@ -713,7 +801,8 @@ def objective(Y, W, mu, C, K, b, h, alpha):
             covers both K and b.
 
     Returns:
-        A tensor without axes, finite also for scores of size 1000.
+        A tensor without axes, finite also for scores of size 1000; gradients flow back
+        to all tensors.
     """
     ### BEGIN SOLUTION
     scores = Y @ W + mu
@@ -726,65 +815,101 @@ def objective(Y, W, mu, C, K, b, h, alpha):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_objective", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-import math
+@check.exercise(
+    "objective",
+    points=2,
+    answer=lambda: objective,
+    package=(resnet.objective, resnet.misfit, resnet.smoothness, resnet.cross_entropy),
+    further=3,
+)
+def exercise(checks):
+    jacobian = torch.autograd.functional.jacobian
 
-generator = torch.Generator().manual_seed(16)
-Y, W = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((6, 2), (2, 3)))
-C = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 2, 1, 0]]
-mu = torch.tensor([0.5, 0.0, -1.0], dtype=torch.float64)
-K = torch.tensor([1.0, 3.0, 2.0], dtype=torch.float64)[:, None, None] * torch.ones(3, 2, 2, dtype=torch.float64)
-b = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64)
-with check.exercise("objective", points=2) as exercise:
-    exercise.close(
-        "the smoothness alone: scores 0 in two classes, h = 0.25, alpha = 0.1",
-        lambda: objective(Y, 0 * W[:, :2], 0 * mu[:2], 0 * C[:, :2] + 0.5, K, b, 0.25, 0.1),
-        math.log(2) + 0.1 * (4 * (4 + 1) + (1 + 4)) / (2 * 0.25),
-        mistakes={
-            "b is left out of the smoothness": math.log(2) + 0.1 * 20 / 0.5,
-            "the factor 1 / (2 h) is missing": math.log(2) + 0.1 * 25,
-            "h multiplies instead of dividing": math.log(2) + 0.1 * 25 * 0.25 / 2,
-            "it is weight decay, not smoothness": math.log(2) + 0.1 * 0.5 * (56 + 2),
-        },
+    generator = torch.Generator().manual_seed(16)
+    Y = torch.randn(6, 2, generator=generator, dtype=torch.float64)
+    W = torch.randn(2, 3, generator=generator, dtype=torch.float64)
+    mu = torch.tensor([0.5, 0.0, -1.0], dtype=torch.float64)
+    C = torch.rand(6, 3, generator=generator, dtype=torch.float64)
+    C = C / C.sum(dim=1, keepdim=True)
+    K = torch.randn(4, 2, 2, generator=generator, dtype=torch.float64)
+    b = torch.randn(4, generator=generator, dtype=torch.float64)
+    squares = sum(((K[j] - K[j - 1]) ** 2).sum() + (b[j] - b[j - 1]) ** 2 for j in (1, 2, 3))
+    log_P = torch.log_softmax(Y @ W + mu, dim=1)
+    p = torch.sigmoid(Y @ W[:, :1] + mu[:1])
+    c = C[:, :1]
+    checks.close(
+        "four layers; all scores are 0 in two classes, so that S / s is ln 2; "
+        "h = 0.25 with alpha = 0.1, h = 2 with alpha = 3",
+        lambda: [
+            objective(Y, 0 * W[:, :2], 0 * mu[:2], 0 * C[:, :2] + 0.5, K, b, h, alpha)
+            for h, alpha in ((0.25, 0.1), (2.0, 3.0))
+        ],
+        [math.log(2) + 0.1 * squares.item() / (2 * 0.25), math.log(2) + 3 * squares.item() / (2 * 2)],
+        rtol=1e-6,
     )
-    exercise.close(
-        "three classes: the mean cross-entropy, alpha = 0",
+    checks.close(
+        "three classes, six samples, alpha = 0: the cross-entropy alone",
         lambda: objective(Y, W, mu, C, K, b, 0.5, 0.0),
-        -(C * torch.log_softmax(Y @ W + mu, dim=1)).sum() / 6,
-        mistakes={
-            "S is not divided by the number of samples": -(C * torch.log_softmax(Y @ W + mu, dim=1)).sum(),
-            "it is also divided by the number of classes": -(C * torch.log_softmax(Y @ W + mu, dim=1)).mean(),
-            "it is the squared distance": 0.5 * (resnet.predict_proba(Y, W, mu) - C).square().sum() / 6,
-        },
+        -(C * log_P).sum().item() / 6,
+        rtol=1e-6,
     )
-    ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "one column, labels between 0 and 1",
-        lambda: objective(Y, W[:, :1], mu[:1], C[:, :1] * 0.8 + 0.1, K, b, 0.25, 0.01),
-        resnet.objective(Y, W[:, :1], mu[:1], C[:, :1] * 0.8 + 0.1, K, b, 0.25, 0.01),
+    checks.close(
+        "one column, six samples, alpha = 0",
+        lambda: objective(Y, W[:, :1], mu[:1], c, K, b, 0.5, 0.0),
+        -(c * p.log() + (1 - c) * (1 - p).log()).sum().item() / 6,
+        rtol=1e-6,
     )
-    exercise.close(
-        "scores of size 1000 in float32: one column",
+    checks.close(
+        "one column, scores 1000 and -1000 in float32, both labels 0: losses 1000 and 0",
         lambda: objective(
             torch.tensor([[1.0], [-1.0]]), torch.tensor([[1000.0]]), torch.zeros(1),
-            torch.tensor([[0.0], [0.0]]), torch.zeros(2, 1, 1), torch.zeros(2), 1.0, 1.0,
+            torch.zeros(2, 1), torch.zeros(2, 1, 1), torch.zeros(2), 1.0, 1.0,
         ),
         500.0,
     )
-    exercise.close(
-        "scores of size 1000 in float32: two columns",
+    checks.close(
+        "two columns, scores 1000 and -1000 in float32, the label is the second class",
         lambda: objective(
             torch.tensor([[1.0]]), torch.tensor([[1000.0, -1000.0]]), torch.zeros(2),
-            torch.tensor([[0.0, 1.0]]), torch.zeros(1, 1, 1), torch.zeros(1), 1.0, 1.0,
+            torch.tensor([[0.0, 1.0]]), torch.zeros(2, 1, 1), torch.zeros(2), 1.0, 1.0,
         ),
         2000.0,
     )
-    exercise.close(
-        "the gradient with respect to K",
-        lambda: torch.func.grad(lambda A: objective(Y, W, mu, C, A, b, 0.5, 0.1))(K),
-        torch.func.grad(lambda A: resnet.objective(Y, W, mu, C, A, b, 0.5, 0.1))(K),
+    checks.close(
+        "the gradients with respect to W and K, h = 0.5, alpha = 0.1",
+        lambda: jacobian(
+            lambda V, A: objective(Y, V, mu, C, A, b, 0.5, 0.1), (W, K)
+        ),
+        jacobian(lambda V, A: resnet.objective(Y, V, mu, C, A, b, 0.5, 0.1), (W, K)),
+        rtol=1e-6,
+        atol=1e-8,
+    )
+    ### BEGIN HIDDEN TESTS
+    checks.close(
+        "one column and the smoothness together, labels 0 and 1, float32",
+        lambda: objective(Y.float(), W[:, :1].float(), mu[:1].float(), c.round().float(), K.float(), b.float(), 0.3, 0.02),
+        resnet.objective(Y, W[:, :1], mu[:1], c.round(), K, b, 0.3, 0.02).item(),
+    )
+    checks.close(
+        "one layer has no neighbours: no smoothness",
+        lambda: objective(Y, W, mu, C, K[:1], b[:1], 0.5, 10.0),
+        -(C * log_P).sum().item() / 6,
+        rtol=1e-6,
+    )
+    checks.close(
+        "the gradient with respect to b and the features, one column",
+        lambda: jacobian(
+            lambda X, a: objective(X, W[:, :1], mu[:1], c, K, a, 0.5, 0.1), (Y, b)
+        ),
+        jacobian(lambda X, a: resnet.objective(X, W[:, :1], mu[:1], c, K, a, 0.5, 0.1), (Y, b)),
+        rtol=1e-6,
+        atol=1e-8,
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_objective = check.yours(exercise)
 
 # %% [markdown]
 # ## 7. Learning the ellipses
@@ -820,7 +945,8 @@ plt.show()
 # ### Exercise 1.7 - Block coordinate descent (4 points, ~15 min)
 # Take turns `n_sweeps` times: first $W, \mu$, then $K, b$.
 # Record the objective at the start and after each half-step.
-# Use `resnet.propagate` and `resnet.objective` of the package for (3) and (6).
+# Allowed helpers of the package: `optimise.minimise`, and `resnet.propagate` and
+# `resnet.objective` for (3) and (6).
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # In the first half-step <code>Y_N</code> does not change: propagate once, outside of the loss.
@@ -867,96 +993,115 @@ def block_coordinate_descent(Y0, C, K, b, W, mu, h, alpha, n_sweeps):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_block_coordinate_descent", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-import functools
+@check.exercise(
+    "block_coordinate_descent",
+    points=4,
+    answer=lambda: block_coordinate_descent,
+    package=(resnet.block_coordinate_descent, optimise.minimise_in_turns),
+    further=2,
+)
+def exercise(checks):
+    import functools
 
-generator = torch.Generator().manual_seed(17)
-Y0 = torch.randn(60, 2, generator=generator, dtype=torch.float64)
-inside = Y0.norm(dim=1, keepdim=True) + 0.3 * torch.randn(60, 1, generator=generator, dtype=torch.float64) < 1.1
-C, K, b = inside.double(), torch.randn(4, 2, 2, generator=generator, dtype=torch.float64), torch.zeros(4, dtype=torch.float64)
-W, mu = torch.ones(2, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(19)
+    Y0 = torch.randn(60, 2, generator=generator, dtype=torch.float64)
+    noise = 0.3 * torch.randn(60, 1, generator=generator, dtype=torch.float64)
+    C = (Y0.norm(dim=1, keepdim=True) + noise < 1.1).double()
+    K = torch.randn(4, 2, 2, generator=generator, dtype=torch.float64)
+    b = torch.zeros(4, dtype=torch.float64)
+    W = torch.ones(2, 1, dtype=torch.float64)
+    mu = torch.zeros(1, dtype=torch.float64)
 
-def objective_at(K, b, W, mu):  # with h = 0.5 and alpha = 0.001, as below
-    Y = resnet.propagate(Y0, K, b, 0.5)[-1]
-    return resnet.objective(Y, W, mu, C, K, b, 0.5, 0.001)
+    sweeps = {1.0: 2, 0.5: 3}  # two networks, by their step size h
 
-@functools.cache  # each descent is computed once and looked at from several sides
-def descend(n_sweeps):
-    start = [variable.clone() for variable in (K, b, W, mu)]
-    return block_coordinate_descent(Y0, C, *start, h=0.5, alpha=0.001, n_sweeps=n_sweeps)
+    def objective_at(h, K, b, W, mu):
+        Y = resnet.propagate(Y0, K, b, h)[-1]
+        return resnet.objective(Y, W, mu, C, K, b, h, 0.005).item()
 
-def largest_rise(history):
-    return torch.tensor(history).diff().max()
+    @functools.cache  # each descent is computed once and looked at from several sides
+    def descend(h):
+        start = [variable.clone() for variable in (K, b, W, mu)]
+        came = block_coordinate_descent(Y0, C, *start, h=h, alpha=0.005, n_sweeps=sweeps[h])
+        return came, start
 
-with check.exercise("block_coordinate_descent", points=4) as exercise:
-    exercise.equal(
-        "two sweeps record five values",
-        lambda: len(descend(2)[4]),
-        5,
-        mistakes={
-            "the value at the start is missing": 4,
-            "only whole sweeps are recorded": 3,
-        },
+    def history(h):
+        return descend(h)[0][4]
+
+    def differ(some, others):  # which of K, b, W and mu
+        return [not torch.equal(one, other) for one, other in zip(some, others)]
+
+    checks.close(
+        "what two sweeps of a network with h = 1 and three with h = 0.5 record: a list of five "
+        "and of seven floats, first the value at the start",
+        lambda: [
+            [type(history(h)).__name__, [type(value).__name__ for value in history(h)], history(h)[0]]
+            for h in sweeps
+        ],
+        [["list", ["float"] * (1 + 2 * sweeps[h]), objective_at(h, K, b, W, mu)] for h in sweeps],
     )
-    exercise.close(
-        "the history starts with the objective of the given variables",
-        lambda: descend(1)[4][0],
-        objective_at(K, b, W, mu).item(),
-    )
-    exercise.close(
-        "after the first half-step W and mu are best for the given propagation",
-        lambda: descend(1)[4][1],
-        0.687620,  # from scikit-learn's LogisticRegression without penalty
+    checks.close(
+        "after the first half-step W and mu are best for the given K and b: the values",
+        lambda: [history(h)[1] for h in sweeps],
+        [0.716668, 0.753692],  # with scikit-learn's LogisticRegression without penalty
         rtol=1e-4,
-        mistakes={
-            "K and b are changed first": 0.507574,
-            "nothing is minimised": objective_at(K, b, W, mu).item(),
-        },
     )
-    exercise.at_most(
-        "the largest rise within two sweeps",
-        lambda: largest_rise(descend(2)[4]),
-        1e-9,
-        hint="propagate again after K and b have changed",
+    checks.at_most(
+        "the value after the first sweep, divided by that after its first half-step; "
+        "the objective of what comes back, divided by the value after the first sweep",
+        lambda: [
+            [history(h)[2] / history(h)[1], objective_at(h, *descend(h)[0][:4]) / history(h)[2]]
+            for h in sweeps
+        ],
+        0.975,
     )
-    ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "the last value belongs to the returned variables",
-        lambda: [came := descend(2), float(objective_at(*came[:4])) - came[4][-1]][1],
-        0.0,
+    checks.close(
+        "in which half-steps the value rises: it never should; "
+        "and the objective of what comes back, less the last value recorded",
+        lambda: [
+            [
+                [k for k in range(1, len(history(h))) if history(h)[k] > history(h)[k - 1] + 1e-9],
+                objective_at(h, *descend(h)[0][:4]) - history(h)[-1],
+            ]
+            for h in sweeps
+        ],
+        [[[], 0.0], [[], 0.0]],
         atol=1e-8,
     )
-    exercise.at_most(
-        "the second half-step changes the propagation for the better, ratio of values",
-        lambda: [history := descend(1)[4], history[2] / history[1]][1],
-        0.94,
-    )
-    exercise.at_most(
-        "the second sweep improves on the first, ratio of values",
-        lambda: [history := descend(2)[4], history[4] / history[2]][1],
-        0.9,
-    )
-    exercise.at_least(
-        "K, b, W and mu are all returned changed, smallest largest change",
-        lambda: min(
-            (after - before).abs().max()
-            for after, before in zip(descend(1)[:4], (K, b, W, mu))
-        ),
-        1e-3,
-    )
-    exercise.close(
-        "the first value of the history, and the given tensors: they are left unchanged",
+    checks.equal(
+        "which of K, b, W, mu come back changed, which were changed where they were given, "
+        "and which differ between h = 1 and h = 0.5",
         lambda: [
-            mine := [variable.clone() for variable in (K, b, W, mu)],
-            block_coordinate_descent(Y0, C, *mine, 0.5, 0.001, 1)[4][0],
-            mine,
-        ][1:],
-        [objective_at(K, b, W, mu).item(), [K, b, W, mu]],
+            differ(descend(1.0)[0][:4], (K, b, W, mu)),
+            differ(descend(1.0)[1], (K, b, W, mu)),
+            differ(descend(1.0)[0][:4], descend(0.5)[0][:4]),
+        ],
+        [[True] * 4, [False] * 4, [True] * 4],
+    )
+    ### BEGIN HIDDEN TESTS
+    checks.at_most(
+        "three classes, three sweeps: the largest rise; the last value in parts of the first, less 0.7",
+        lambda: [
+            values := block_coordinate_descent(
+                Y0, torch.eye(3).double()[Y0.argmax(1) + (Y0.sum(1) > 1)], K, b,
+                torch.zeros(2, 3).double(), torch.zeros(3).double(), 0.25, 0.002, 3,
+            )[4],
+            [torch.tensor(values).diff().max().item(), values[6] / values[0] - 0.7],
+        ][1],
+        1e-9,
+    )
+    checks.close(
+        "no sweep at all: the objective of the start",
+        lambda: block_coordinate_descent(Y0, C, K, b, W, mu, 0.5, 0.005, 0)[4],
+        [objective_at(0.5, K, b, W, mu)],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
 
+# %%
+my_block_coordinate_descent = check.yours(exercise)
+
 # %% [markdown]
-# Now we learn the ellipses, with the package's own version of the exercise, `optimise.minimise_in_turns`.
+# Now we learn the ellipses with `my_block_coordinate_descent`, one sweep at a time.
 # The final time is $T = 20$ and the smoothness has the weight $\alpha = 10^{-3}$, as in the slides.
 
 # %%
@@ -966,23 +1111,24 @@ T, alpha = 20.0, 1e-3
 generator = torch.Generator().manual_seed(4)
 K, b = torch.randn(N, 2, 2, generator=generator, dtype=torch.float64), torch.zeros(N, dtype=torch.float64)
 W, mu = torch.zeros(2, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-C = points.labels[:, None].double()
+C, C_held_out = (part.labels[:, None].double() for part in (points, held_out))
+history = []
+for _ in range(n_sweeps):
+    K, b, W, mu, values = my_block_coordinate_descent(points.X, C, K, b, W, mu, T / N, alpha, 1)
+    history += values if not history else values[1:]
 
 
-def loss(W, mu, K, b):
-    Y = resnet.propagate(points.X, K, b, T / N)[-1]
-    return resnet.objective(Y, W, mu, C, K, b, T / N, alpha)
-
-
-((W, mu), (K, b)), history = optimise.minimise_in_turns(loss, [(W, mu), (K, b)], n_sweeps, max_iter=100)
+def last_features(X):
+    return my_resnet_forward(X.double(), K, b, T / N)[-1]
 
 
 def predict(X):
-    Y = resnet.propagate(X.double(), K, b, T / N)[-1]
-    return (resnet.predict_proba(Y, W, mu)[:, 0] > 0.5).long()
+    return (my_predict_proba(last_features(X), W, mu)[:, 0] > 0.5).long()
 
 
 print(f"objective: {history[0]:.2f} at the start, {history[-1]:.2f} after {n_sweeps} sweeps")
+unseen = my_objective(last_features(held_out.X), W, mu, C_held_out, K, b, T / N, alpha)
+print(f"objective with the points held out: {unseen:.2f}")
 for name, (X, labels) in {"learned from": points, "held out": held_out}.items():
     rate = (predict(X) == labels).double().mean().item()
     print(f"right answers for the points {name}: {rate:.0%}")
@@ -1007,7 +1153,7 @@ plt.show()
 # in paying each other's way; after a few sweeps both earn less and less.
 
 # %%
-stages = resnet.propagate(points.X, K, b, T / N)
+stages = my_resnet_forward(points.X, K, b, T / N)
 shown = [0, N // 4, N // 2, 3 * N // 4, N]
 fig, axes = plt.subplots(1, 5, figsize=(13, 3))
 for ax, j in zip(axes, shown):
