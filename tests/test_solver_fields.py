@@ -1,6 +1,7 @@
 """What a field may do, and what it is told when it does something else."""
 
 import functools
+import importlib
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from odenets import solvers
-from odenets.solvers import TABLEAUS, SolverError, Stats, Tableau, odeint
+from odenets.solvers import TABLEAUS, SolverError, Stats, Tableau, fields, odeint
 
 ADAPTIVE = ["bosh3", "dopri5"]
 METHODS = list(TABLEAUS)
@@ -499,6 +500,43 @@ def test_a_solve_with_fixed_steps_is_recorded_in_a_cuda_graph(method):
     with pytest.raises(solvers.Overwritten):  # nothing can be tried again
         with torch.cuda.graph(torch.cuda.CUDAGraph()):
             odeint(in_place, still, (0.0, 1.0), method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_while_a_graph_is_recorded_work_in_place_is_an_error(method, monkeypatch):
+    """Nothing can be tried again there, and no value be looked at."""
+    monkeypatch.setattr(fields, "_recording", lambda: True)
+    for module in (fields, importlib.import_module("odenets.solvers.odeint")):
+        monkeypatch.setattr(module, "watched", lambda y: False)
+    monkeypatch.setattr(torch.Tensor, "item", None)
+    options = {"n_steps": 2}
+    y = odeint(lambda t, y: -y, torch.ones(2), (0.0, 1.0), method, options=options)
+    assert y[-1, 0] < 0.5
+    with pytest.raises(solvers.Overwritten, match="return a new tensor"):
+        odeint(in_place, torch.ones(2), (0.0, 1.0), method, options={"n_steps": 1})
+    if method != "euler":  # which is through with a slope before the next one
+        with pytest.raises(solvers.Overwritten, match="return a new tensor"):
+            odeint(Buffer("out"), torch.ones(2), (0.0, 1.0), method, options=options)
+
+
+@pytest.mark.parametrize("method", ["rk4", "dopri5"])
+def test_within_the_transforms_of_torch_func(method):
+    def end(y0, scale=1.0):
+        def f(t, y):
+            return torch.tanh(scale * y) * (1 + t)
+
+        return odeint(f, y0, [0.0, 0.5], method)[-1]
+
+    y0, v = torch.tensor([0.3, -0.2]).double(), torch.tensor([1.0, 2.0]).double()
+    y1, slope = torch.func.jvp(end, (y0,), (v,))
+    h = 1e-5
+    torch.testing.assert_close(y1, end(y0))
+    difference = (end(y0 + h * v) - end(y0 - h * v)) / (2 * h)
+    torch.testing.assert_close(slope, difference, rtol=1e-4, atol=1e-6)
+    gradient = torch.func.grad(lambda y: end(y).sum())(y0)
+    jacobian = torch.func.jacrev(end)(y0)
+    torch.testing.assert_close(gradient, jacobian.sum(0))
+    torch.testing.assert_close(jacobian @ v, slope, rtol=1e-4, atol=1e-6)
 
 
 def test_values_that_are_not_finite_are_still_an_error_elsewhere():

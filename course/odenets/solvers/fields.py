@@ -156,14 +156,19 @@ def checked_field(
     shape, dtype, kind = state.shape, state.dtype, state.device.type
     watch = watched(state)
     unproved = watch and torch.is_grad_enabled()
-    versions = watch and not (
-        call.copies or torch.is_inference_mode_enabled() or state.is_inference()
+    versions = not (
+        call.copies  # as it is set where a solve is compiled
+        or torch.is_inference_mode_enabled()
+        or state.is_inference()
     )
 
     def first(t: float, y: Tensor) -> Any:
         """Call the field for the first time, and find the shortest way to call it."""
         nonlocal ask
+        version = y._version if versions else 0
         slope = f(t, y) if call.copies or not watch else _first_call(f, t, y)
+        if versions and y._version != version:
+            raise Overwritten
         plain = shapes is None and not (call.copies or call.as_tensor)
         ask = call.f if plain else f
         return slope
@@ -180,7 +185,7 @@ def checked_field(
                 raise
             ask = f  # which tries another time
             slope = f(t, y)
-        # Stages are new tensors; the state is looked at by `_first_call`.
+        # Stages are new tensors of version 0; the state was looked at in `first`.
         if versions and y._version and y is not state:
             raise Overwritten
         try:
