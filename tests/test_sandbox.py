@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import statistics
+import subprocess
 import sys
 import time
 
@@ -46,7 +47,10 @@ def close():
 
 
 @needs_bubblewrap
-def test_a_kernel_is_warm_in_less_than_a_second():
+def test_a_warm_kernel_is_there_long_before_a_cold_one():
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import ipykernel, torch"], check=True)
+    cold = time.perf_counter() - started
     box = sandbox.current()
     seconds = []
     for _ in range(5):
@@ -60,7 +64,7 @@ def test_a_kernel_is_warm_in_less_than_a_second():
         seconds.append(time.perf_counter() - started)
         assert answer["pid"] > 1
         box.clean()
-    assert statistics.median(seconds) < 1.0
+    assert statistics.median(seconds) < cold / 2
 
 
 @needs_bubblewrap
@@ -218,7 +222,7 @@ def test_the_system_s_bubblewrap_comes_first_and_one_that_works_is_taken(
 
 
 def test_without_a_sandbox_the_limits_hold():
-    limits = sandbox.Limits(cell_seconds=3, notebook_seconds=40, memory_mb=500)
+    limits = sandbox.Limits(cell_seconds=3, notebook_seconds=120, memory_mb=500)
     ran = run(
         "x = 1",
         "while True: pass",

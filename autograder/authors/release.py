@@ -6,6 +6,7 @@ source alone, to the byte.
 """
 
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -269,7 +270,8 @@ def scores(asked: Assignment) -> list[str]:
             for cell in cells:
                 what = "gives free points" if invert else f"is {kind}"
                 said = str(cell.get("raw_error", "")).strip()[-600:]
-                title = cell["source"].splitlines()[0]
+                named = re.search(r'exercise\(\s*"(\w+)"', cell["source"])
+                title = named[1] if named else cell["source"].splitlines()[0]
                 found.append(f"{name}: {title} {what}. {said}".rstrip())
     return found
 
