@@ -115,6 +115,8 @@ def test_the_figures_hold(name):
     counts = matrix.figures(tried(name), known(name))
     assert counts["named wrong"] == counts["never noticed"] == 0, counts
     if name not in OLD:
+        told = matrix.findings(tried(name), known(name))
+        assert not [line for line in told if "(like: " in line], "two titles look alike"
         assert counts["green in view"] <= 0.03 * counts["wrong"], counts
         assert counts["named right"] >= 0.6 * counts["rejected"], counts
 
