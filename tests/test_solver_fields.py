@@ -213,6 +213,18 @@ def test_times_of_all_kinds(t):
     assert torch.equal(odeint(lambda t, y: -t * y, torch.ones(2), t), expected)
 
 
+@pytest.mark.parametrize("t", [1.0, np.array(1.0), torch.tensor(1.0)])
+def test_one_number_is_no_sequence_of_times(t):
+    with pytest.raises(ValueError, match="sequence"):
+        odeint(lambda t, y: -y, torch.ones(2), t)
+
+
+def test_times_may_come_one_by_one():
+    y = decay("dopri5", in_place)
+    t = (s for s in (0.0, 1.0))  # it can be asked once only
+    assert torch.equal(odeint(in_place, torch.ones(2), t)[-1], y)
+
+
 def test_gradients_reach_times_in_a_list():
     start, end = (torch.tensor(s, requires_grad=True) for s in (0.0, 1.0))
     y = solvers.solve(lambda t, y: -y, torch.ones(2), start, end)

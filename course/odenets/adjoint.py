@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from odenets import solvers
 from odenets.solvers import Field, Settings, Stats, Tableau
 from odenets.solvers.fields import Called, refuse_detached
-from odenets.solvers.odeint import split_times
+from odenets.solvers.odeint import Times, split_times
 
 Y = TypeVar("Y", Tensor, tuple[Tensor, ...])
 
@@ -29,7 +29,7 @@ Y = TypeVar("Y", Tensor, tuple[Tensor, ...])
 def odeint_adjoint(
     f: Field,
     y0: Y,
-    t: Tensor | Sequence[float],
+    t: Times,
     method: str | Tableau = "dopri5",
     rtol: float = 1e-6,
     atol: float = 1e-8,

@@ -1,7 +1,7 @@
 """The solver: one loop with fixed and one with adaptive steps."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypedDict, TypeVar, Unpack
@@ -21,7 +21,7 @@ from odenets.solvers.steps import stages, weighted_sum
 from odenets.solvers.tableaus import TABLEAUS, Tableau
 
 Y = TypeVar("Y", Tensor, tuple[Tensor, ...])
-Times = Tensor | Sequence[float]
+Times = Tensor | Iterable[float]
 
 
 class SolverError(ArithmeticError):
@@ -103,12 +103,13 @@ def odeint(
         SolverError: values that are not finite, or a step size too small to go on.
     """
     stats = Stats() if stats is None else stats
-    call, before = Called.of(f), (stats.accepted, stats.rejected, len(stats.times))
+    call, times = Called.of(f), split_times(t)
+    before = stats.accepted, stats.rejected, len(stats.times)
 
     def attempt() -> Any:
         stats.accepted, stats.rejected = before[:2]
         del stats.times[before[2] :]
-        return _odeint(call, y0, t, method, rtol, atol, dict(options or {}), stats)
+        return _odeint(call, y0, *times, method, rtol, atol, dict(options or {}), stats)
 
     if torch.compiler.is_compiling():  # where copies cost nothing
         call.copies = True
@@ -118,14 +119,15 @@ def odeint(
 def _odeint(
     call: Called,
     y0: Y,
-    t: Times,
+    times: list[float],
+    tensor: Tensor | None,
     method: str | Tableau,
     rtol: float,
     atol: float,
     options: dict[str, Any],
     stats: Stats,
 ) -> Any:
-    tableau, (times, tensor) = _known_method(method), split_times(t)
+    tableau = _known_method(method)
     state, shapes = flat_state(y0)
     field = checked_field(call, state, shapes, stats)
     watch = watched(state)
@@ -451,7 +453,10 @@ def _known_method(method: str | Tableau) -> Tableau:
 def split_times(t: Times) -> tuple[list[float], Tensor | None]:
     """Return the times as numbers, and as a tensor where they may need gradients."""
     if not isinstance(t, Tensor):
-        t = list(t)
+        try:
+            t = list(t)
+        except TypeError:
+            raise ValueError(f"the times must be a sequence, not {t}") from None
         if any(isinstance(s, Tensor) and s.requires_grad for s in t):
             t = torch.stack([torch.as_tensor(s, dtype=torch.float64) for s in t])
     return checked_times(t), t if isinstance(t, Tensor) else None
