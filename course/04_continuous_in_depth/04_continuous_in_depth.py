@@ -301,7 +301,7 @@ def adaptive_solve(f, y0, t0, t1, rtol, atol):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "d03c709780e7a550a0130b3c73aa3005", "grade": true, "grade_id": "test_adaptive_solve", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "0f84e01d5a65eb584120ffedb3d1b980", "grade": true, "grade_id": "test_adaptive_solve", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "adaptive_solve",
     points=5,
@@ -335,9 +335,11 @@ def exercise(checks):
         return 0 * y if t < 1 else 0 * y + 40 * float(np.cos(40 * (float(t) - 1)))
 
     start = torch.tensor([[1.0, -2.0, 0.1], [0.0, -30.0, 4.0]], dtype=torch.float64)
-    times = [0.5, 0.515, 0.665, 0.76629119, 0.93927466, 0.979458076, 1.02657524, 1.05790629]
-    times += [1.08474476, 1.10941405, 1.13737603, 1.17265327, 1.21793675, 1.26076246]
-    times += [1.3329581, 1.39916103, 1.53346016, 1.9833776, 2.0]
+    times = [
+        *(0.5, 0.515, 0.665, 0.76629119, 0.93927466, 0.979458076, 1.02657524, 1.05790629),
+        *(1.08474476, 1.10941405, 1.13737603, 1.17265327, 1.21793675, 1.26076246),
+        *(1.3329581, 1.39916103, 1.53346016, 1.9833776, 2.0),
+    ]
     zero, one = torch.zeros(2, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     checks.close(
         "y' = 0, so the error is zero, from t = -1 to 3 and from 0 to 2: times, states, rejected",
