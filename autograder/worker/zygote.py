@@ -36,6 +36,7 @@ PRELOAD = [
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.zmqshell",
+    "ipykernel.debugger",
     "odenets.check",
     "odenets.data.toy",
     "odenets.data.images",
