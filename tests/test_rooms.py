@@ -12,7 +12,7 @@ AUTOGRADER = ROOT / "autograder"
 
 MAY_USE = {
     "course": set(),
-    "authors": {"course"},
+    "authors": {"worker", "course"},
     "worker": {"course"},
     "classroom": {"authors", "course"},
     "grading": {"authors", "classroom", "worker", "course"},

@@ -17,12 +17,17 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.utils import compute_checksum, determine_grade, is_grade, is_solution
+from nbgrader.utils import determine_grade, is_grade
 from nbgrader.validator import Validator
 
 from ..course import Course, CourseError, find_course, write_atomically
+from ..worker.execute import Code, Job, execute
+from ..worker.sandbox import Limits
 from . import pairs, steps
 from .assignment import Assignment, assignment
+from .names import needed_cells
+
+VALIDATOR_LIMITS = Limits(cell_seconds=120, notebook_seconds=900, memory_mb=4000)
 
 CODE_STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]
 TEXT_STUB = ["YOUR ANSWER HERE"]
@@ -252,42 +257,56 @@ class _Validator(Validator):
 
 
 def scores(asked: Assignment) -> list[str]:
-    """Run the source and an untouched release through nbgrader's validator.
+    """List where nbgrader's validator finds a wrong solution, or points for nothing.
 
-    Every test passes in the source. None gives a point in the release, although its
-    hidden tests are put back as they are for grading.
+    Every test passes in the source. None gives a point where the answers are stubs,
+    although the hidden tests are put back as they are for grading.
     """
-    course, name = asked.course, asked.name
-    source = nbformat.read(course.solution(name), as_version=4)
-    released = deepcopy(asked.released)
-    for cell, original in zip(released.cells, source.cells):
-        if is_grade(cell) and not is_solution(cell):
-            cell.source = original.source
-            cell.metadata.nbgrader.checksum = compute_checksum(cell)
     found = []
-    for notebook, invert in ((source, False), (released, True)):
-        for kind, cells in validate(course, notebook, invert=invert).items():
+    for notebook, invert in ((asked.source, False), (asked.complete, True)):
+        for kind, cells in validate(asked, notebook, invert=invert).items():
             for cell in cells:
                 what = "gives free points" if invert else f"is {kind}"
                 said = str(cell.get("raw_error", "")).strip()[-600:]
-                named = re.search(r'exercise\(\s*"(\w+)"', cell["source"])
-                title = named[1] if named else cell["source"].splitlines()[0]
-                found.append(f"{name}: {title} {what}. {said}".rstrip())
+                title = cell["source"].splitlines()[0]
+                found.append(f"{asked.name}: {title} {what}. {said}".rstrip())
     return found
 
 
 def validate(
-    course: Course, notebook: NotebookNode, *, invert: bool = False
+    asked: Assignment, notebook: NotebookNode, *, invert: bool = False
 ) -> dict[str, list[dict[str, str]]]:
     """Run nbgrader's `validate` (or `validate --invert`) on a notebook."""
-    with (
-        pairs.quiet_kernels(PYTHONWARNINGS="ignore"),
-        tempfile.TemporaryDirectory(prefix="odenets-gate-") as folder,
-    ):
-        config = steps.load_config(course)
-        config.merge(pairs.local_kernels(folder))
-        validator = _Validator(config=config)
-        validator.invert = invert
-        path = Path(folder) / "run" / "notebook.ipynb"
-        write_atomically(path, pairs.to_text(notebook))
+    validator = _Validator(config=steps.load_config(asked.course))
+    validator.asked, validator.invert = asked, invert
+    with tempfile.TemporaryDirectory(prefix="odenets-gate-") as folder:
+        path = Path(folder) / "notebook.ipynb"
+        path.write_text(pairs.to_text(notebook), encoding="utf-8")
         return validator.validate(str(path))
+
+
+class _Validator(Validator):
+    """nbgrader's validator; inverted, it calls any point free, not only full marks.
+
+    Answers and tests run in a warm kernel, with what they need of the other cells.
+    """
+
+    asked: Assignment
+
+    def _preprocess(self, nb: NotebookNode) -> NotebookNode:
+        cells = [cell for cell in nb.cells if cell.cell_type == "code"]
+        given = {i for i, c in enumerate(cells) if i and "nbgrader" not in c.metadata}
+        everything = set(range(len(cells)))
+        chosen = needed_cells([cell.source for cell in cells], given, everything)
+        codes = tuple(Code(cells[i].source) for i in chosen)
+        job = Job(self.asked.name, codes, VALIDATOR_LIMITS, contained=False)
+        for index, ran in zip(chosen, execute(job).cells):
+            if ran.trouble:
+                where = cells[index].source.split("\n")[0]
+                raise CourseError(f"{self.asked.name}: {where}: {ran.trouble}")
+            cells[index].outputs = [nbformat.from_dict(one) for one in ran.outputs]
+        return nb
+
+    def _get_passed_cells(self, nb: NotebookNode) -> list[NotebookNode]:
+        graded = [cell for cell in nb.cells if is_grade(cell)]
+        return [cell for cell in graded if determine_grade(cell, self.log)[0]]

@@ -87,6 +87,7 @@ def grade(asked: Assignment, room: Classroom, options: Options) -> Graded:
     references = judge.reference(
         asked, room.root / "results" / name / ".reference.json", options.contained
     )
+    sandbox.leave()  # to the first worker
     fate = Graded()
     students = room.students(name)
     if options.students:

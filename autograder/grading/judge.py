@@ -105,11 +105,11 @@ def fingerprint(asked: Assignment) -> str:
 
 
 def _own_modules() -> list[Any]:
-    from ..authors import assignment
+    from ..authors import assignment, names
     from ..worker import execute, zygote
     from . import sanitize, tests
 
-    return [execute, assignment, sanitize, tests, zygote]
+    return [execute, assignment, names, sanitize, tests, zygote]
 
 
 def _run_solution(asked: Assignment, contained: bool) -> Reference:

@@ -6,16 +6,14 @@ never holds them.
 
 import ast
 import random
-import re
-import symtable
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from ..authors.assignment import Assignment, label_of
+from ..authors.names import needed_cells
 from ..course import CourseError
 from ..worker.execute import Code
 
@@ -54,63 +52,9 @@ def codes(
             cells.append((index, Code(cell.source, answer=answer)))
     if all_cells:
         return cells
-    needed = set(range(len(cells))) - given
-    names = {i: Names.of(code.source) for i, (_, code) in enumerate(cells)}
-    own = [names[i].used for i in needed - {0} if not cells[i][1].test]
-    if any(_DYNAMIC.fullmatch(name) for used in own for name in used):
-        return cells
-    wanted = set().union(*(names[i].used for i in needed))
-    while True:
-        more = {i for i in given - needed if names[i].bound & wanted}
-        if not more:
-            break
-        needed |= more
-        wanted |= set().union(*(names[i].used for i in more))
+    trusted = {0, *(i for i, (_, code) in enumerate(cells) if code.test)}
+    needed = needed_cells([code.source for _, code in cells], given, trusted)
     return [cells[i] for i in sorted(needed)]
-
-
-# Code that uses one of these may reach names in ways that cannot be read off it.
-_DYNAMIC = re.compile("exec|eval|globals|locals|vars|get_ipython|In|Out|_i*|_i?\\d+")
-
-
-@dataclass(frozen=True)
-class Names:
-    """The global names that a cell binds, and those that it needs from elsewhere."""
-
-    bound: frozenset[str]
-    used: frozenset[str]
-
-    @classmethod
-    def of(cls, source: str) -> "Names":
-        try:
-            table = symtable.symtable(_as_python(source), "cell", "exec")
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return cls(frozenset(), frozenset())
-        bound = {s.get_name() for s in table.get_symbols() if _binds(s)}
-        used = set()
-        for inner in _tables(table):
-            top = inner is table
-            for symbol in inner.get_symbols():
-                if symbol.is_referenced() and (top or symbol.is_global()):
-                    used.add(symbol.get_name())
-        return cls(frozenset(bound), frozenset(used - bound))
-
-
-def _binds(symbol: symtable.Symbol) -> bool:
-    return symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
-
-
-def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    yield table
-    for child in table.get_children():
-        yield from _tables(child)
-
-
-def _as_python(source: str) -> str:
-    try:
-        return TransformerManager().transform_cell(source)
-    except Exception:
-        return source
 
 
 # --------------------------------------------------- tests without expected values
