@@ -248,14 +248,6 @@ def gate(course: Course, name: str, fast: bool = False) -> list[str]:
     return found or ([] if fast else scores(asked))
 
 
-class _Validator(Validator):
-    """nbgrader's validator; inverted, it calls any point free, not only full marks."""
-
-    def _get_passed_cells(self, nb: NotebookNode) -> list[NotebookNode]:
-        graded = [cell for cell in nb.cells if is_grade(cell)]
-        return [cell for cell in graded if determine_grade(cell, self.log)[0]]
-
-
 def scores(asked: Assignment) -> list[str]:
     """List where nbgrader's validator finds a wrong solution, or points for nothing.
 
