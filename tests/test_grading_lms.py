@@ -2,13 +2,16 @@
 
 import csv
 import io
+import re
 import stat
 import zipfile
 
 import pytest
 from grading_tools import TINY, executed, graded, hand_in, needs_bubblewrap
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autograder.classroom import lms
+from autograder.classroom import lms, report
 from autograder.classroom.gradebook import Classroom
 from autograder.course import CourseError
 
@@ -164,3 +167,64 @@ def test_an_answer_that_nobody_read_is_left_empty(tmp_path):
     (ann,) = lms.grades(room, TINY)
     assert ann.score is None
     assert lms.moodle([ann]).splitlines()[1] == "Participant ann,ann,,6.00"
+
+
+# ---------------------------------------------------------- names that nobody chose
+
+NAMES = st.text(min_size=1, max_size=30).filter(lambda text: "/" not in text)
+DIGITS = st.from_regex(r"[0-9]{1,9}", fullmatch=True)
+FILES = st.sampled_from([*KNOWN, "03_unknown"])
+
+
+def parsed(name, only=""):
+    return lms.parse(zipfile.ZipInfo(name), KNOWN, only)
+
+
+ANY_DIGITS = st.from_regex(r"\d{1,4}", fullmatch=True)  # of any script
+LIKE_THEIRS = st.builds(
+    "{}_{}_assignsubmission_file_/{}.ipynb".format, st.text(), ANY_DIGITS, FILES
+) | st.builds("{}_{}_1_{}.ipynb".format, st.text(), ANY_DIGITS, FILES)
+
+
+@given(st.text(max_size=80) | LIKE_THEIRS, st.sampled_from(["", TINY]))
+def test_a_name_is_matched_safely_or_the_reason_is_given(name, only):
+    found = parsed(name, only)
+    if isinstance(found, str):
+        assert found
+    else:
+        assert re.fullmatch(r"[a-z0-9-]+_[0-9]+", found.student)
+        assert found.notebook in KNOWN
+
+
+@given(NAMES, DIGITS, FILES, st.integers(0, 99), st.sampled_from(["_/", "_"]))
+def test_what_moodle_calls_a_file_is_understood(name, number, file, version, middle):
+    if "\0" in name or "_assignsubmission_file" in name:
+        return
+    ending = f" ({version}).ipynb" if version else ".ipynb"
+    found = parsed(f"{name}_{number}_assignsubmission_file{middle}{file}{ending}")
+    if file in KNOWN:
+        assert (found.lms_id, found.notebook, found.version) == (number, file, version)
+        assert found.full_name == " ".join(name.split())
+        assert found.student.endswith(f"_{number}")
+    else:
+        assert isinstance(found, str)
+
+
+@given(
+    st.from_regex(r"[a-z]{1,12}", fullmatch=True), DIGITS, DIGITS, st.integers(0, 99)
+)
+def test_what_canvas_calls_a_file_is_understood(name, number, submission, version):
+    ending = f"-{version}.ipynb" if version else ".ipynb"
+    for late in ("", "LATE_"):
+        found = parsed(f"{name}_{late}{number}_{submission}_{TINY}{ending}")
+        assert (found.full_name, found.lms_id) == (name, number)
+        assert (found.notebook, found.version) == (TINY, version)
+
+
+@given(st.text(max_size=40))
+def test_no_cell_of_a_csv_is_a_formula_or_breaks_its_line(text):
+    shown = report.safe(text)
+    assert shown.lstrip()[:1] not in ("=", "+", "-", "@")
+    assert len(shown.splitlines()) <= 1
+    row = next(csv.reader(io.StringIO(lms._csv([shown, "x"], []))))
+    assert row == [shown, "x"]

@@ -26,13 +26,15 @@ MAX_RATIO = 500
 
 # Jane Doe_123456_assignsubmission_file_/01_topic.ipynb, and the same without the slash
 MOODLE = re.compile(
-    r"(?P<name>[^/]+?)_(?P<id>\d+)_assignsubmission_file_?/?(?P<file>.*)"
+    r"(?P<name>[^/]+?)_(?P<id>\d+)_assignsubmission_file_?/?(?P<file>.*)",
+    re.ASCII,
 )
 # doejane_LATE_12345_678901_01_topic-2.ipynb: the student, the submission, the version
 CANVAS = re.compile(
-    r"(?P<name>[^_/]+)_(?:LATE_)?(?P<id>\d+)_(?P<submission>\d+)_(?P<file>[^/]+)"
+    r"(?P<name>[^_/]+)_(?:LATE_)?(?P<id>\d+)_(?P<submission>\d+)_(?P<file>[^/]+)",
+    re.ASCII,
 )
-VERSION = re.compile(r"(?:-(?P<canvas>\d+)| ?\((?P<browser>\d+)\))?\.ipynb$")
+VERSION = re.compile(r"(?:-(?P<canvas>\d+)| ?\((?P<browser>\d+)\))?\.ipynb$", re.ASCII)
 
 
 @dataclass(frozen=True)
