@@ -6,7 +6,6 @@ source alone, to the byte.
 """
 
 import json
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from ..course import Course, CourseError, find_course, write_atomically
 from ..worker.execute import Code, Job, execute
 from ..worker.sandbox import Limits
 from . import pairs, steps
-from .assignment import Assignment, assignment
+from .assignment import Assignment, assignment, label_of
 from .names import needed_cells
 
 VALIDATOR_LIMITS = Limits(cell_seconds=120, notebook_seconds=900, memory_mb=4000)
@@ -256,12 +255,13 @@ def scores(asked: Assignment) -> list[str]:
     """
     found = []
     for notebook, invert in ((asked.source, False), (asked.complete, True)):
+        names = {cell.source.strip(): label_of(cell) or "" for cell in notebook.cells}
         for kind, cells in validate(asked, notebook, invert=invert).items():
             for cell in cells:
                 what = "gives free points" if invert else f"is {kind}"
                 said = str(cell.get("raw_error", "")).strip()[-600:]
-                title = cell["source"].splitlines()[0]
-                found.append(f"{asked.name}: {title} {what}. {said}".rstrip())
+                exercise = names[cell["source"]].removeprefix("test_")
+                found.append(f"{asked.name}: {exercise} {what}. {said}".rstrip())
     return found
 
 
