@@ -20,13 +20,15 @@ from nbgrader.utils import determine_grade, is_grade
 from nbgrader.validator import Validator
 
 from ..course import Course, CourseError, find_course, write_atomically
+from ..worker import sandbox
 from ..worker.execute import Code, Job, execute
-from ..worker.sandbox import Limits
 from . import pairs, steps
 from .assignment import Assignment, assignment, label_of
 from .names import needed_cells
 
-VALIDATOR_LIMITS = Limits(cell_seconds=120, notebook_seconds=900, memory_mb=4000)
+VALIDATOR_LIMITS = sandbox.Limits(
+    cell_seconds=120, notebook_seconds=900, memory_mb=4000
+)
 
 CODE_STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]
 TEXT_STUB = ["YOUR ANSWER HERE"]
@@ -253,6 +255,7 @@ def scores(asked: Assignment) -> list[str]:
     Every test passes in the source. None gives a point where the answers are stubs,
     although the hidden tests are put back as they are for grading.
     """
+    sandbox.require(unsandboxed=True)
     found = []
     for notebook, invert in ((asked.source, False), (asked.complete, True)):
         names = {cell.source.strip(): label_of(cell) or "" for cell in notebook.cells}
