@@ -7,6 +7,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,8 @@ _FORMAT = "odenets checkpoint 1"
 
 def random_states() -> dict[str, Any]:
     """Return the states of all global generators, as tensors and plain Python."""
-    state: Any = np.random.get_state()  # noqa: NPY002
-    kind, keys, position, has_gauss, gauss = state
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002
+    kind, keys, position, has_gauss, gauss = numpy_state
     states = {
         "torch": torch.get_rng_state(),
         "python": random.getstate(),
@@ -384,8 +385,9 @@ class Step:
         if (loss_fn is None) == (batch_loss is None):
             raise ValueError("give either loss_fn or batch_loss, and not both")
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.loss_fn: Any = loss_fn
-        self.batch_loss = batch_loss
+        if loss_fn is not None:
+            batch_loss = partial(_supervised, model, loss_fn)
+        self.loss: Any = batch_loss
         self.clip, self.after_step, self.device = clip, after_step, device
         self.mixed_precision, self.capture = mixed_precision, capture
         self._graphs: dict[Any, _Captured] = {}
@@ -414,7 +416,7 @@ class Step:
             FloatingPointError: if the mean loss is not finite.
         """
         self.model.train()
-        total: Any = 0.0
+        total: Tensor | float = 0.0
         count = 0
         for batch in batches if desc is None else progress(batches, desc):
             size = _size(batch)
@@ -434,11 +436,7 @@ class Step:
         """Set the gradients of all parameters; return the loss, without a graph."""
         self.optimizer.zero_grad()
         with _autocast(self.model) if self.mixed_precision else _NOTHING:
-            if self.batch_loss is not None:
-                loss = self.batch_loss(batch)
-            else:
-                inputs, targets = _split(batch)
-                loss = self.loss_fn(self.model(inputs), *targets)
+            loss = self.loss(batch)
         loss.backward()
         return loss.detach()
 
@@ -604,6 +602,11 @@ def _split(batch: Any) -> tuple[Tensor, list]:
     """Return the inputs and the list of targets of a batch."""
     inputs, *targets = _parts(batch)
     return inputs, targets
+
+
+def _supervised(model: nn.Module, loss_fn: Callable[..., Tensor], batch: Any) -> Tensor:
+    inputs, targets = _split(batch)
+    return loss_fn(model(inputs), *targets)
 
 
 def _each(change: Callable[[Tensor], Tensor], batch: Any) -> Any:

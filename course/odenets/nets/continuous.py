@@ -404,7 +404,7 @@ def initialise(net: nn.Module) -> None:
 
 
 def manifestation_table(
-    model: nn.Module,
+    model: ContinuousNet,
     evaluate: Callable[[nn.Module], float],
     schemes: list[str],
     steps: list[int],
