@@ -90,7 +90,7 @@ def run(name, make, train):
     return nets[0]
 
 
-res_net = run("ResNet", iresnet.ResNet, irevnet.train)
+res_net = run("ResNet", iresnet.LabResNet, irevnet.train)
 
 # %% [markdown]
 # ## 2. When can it be undone? (Q11)
@@ -834,7 +834,7 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"]
 for name, make, train in (
-    ("ResNet", iresnet.ResNet, irevnet.train),
+    ("ResNet", iresnet.LabResNet, irevnet.train),
     ("i-ResNet", iresnet.iResNet, lambda *a: iresnet.train_norm(*a, rho=rho)),
 ):
     worst = []
