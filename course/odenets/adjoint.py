@@ -285,7 +285,24 @@ def adjoint_gradients(
         solve: `solve(f, y0, t0, t1)` returns the state at `t1`, a single tensor, also
             where `t1` lies before `t0`.
     """
-    return adjoint_at_observations(f, params, y0, t0, [t1], [grad_y1], solve)
+    sizes = [y0.numel(), y0.numel(), *(p.numel() for p in params)]
+    shapes = [y0.shape, y0.shape, *(p.shape for p in params)]
+
+    def joined(tensors: Iterable[Tensor]) -> Tensor:
+        return torch.cat([p.reshape(-1) for p in tensors])
+
+    def parts(state: Tensor) -> list[Tensor]:
+        return [p.view(s) for p, s in zip(state.split(sizes), shapes)]
+
+    def augmented(t: float, state: Tensor) -> Tensor:
+        y, a = parts(state)[:2]
+        dy, da, dparams = adjoint_dynamics(f, params, t, y, a)
+        return joined((dy, da, *dparams))
+
+    y1 = solve(f, y0, t0, t1)
+    end = joined((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    _, grad_y0, *grads = parts(solve(augmented, end, t1, t0))
+    return grad_y0, tuple(grads)
 
 
 def adjoint_at_observations(
@@ -304,33 +321,19 @@ def adjoint_at_observations(
         times: increasing, from `t0` on; the first one may be `t0` itself.
         grad_ys: dL/dy at each of them, shaped like `y0`.
     """
-    sizes = [y0.numel(), y0.numel(), *(p.numel() for p in params)]
-    shapes = [y0.shape, y0.shape, *(p.shape for p in params)]
-
-    def parts(state: Tensor) -> list[Tensor]:
-        return [p.view(s) for p, s in zip(state.split(sizes), shapes)]
-
-    def joined(tensors: Iterable[Tensor]) -> Tensor:
-        return torch.cat([p.reshape(-1) for p in tensors])
-
-    def augmented(t: float, state: Tensor) -> Tensor:
-        y, a = parts(state)[:2]
-        dy, da, dparams = adjoint_dynamics(f, params, t, y, a)
-        return joined((dy, da, *dparams))
-
-    y, t = y0, t0
-    for time in times:  # the end of the path; the states on the way are not kept
-        y = solve(f, y, t, time) if time != t else y
-        t = time
-    state = joined((y, torch.zeros_like(y), *(torch.zeros_like(p) for p in params)))
-    for time, grad in zip(reversed([t0, *times]), [*reversed(grad_ys), None]):
-        state = solve(augmented, state, t, time) if time != t else state
-        t = time
-        if grad is not None:  # the jump
-            y, a, *grads = parts(state)
-            state = joined((y, a + grad, *grads))
-    _, a, *grads = parts(state)
-    return a, tuple(grads)
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, times):
+        y = states[-1]
+        states.append(y if after == before else solve(f, y, before, after))
+    a, total = torch.zeros_like(y0), [torch.zeros_like(p) for p in params]
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]  # the jump
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint_gradients(
+                f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve
+            )
+            total = [g + more for g, more in zip(total, grads)]
+    return a, tuple(total)
 
 
 # ----------------------------------------------------------------------- memory

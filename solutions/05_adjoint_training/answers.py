@@ -41,7 +41,7 @@ def count_nfe(f):
     counted.nfe = 0
     return counted
 
-# %% wrong: count_nfe -- the gradient is cut
+# %% wrong: count_nfe -- the value is detached: no gradient flows through
 def count_nfe(f):
     def counted(t, y):
         counted.nfe += 1
@@ -85,7 +85,7 @@ def adjoint_dynamics(f, params, t, y, a):
     da, *dp = torch.autograd.grad(dy, (y, *params), a, allow_unused=True, materialize_grads=True)
     return dy.detach(), -da, tuple(dp)
 
-# %% wrong: adjoint_dynamics -- the state runs backwards too
+# %% wrong: adjoint_dynamics -- the state runs backwards too: f has a minus
 def adjoint_dynamics(f, params, t, y, a):
     with torch.enable_grad():
         y = y.detach().requires_grad_()
@@ -118,7 +118,7 @@ def adjoint_dynamics(f, params, t, y, a):
     da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True)
     return dy.detach(), da, tuple(dp)
 
-# %% wrong: adjoint_dynamics -- the time is lost
+# %% wrong: adjoint_dynamics -- the field is read at time 0
 def adjoint_dynamics(f, params, t, y, a):
     with torch.enable_grad():
         y = y.detach().requires_grad_()
@@ -126,7 +126,7 @@ def adjoint_dynamics(f, params, t, y, a):
     da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
     return dy.detach(), da, tuple(dp)
 
-# %% wrong: adjoint_dynamics -- recording is not switched on
+# %% wrong: adjoint_dynamics -- recording is not switched on inside torch.no_grad()
 def adjoint_dynamics(f, params, t, y, a):
     y = y.detach().requires_grad_()
     dy = f(t, y)
@@ -166,12 +166,7 @@ def adjoint_dynamics(f, params, t, y, a):
     full = [torch.zeros_like(x) if g is None else g for x, g in zip([torch_y] + list(params), found)]
     return slope.detach(), full[0].detach(), tuple(g.detach() for g in full[1:])
 
-# %% wrong: adjoint_gradients -- the sign of the parameters' gradient
-def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
-    grad, grads = adjoint.adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve)
-    return grad, tuple(-g for g in grads)
-
-# %% wrong: adjoint_gradients -- the way back starts at y0
+# %% wrong: adjoint_gradients -- the way back starts at y0 instead of y(t1)
 def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
     like = (y0, y0, *params)
     sizes = [x.numel() for x in like]
@@ -185,7 +180,7 @@ def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
     _, a, *grads = apart(solve(augmented, start, t1, t0))
     return a, tuple(grads)
 
-# %% wrong: adjoint_gradients -- the second solve runs forwards
+# %% wrong: adjoint_gradients -- the way back starts at y0 and runs forwards
 def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
     like = (y0, y0, *params)
     sizes = [x.numel() for x in like]
@@ -199,11 +194,7 @@ def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
     _, a, *grads = apart(solve(augmented, start, t0, t1))
     return a, tuple(grads)
 
-# %% wrong: adjoint_gradients -- the adjoint at the end is returned
-def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
-    return grad_y1, adjoint.adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve)[1]
-
-# %% wrong: adjoint_gradients -- y is kept fixed on the way back
+# %% wrong: adjoint_gradients -- y stays at y(t1) on the way back
 def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
     y1 = solve(f, y0, t0, t1)
     like = (y0, *params)
@@ -216,17 +207,7 @@ def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
     a, *grads = [x.view(l.shape) for x, l in zip(solve(augmented, start, t1, t0).split(sizes), like)]
     return a, tuple(grads)
 
-# %% wrong: adjoint_gradients -- the parameters' gradients start at one
-def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
-    grad, grads = adjoint.adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve)
-    return grad, tuple(g + 1 for g in grads)
-
-# %% wrong: adjoint_gradients -- the gradient for the state is not given its sign
-def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
-    grad, grads = adjoint.adjoint_gradients(f, params, y0, t0, t1, -grad_y1, solve)
-    return grad, tuple(-g for g in grads)
-
-# %% wrong: adjoint_gradients -- backpropagation through a solver of its own
+# %% wrong: adjoint_gradients -- a solver of its own is used instead of the given one
 def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
     leaf = y0.detach().clone().requires_grad_()
     y1 = solvers.solve(f, leaf, t0, t1, rtol=1e-9, atol=1e-9)
@@ -274,20 +255,7 @@ def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
         return grad_ys[-1], tuple(torch.zeros_like(p) for p in params)
     return adjoint.adjoint_gradients(f, params, y0, t0, times[-1], grad_ys[-1], solve)
 
-# %% wrong: adjoint_at_observations -- the observation at t0 is left out
-def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
-    pairs = [(t, g) for t, g in zip(times, grad_ys) if t != t0]
-    if not pairs:
-        return torch.zeros_like(y0), tuple(torch.zeros_like(p) for p in params)
-    return adjoint.adjoint_at_observations(
-        f, params, y0, t0, [t for t, _ in pairs], [g for _, g in pairs], solve
-    )
-
-# %% wrong: adjoint_at_observations -- the gradients are taken in the wrong order
-def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
-    return adjoint.adjoint_at_observations(f, params, y0, t0, times, list(grad_ys)[::-1], solve)
-
-# %% wrong: adjoint_at_observations -- the jump replaces the adjoint
+# %% wrong: adjoint_at_observations -- the jump replaces the adjoint instead of adding to it
 def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
     nodes, states = [t0, *times], [y0]
     for before, after in zip(nodes, nodes[1:]):
@@ -300,7 +268,7 @@ def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
             total = [g + m for g, m in zip(total, grads)]
     return a, tuple(total)
 
-# %% wrong: adjoint_at_observations -- the parameters' gradient of the first interval only
+# %% wrong: adjoint_at_observations -- the parameters' gradients are not added up over the intervals
 def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
     nodes, states = [t0, *times], [y0]
     for before, after in zip(nodes, nodes[1:]):
@@ -312,7 +280,7 @@ def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
             a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
     return a, grads
 
-# %% wrong: adjoint_at_observations -- every interval starts at y0
+# %% wrong: adjoint_at_observations -- every interval starts from y0
 def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
     nodes = [t0, *times]
     total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
@@ -372,11 +340,11 @@ def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
     _, a, *grads = apart(vector)
     return a, tuple(grads)
 
-# %% wrong: reverse_reconstruction_error -- the mean instead of the largest
+# %% wrong: reverse_reconstruction_error -- the mean difference is returned, not the largest
 def reverse_reconstruction_error(f, y0, t1, solve):
     return (solve(f, solve(f, y0, 0.0, t1), t1, 0.0) - y0).abs().mean().item()
 
-# %% wrong: reverse_reconstruction_error -- relative to the start
+# %% wrong: reverse_reconstruction_error -- the error is relative to y0
 def reverse_reconstruction_error(f, y0, t1, solve):
     back = solve(f, solve(f, y0, 0.0, t1), t1, 0.0)
     return ((back - y0).abs().max() / y0.abs().max()).item()
@@ -385,11 +353,11 @@ def reverse_reconstruction_error(f, y0, t1, solve):
 def reverse_reconstruction_error(f, y0, t1, solve):
     return (solve(f, solve(f, y0, 0.0, t1), 0.0, t1) - y0).abs().max().item()
 
-# %% wrong: reverse_reconstruction_error -- the end is compared
+# %% wrong: reverse_reconstruction_error -- the end is compared with the start: there is no way back
 def reverse_reconstruction_error(f, y0, t1, solve):
     return (solve(f, y0, 0.0, t1) - y0).abs().max().item()
 
-# %% wrong: reverse_reconstruction_error -- the sign is kept
+# %% wrong: reverse_reconstruction_error -- absolute values are missing
 def reverse_reconstruction_error(f, y0, t1, solve):
     return (solve(f, solve(f, y0, 0.0, t1), t1, 0.0) - y0).max().item()
 
@@ -411,7 +379,7 @@ def reverse_reconstruction_error(f, y0, t1, solve):
     back = solve(f, solve(f, y0, 0.0, t1), t1, 0.0)
     return max(abs(p - q) for p, q in zip(back.flatten().tolist(), y0.flatten().tolist()))
 
-# %% wrong: elbo -- the constant is missing
+# %% wrong: elbo -- the Gaussian's constant is missing
 def elbo(x, x_hat, mean, log_var, sigma):
     kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
     return (-0.5 * ((x - x_hat) / sigma) ** 2).flatten(1).sum(1) - kl
@@ -434,19 +402,19 @@ def elbo(x, x_hat, mean, log_var, sigma):
     ll = -0.5 * (((x - x_hat) / sigma) ** 2 + math.log(2 * math.pi * sigma**2))
     return ll.flatten(1).sum(1) - kl
 
-# %% wrong: elbo -- the mean over the values
+# %% wrong: elbo -- it is the mean over the values of a series, not the sum
 def elbo(x, x_hat, mean, log_var, sigma):
     kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
     ll = -0.5 * (((x - x_hat) / sigma) ** 2 + math.log(2 * math.pi * sigma**2))
     return ll.flatten(1).mean(1) - kl
 
-# %% wrong: elbo -- one number for all series
+# %% wrong: elbo -- it is one number, the mean over all series
 def elbo(x, x_hat, mean, log_var, sigma):
     kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
     ll = -0.5 * (((x - x_hat) / sigma) ** 2 + math.log(2 * math.pi * sigma**2))
     return (ll.flatten(1).sum(1) - kl).mean()
 
-# %% wrong: elbo -- the divergence in the other direction
+# %% wrong: elbo -- the divergence is taken in the other direction
 def elbo(x, x_hat, mean, log_var, sigma):
     posterior = torch.distributions.Normal(mean, (0.5 * log_var).exp())
     prior = torch.distributions.Normal(torch.zeros_like(mean), 1.0)
@@ -470,3 +438,907 @@ def elbo(x, x_hat, mean, log_var, sigma):
         kl = sum((m * m + torch.exp(v) - 1 - v) / 2 for m, v in zip(mean[i], log_var[i]))
         bounds.append(-squares - constant - kl)
     return torch.stack(bounds)
+
+# %% wrong: count_nfe -- the count of the wrapped field stays at zero
+def count_nfe(f):
+    def counted(t, y):
+        return f(t, y)
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- each call counts twice
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += 2
+        return f(t, y)
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- each call counts twice
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += 2
+        f(t, y)
+        return f(t, y)
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- the counter is set to 1 at each call
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe = 1
+        return f(t, y)
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- the counter is a tensor, not an integer
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe = counted.nfe + 1
+        return f(t, y)
+    counted.nfe = torch.tensor(0)
+    return counted
+
+# %% wrong: count_nfe -- time and state are exchanged
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += 1
+        return f(y, t)
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- only calls with a new time are counted
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += t != getattr(counted, 'last', None)
+        counted.last = t
+        return f(t, y)
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- the counter is kept on f itself
+def count_nfe(f):
+    f.nfe = 0
+
+    def counted(t, y):
+        f.nfe += 1
+        counted.nfe = f.nfe
+        return f(t, y)
+
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- the count of the wrapped field stays at zero
+def count_nfe(f):
+    nfe = 0
+
+    def counted(t, y):
+        nonlocal nfe
+        nfe += 1
+        return f(t, y)
+
+    counted.nfe = nfe
+    return counted
+
+# %% wrong: count_nfe -- the wrapped field is called at once: a value comes instead of a function
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += 1
+        return f(t, y)
+
+    counted.nfe = 0
+    return counted(0.0, torch.zeros(1))
+
+# %% wrong: count_nfe -- the function is not returned
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += 1
+        return f(t, y)
+
+    counted.nfe = 0
+
+# %% right: count_nfe -- functools.wraps
+def count_nfe(f):
+    import functools
+
+    @functools.wraps(f)
+    def counted(*args):
+        counted.nfe = counted.nfe + 1
+        return f(*args)
+
+    counted.nfe = 0
+    return counted
+
+# %% wrong: adjoint_dynamics -- both minus signs are missing
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), a, allow_unused=True, materialize_grads=True)
+    return dy.detach(), da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- a is all ones
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -torch.ones_like(a), allow_unused=True, materialize_grads=True)
+    return dy.detach(), da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- the parameters' rates come in a list
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return dy.detach(), da, list(dp)
+
+# %% wrong: adjoint_dynamics -- the rates of state and adjoint are exchanged
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return da, dy.detach(), tuple(dp)
+
+# %% wrong: adjoint_dynamics -- the rate of the state still carries a gradient
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return dy, da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- only the first parameter gets a rate
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return dy.detach(), da, tuple(dp[:1])
+
+# %% wrong: adjoint_dynamics -- the parameters' rates are not in the tuple, one after the other
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return (dy.detach(), da, *dp)
+
+# %% wrong: adjoint_dynamics -- the parameters' rates are a mean over the samples
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return dy.detach(), da, tuple(d / len(y) for d in dp)
+
+# %% wrong: adjoint_dynamics -- the rate of the adjoint is multiplied by the state
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True, materialize_grads=True)
+    return dy.detach(), da * y.detach(), tuple(dp)
+
+# %% wrong: adjoint_dynamics -- unused parameters are not allowed for
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+        grads = torch.autograd.grad(dy, (y, *params), -a)
+    da, *dp = grads
+    return dy.detach(), da, tuple(dp)
+
+# %% wrong: adjoint_dynamics -- parameters that are not used are left out
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy, (y, *params), -a, allow_unused=True)
+    return dy.detach(), da, tuple(d for d in dp if d is not None)
+
+# %% wrong: adjoint_dynamics -- the gradients pile up in the parameters
+def adjoint_dynamics(f, params, t, y, a):
+    before = [None if p.grad is None else p.grad.clone() for p in params]
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+        dy.backward(-a)
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in params]
+    grads = [g if b is None else g - b for g, b in zip(grads, before)]
+    return dy.detach(), y.grad, tuple(grads)
+
+# %% wrong: adjoint_dynamics -- the adjoint is not the vector of the product: it multiplies the sum of the Jacobian
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+    da, *dp = torch.autograd.grad(dy.sum(), (y, *params), allow_unused=True, materialize_grads=True)
+    return dy.detach(), -a * da, tuple(-d * a.mean() for d in dp)
+
+# %% right: adjoint_dynamics -- with zeros put in by hand, one gradient at a time
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        state = y.detach().clone().requires_grad_(True)
+        slope = f(t, state)
+        product = (slope * a.detach()).sum()
+        rates = []
+        for x in (state, *params):
+            (g,) = torch.autograd.grad(product, x, retain_graph=True, allow_unused=True)
+            rates.append(torch.zeros_like(x) if g is None else -g)
+    return slope.detach(), rates[0].detach(), tuple(r.detach() for r in rates[1:])
+
+# %% wrong: adjoint_gradients -- the sign of the parameters' gradients is wrong
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(-g for g in grads)
+
+# %% wrong: adjoint_gradients -- a(t1) is returned instead of a(t0)
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return grad_y1, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the state is returned instead of the adjoint
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return y, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the way back runs forwards: from t0 to t1 again
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t0, t1))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- y and a are exchanged at the start of the way back
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((grad_y1, y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the parameters' gradients start at one
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.ones_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the parameters' gradients start at the parameters
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(p.detach() for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the adjoint starts with ones instead of grad_y1
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, torch.ones_like(grad_y1), *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the adjoint starts with the minus of grad_y1
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, -grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the rates are negated although time already runs backwards
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return -join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the field is negated and solved from t0 to t1, but its time is not reversed
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return -join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t0, t1))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the field is read at t0 on the whole way back
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t0, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the field is read at t1 on the whole way back
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t1, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the parameters' gradients are not in a tuple of their own
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return (a, *grads)
+
+# %% wrong: adjoint_gradients -- the state is left out on the way back: the adjoint's field reads zeros
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((torch.zeros_like(y1), grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1, t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the time runs from 0 to t1 - t0, but the field is read at this clock
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, t1 - t0, 0.0))
+    return a, tuple(grads)
+
+# %% right: adjoint_gradients -- the way back in two pieces
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    middle = (t0 + t1) / 2
+    y, a, *grads = apart(solve(augmented, solve(augmented, start, t1, middle), middle, t0))
+    return a, tuple(grads)
+
+# %% right: adjoint_gradients -- time with the other sign, s = -t, and all rates too
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    like = (y0, y0, *params)
+    sizes = [x.numel() for x in like]
+    join = lambda parts: torch.cat([x.reshape(-1) for x in parts])
+    apart = lambda v: [x.view(l.shape) for x, l in zip(v.split(sizes), like)]
+
+    def augmented(t, v):
+        y, a, *_ = apart(v)
+        dy, da, dp = adjoint.adjoint_dynamics(f, params, -t, y, a)
+        return -join((dy, da, *dp))
+
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    y, a, *grads = apart(solve(augmented, start, -t1, -t0))
+    return a, tuple(grads)
+
+# %% wrong: adjoint_at_observations -- the gradients of the observations are taken in the wrong order
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[len(times) - i]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the intervals are gone through from the first to the last
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(1, len(times) + 1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the last observation is left out
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times) - 1, 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the first observation is left out
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 1, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- each interval starts from the state at its end
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the adjoint is not carried over the intervals
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            _, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the intervals are exchanged: each is solved from its end to its start
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i], nodes[i - 1], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the parameters' gradients are not added up over the intervals
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = list(grads)
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the parameters' gradients are averaged over the intervals
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(g / len(times) for g in total)
+
+# %% wrong: adjoint_at_observations -- every interval starts at t0
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], t0, nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the gradient that comes back is the jump at the first observation alone
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return grad_ys[0], tuple(total)
+
+# %% wrong: adjoint_at_observations -- the jumps are doubled
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + 2 * grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the parameters' gradients come in a list, one for each interval
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        if nodes[i] != nodes[i - 1]:
+            a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+            total = [*total, *grads]
+    return a, tuple(total[len(params):])
+
+# %% wrong: adjoint_at_observations -- the observation at t0 is left out
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(states[-1] if after == before else solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        if nodes[i] == nodes[i - 1]:
+            continue
+        a = a + grad_ys[i - 1]
+        a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+        total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- an empty interval is solved: an observation at t0 fails
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    nodes, states = [t0, *times], [y0]
+    for before, after in zip(nodes, nodes[1:]):
+        states.append(solve(f, states[-1], before, after))
+    total, a = [torch.zeros_like(p) for p in params], torch.zeros_like(y0)
+    for i in range(len(times), 0, -1):
+        a = a + grad_ys[i - 1]
+        a, grads = adjoint.adjoint_gradients(f, params, states[i - 1], nodes[i - 1], nodes[i], a, solve)
+        total = [g + m for g, m in zip(total, grads)]
+    return a, tuple(total)
+
+# %% wrong: adjoint_at_observations -- the gradients of all observations are added up at the last one
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    if times[-1] == t0:
+        return sum(grad_ys), tuple(torch.zeros_like(p) for p in params)
+    return adjoint.adjoint_gradients(f, params, y0, t0, times[-1], sum(grad_ys), solve)
+
+# %% right: adjoint_at_observations -- recursion over the first interval
+def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
+    first, *later = times
+    y1 = y0 if first == t0 else solve(f, y0, t0, first)
+    if later:
+        a, total = adjoint_at_observations(f, params, y1, first, later, grad_ys[1:], solve)
+    else:
+        a, total = torch.zeros_like(y0), tuple(torch.zeros_like(p) for p in params)
+    a = a + grad_ys[0]
+    if first != t0:
+        a, grads = adjoint.adjoint_gradients(f, params, y0, t0, first, a, solve)
+        total = tuple(g + m for g, m in zip(total, grads))
+    return a, total
+
+# %% wrong: reverse_reconstruction_error -- the norm of the difference is returned
+def reverse_reconstruction_error(f, y0, t1, solve):
+    y1 = solve(f, y0, 0.0, t1)
+    return (solve(f, y1, t1, 0.0) - y0).norm().item()
+
+# %% wrong: reverse_reconstruction_error -- the sum of the differences is returned
+def reverse_reconstruction_error(f, y0, t1, solve):
+    y1 = solve(f, y0, 0.0, t1)
+    return (solve(f, y1, t1, 0.0) - y0).abs().sum().item()
+
+# %% wrong: reverse_reconstruction_error -- the smallest difference is returned
+def reverse_reconstruction_error(f, y0, t1, solve):
+    y1 = solve(f, y0, 0.0, t1)
+    return (solve(f, y1, t1, 0.0) - y0).abs().min().item()
+
+# %% wrong: reverse_reconstruction_error -- the way back starts at y0
+def reverse_reconstruction_error(f, y0, t1, solve):
+    return (solve(f, y0, t1, 0.0) - y0).abs().max().item()
+
+# %% wrong: reverse_reconstruction_error -- the way back is compared with the end
+def reverse_reconstruction_error(f, y0, t1, solve):
+    y1 = solve(f, y0, 0.0, t1)
+    return (solve(f, y1, t1, 0.0) - y1).abs().max().item()
+
+# %% wrong: reverse_reconstruction_error -- the field is negated, but its time is not reversed
+def reverse_reconstruction_error(f, y0, t1, solve):
+    y1 = solve(f, y0, 0.0, t1)
+    return (solve(lambda t, y: -f(t, y), y1, 0.0, t1) - y0).abs().max().item()
+
+# %% wrong: reverse_reconstruction_error -- the difference of the largest entries is returned
+def reverse_reconstruction_error(f, y0, t1, solve):
+    back = solve(f, solve(f, y0, 0.0, t1), t1, 0.0)
+    return abs(back.max().item() - y0.max().item())
+
+# %% wrong: reverse_reconstruction_error -- the start is changed in place
+def reverse_reconstruction_error(f, y0, t1, solve):
+    back = solve(f, solve(f, y0, 0.0, t1), t1, 0.0)
+    y0 -= back
+    return y0.abs().max().item()
+
+# %% wrong: reverse_reconstruction_error -- the squared difference is returned
+def reverse_reconstruction_error(f, y0, t1, solve):
+    back = solve(f, solve(f, y0, 0.0, t1), t1, 0.0)
+    return ((back - y0) ** 2).max().item()
+
+# %% wrong: reverse_reconstruction_error -- a tensor is returned
+def reverse_reconstruction_error(f, y0, t1, solve):
+    y1 = solve(f, y0, 0.0, t1)
+    back = solve(f, y1, t1, 0.0)
+    return torch.max(torch.abs(back - y0))
+
+# %% right: reverse_reconstruction_error -- the negated field with its time reversed
+def reverse_reconstruction_error(f, y0, t1, solve):
+    y1 = solve(f, y0, 0.0, t1)
+    return (solve(lambda t, y: -f(t1 - t, y), y1, 0.0, t1) - y0).abs().max().item()
+
+# %% wrong: elbo -- the mean is not squared
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean + log_var.exp() - 1 - log_var).sum(1)
+    return ll - kl
+
+# %% wrong: elbo -- it is summed over all series
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return (ll - kl).sum()
+
+# %% wrong: elbo -- the 2 pi is missing in the constant
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - math.log(sigma)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return ll - kl
+
+# %% wrong: elbo -- the factor 1/2 of the divergence is missing
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return ll - kl
+
+# %% wrong: elbo -- the factor 1/2 of the squares is missing
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return ll - kl
+
+# %% wrong: elbo -- the constant is counted once a series, not once a value
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2).sum((1, 2)) - 0.5 * math.log(2 * math.pi * sigma**2)
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return ll - kl
+
+# %% wrong: elbo -- the divergence is a mean over the latent dimensions
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).mean(1)
+    return ll - kl
+
+# %% wrong: elbo -- the divergence is missing
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return ll
+
+# %% wrong: elbo -- the likelihood is missing
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return -kl
+
+# %% wrong: elbo -- it is the loss: the bound with a minus
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return kl - ll
+
+# %% wrong: elbo -- the -1 of the divergence is missing
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - log_var).sum(1)
+    return ll - kl
+
+# %% wrong: elbo -- log_var is used as the variance itself
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.abs() - 1 - log_var.abs().log()).sum(1)
+    return ll - kl
+
+# %% wrong: elbo -- the divergence is the same for all series: it is summed over them
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
+    return ll - kl
+
+# %% wrong: elbo -- the sign of the constant is wrong
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 + 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    return ll - kl
+
+# %% wrong: elbo -- the gradient to the encoder is cut
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = (-0.5 * ((x - x_hat) / sigma) ** 2 - 0.5 * math.log(2 * math.pi * sigma**2)).sum((1, 2))
+    kl = 0.5 * (mean.detach()**2 + log_var.detach().exp() - 1 - log_var.detach()).sum(1)
+    return ll - kl
+
+# %% right: elbo -- with einsum and a log-density
+def elbo(x, x_hat, mean, log_var, sigma):
+    ll = torch.distributions.Normal(x_hat, sigma).log_prob(x).reshape(len(x), -1).sum(-1)
+    kl = 0.5 * torch.einsum('sk,sk->s', mean, mean) + 0.5 * (torch.expm1(log_var) - log_var).sum(-1)
+    return ll - kl

@@ -68,8 +68,9 @@ class _Guarded:
             if isinstance(came, torch.nn.Module):
                 again = functools.partial(ours, *args, **kwargs)
                 self._guard_forward(came, again)
-            elif callable(came) and not isinstance(came, torch.Tensor):
-                # A function that returns a function: this one may fail, too.
+            elif isinstance(came, types.FunctionType) and not vars(came):
+                # A function that returns a function: this one may fail, too. One with
+                # attributes of its own, such as a counter, has to stay what it is.
                 made = functools.cache(lambda: ours(*args, **kwargs))
                 return self.around(came, lambda *a, **k: made()(*a, **k))
             return came

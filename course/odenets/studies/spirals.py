@@ -87,14 +87,22 @@ def take(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(1, index[:, :, None].expand(-1, -1, values.shape[2]))
 
 
-def latent_loss(model: LatentODE, data: Observed, noise: torch.Generator) -> Tensor:
-    """Return minus the mean ELBO per observation.
+def latent_loss(
+    model: LatentODE,
+    data: Observed,
+    noise: torch.Generator,
+    bound: Callable[..., Tensor] = elbo,
+) -> Tensor:
+    """Return minus the mean evidence bound per observation.
 
     Series with more observations then do not outweigh the others in a mixture.
+
+    Args:
+        bound: the bound of each series, called like `neural_ode.elbo`.
     """
     x_hat, mean, log_var = model(data.times, data.x, data.grid[:N_TIMES], noise)
-    bound = elbo(data.x, take(x_hat, data.index), mean, log_var, SIGMA)
-    return -bound.mean() / data.index.shape[1]
+    bounds = bound(data.x, take(x_hat, data.index), mean, log_var, SIGMA)
+    return -bounds.mean() / data.index.shape[1]
 
 
 def rnn_loss(model: Forecaster, data: Observed, noise: torch.Generator) -> Tensor:
@@ -131,6 +139,7 @@ def train(
     lr: float | None = None,
     checkpoint: str | Path | None = None,
     desc: str | None = None,
+    loss: Callable[[Any, Observed, torch.Generator], Tensor] | None = None,
 ) -> tuple[Any, list[float]]:
     """Train a model with Adam and a learning rate that falls to zero like a cosine.
 
@@ -141,6 +150,7 @@ def train(
         lr: highest learning rate; the model's first one if None.
         checkpoint: written every 100 iterations; training goes on from it.
         desc: words next to the progress bar.
+        loss: `loss(model, data, generator)` in the place of the model's own.
     Returns: the model and its losses, the mean of every 100 iterations (of the greatest
         number that divides both 100 and `iterations`).
     """
@@ -167,7 +177,7 @@ def train(
         None,
         optimizer,
         iterations // every,
-        batch_loss=lambda batch: recipe.loss(model, batch, rng),
+        batch_loss=lambda batch: (loss or recipe.loss)(model, batch, rng),
         scheduler=schedule,
         per_step=True,
         clip=30.0,  # a gradient that explodes would spoil Adam's memory for long
