@@ -62,7 +62,7 @@ training.set_seed(0)
 
 # %% [markdown]
 # ### Exercise 5.1 - Count the evaluations (1 point, ~4 min)
-# Wrap a field so that it counts how often it is called.
+# Wrap a field so that it counts how often it is called. Nothing of `solvers` is allowed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Functions are objects: they can have attributes.</details>
@@ -89,44 +89,74 @@ def count_nfe(f):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "d1b2b99cd8c9635d9534e6d638d44f34", "grade": true, "grade_id": "test_count_nfe", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-def wave(t, y):
-    return torch.sin(3 * t + y) + 0.3 * t * y
+# %% nbgrader={"cell_type": "code", "checksum": "47a39ffa3e1cbfcbd40b11909aaca67f", "grade": true, "grade_id": "test_count_nfe", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "count_nfe",
+    points=1,
+    answer=lambda: count_nfe,
+    package=solvers.count_nfe,
+    further=2,
+)
+def exercise(checks):
+    def wave(t, y):
+        return torch.sin(3 * t + y) + 0.3 * t * y
 
-def after_a_solve(n_steps):
-    counted = count_nfe(wave)
-    solvers.odeint(counted, torch.ones(2), [0.0, 1.0], "rk4", options={"n_steps": n_steps})
-    return counted.nfe
+    def after_a_solve(n_steps):
+        counted = count_nfe(wave)
+        end = solvers.odeint(counted, torch.ones(2), [0.0, 1.0], "rk4", options={"n_steps": n_steps})[-1]
+        return [counted.nfe, end]
 
-def reset_and_call():
-    counted = count_nfe(wave)
-    counted(0.0, torch.ones(1))
-    counted.nfe = 0
-    counted(0.0, torch.ones(1))
-    return counted.nfe
+    def solved(n_steps):
+        return solvers.odeint(wave, torch.ones(2), [0.0, 1.0], "rk4", options={"n_steps": n_steps})[-1]
 
-def two_counters():
-    first, second = count_nfe(wave), count_nfe(wave)
-    first(0.0, torch.ones(1)), first(0.0, torch.ones(1)), second(0.0, torch.ones(1))
-    return [first.nfe, second.nfe]
+    def with_a_reset():
+        counted = count_nfe(wave)
+        counted(0.0, torch.ones(1)), counted(1.0, torch.ones(1))
+        before, counted.nfe = counted.nfe, 0
+        counted(0.0, torch.ones(1))
+        return [before, counted.nfe, counted(0.5, torch.ones(1))]
 
-with check.exercise("count_nfe", points=1) as exercise:
-    exercise.equal(
-        "before the first call, and after three steps of rk4 with four evaluations each",
-        lambda: [count_nfe(wave).nfe, after_a_solve(3)],
-        [0, 12],
-        mistakes={"steps are counted instead of evaluations": [0, 3], "the counter starts at one": [1, 13]},
+    def two_counters():
+        first, second = count_nfe(wave), count_nfe(wave)
+        return [first(0.0, torch.ones(1)), first(1.0, torch.ones(1)), second(0.5, torch.ones(1)), first.nfe, second.nfe]
+
+    at = [wave(t, torch.ones(1)) for t in (0.0, 1.0, 0.5)]
+    checks.close(
+        "one and three steps of rk4 with four evaluations each: the count, and the state at the end",
+        lambda: [after_a_solve(1), after_a_solve(3)],
+        [[4, solved(1)], [12, solved(3)]],
     )
-    exercise.close(
-        "the field itself is unchanged",
-        lambda: count_nfe(wave)(0.5, torch.tensor([1.0, 2.0])),
-        wave(0.5, torch.tensor([1.0, 2.0])),
+    checks.close(
+        "two calls, a reset, one call: the count before the reset and at the end, then one value more",
+        with_a_reset,
+        [2, 1, at[2]],
+    )
+    checks.close("two wrapped fields, called twice and once: values, and separate counts", two_counters, [*at, 2, 1])
+    checks.close(
+        "before the first call the count is an integer zero; the values of two calls",
+        lambda: [
+            counted := count_nfe(wave),
+            type(counted.nfe).__name__,
+            counted.nfe,
+            counted(1.0, torch.ones(1)),
+            counted(0.5, torch.ones(1)),
+        ][1:],
+        ["int", 0, at[1], at[2]],
+    )
+    leaf = torch.tensor([1.0, 2.0], requires_grad=True)
+    checks.close(
+        "gradients flow through, and the call is counted",
+        lambda: [counted := count_nfe(wave), torch.autograd.grad(counted(0.5, leaf).sum(), leaf)[0], counted.nfe][1:],
+        [torch.cos(1.5 + leaf.detach()) + 0.15, 1],
     )
 check.score(exercise)
 
+# %%
+my_count_nfe = check.yours(exercise)
+
 
 # %% [markdown]
-# The package's solver counts as well: hand it a `solvers.Stats`.
+# The package's solver notes its steps in a `solvers.Stats`; your counter counts the evaluations.
 # Let us watch the adaptive method `dopri5` on a field that is calm for most of the time
 # and hasty in between. *Predict first:* where will its steps be short?
 
@@ -141,11 +171,11 @@ path = solvers.odeint(hasty, start, grid, rtol=1e-9, atol=1e-9)
 fig, ax = plt.subplots(figsize=(8, 3.4))
 ax.plot(grid, path[:, 0], color=plots.COLOURS["exact"], label="first component of the solution")
 for row, tolerance in enumerate((1e-2, 1e-4, 1e-6)):
-    stats = solvers.Stats()
-    solvers.odeint(hasty, start, [0.0, 4.0], rtol=tolerance, atol=tolerance, stats=stats)
+    stats, counted = solvers.Stats(), my_count_nfe(hasty)
+    solvers.odeint(counted, start, [0.0, 4.0], rtol=tolerance, atol=tolerance, stats=stats)
     ax.plot(stats.times, [-1.35 - 0.25 * row] * len(stats.times), "|", ms=9, color=plots.PALETTE[row],
             label=f"ends of steps, tolerance {tolerance:g}")
-    print(f"tolerance {tolerance:g}: {stats.accepted} steps, {stats.rejected} rejected, {stats.nfe} evaluations")
+    print(f"tolerance {tolerance:g}: {stats.accepted} steps, {stats.rejected} rejected, {counted.nfe} evaluations")
 ax.set(xlabel="time t", ylabel="state", ylim=(-2.05, 1.9))
 ax.legend(loc="upper center", ncols=2, fontsize=8)
 plt.show()
@@ -239,6 +269,7 @@ for n_steps in (8, 16, 32):
 # %% [markdown]
 # ### Exercise 5.2 - The augmented dynamics (4 points, ~12 min)
 # Return the three right-hand sides of (5) at one time, from a single vector-Jacobian product.
+# Everything of `torch` is allowed, nothing of `adjoint`. The parameters' `.grad` stay as they are.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Evaluate <code>f</code> once, at a copy of <code>y</code> that records gradients, and ask for the
@@ -270,73 +301,124 @@ def adjoint_dynamics(f, params, t, y, a):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "eb5eee203ff2649041b0401674bc3c2f", "grade": true, "grade_id": "test_adjoint_dynamics", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(52)
-def random(*shape):
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+# %% nbgrader={"cell_type": "code", "checksum": "0376c6132610ec9a8540ca2bb3f564c3", "grade": true, "grade_id": "test_adjoint_dynamics", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "adjoint_dynamics",
+    points=4,
+    answer=lambda: adjoint_dynamics,
+    package=adjoint.adjoint_dynamics,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(52)
 
-W, b, unused = (random(*shape).requires_grad_() for shape in ((3, 3), (3,), (2,)))
-A = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64).requires_grad_()
-y, a, row, weight = random(4, 3), random(4, 3), torch.ones(1, 2).double(), torch.tensor([[1.0, 10.0]]).double()
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-def linear(t, y):
-    return y @ A
+    W, b, unused = (random(*shape).requires_grad_() for shape in ((3, 3), (3,), (2,)))
+    A = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64).requires_grad_()
+    y, a = random(4, 3), random(4, 3)
+    row, weight = torch.ones(1, 2).double(), torch.tensor([[1.0, 10.0]]).double()
 
-def mixed(t, y):  # time, state and parameters do not separate
-    return torch.tanh(y @ W + t * b) - 0.3 * t * y
+    def linear(t, y):
+        return y @ A
 
-def inside_no_grad(*arguments):
-    with torch.no_grad():
-        return adjoint_dynamics(*arguments)
+    def mixed(t, y):  # time, state and parameters do not separate
+        return torch.tanh(y @ W + t * b) - 0.3 * t * y
 
-def records_gradients():
-    rates = [x for part in adjoint_dynamics(mixed, (W, b), 0.7, y, a) for x in (part if isinstance(part, tuple) else [part])]
-    return [rates, [x.requires_grad for x in rates]]
+    def inside_no_grad(*arguments):
+        with torch.no_grad():
+            return adjoint_dynamics(*arguments)
 
-def three_rates():
-    dy, da, dparams = adjoint.adjoint_dynamics(mixed, (W, b), 0.7, y, a)
-    return [dy, da, *dparams]
+    def by_matrices(t, y, a):  # the three rates of `mixed`, with its whole Jacobians
+        y = y.double()
+        def f(y, W, b):
+            return torch.tanh(y @ W + t * b) - 0.3 * t * y
+        J = torch.func.jacrev(f, argnums=(0, 1, 2))(y, W.detach(), b.detach())
+        rates = [-torch.einsum("ij,ij...->...", a, part) for part in J]
+        return [f(y, W.detach(), b.detach()), rates[0], rates[1:]]
 
-with check.exercise("adjoint_dynamics", points=4) as exercise:
-    exercise.close(
-        "f = y A, y = (1, 1), a = (1, 10): the rate of the state",
-        lambda: adjoint_dynamics(linear, (A,), 0.0, row, weight)[0],
-        torch.tensor([[4.0, 6.0]]).double(),
-        mistakes={"the state runs backwards too: f keeps its sign": torch.tensor([[-4.0, -6.0]]).double()},
+    def recorded(rates):
+        dy, da, dparams = rates
+        return [dy, da, *dparams, *(x.requires_grad for x in (dy, da, *dparams))]
+
+    checks.close(
+        "f = y A with y = (1, 1), a = (1, 10): the rate of the state, for y and for 2 y",
+        lambda: [adjoint_dynamics(linear, (A,), 0.0, row, weight)[0], adjoint_dynamics(linear, (A,), 0.0, 2 * row, weight)[0]],
+        [torch.tensor([[4.0, 6.0]]).double(), torch.tensor([[8.0, 12.0]]).double()],
     )
-    exercise.close(
-        "the rate of the adjoint",
-        lambda: adjoint_dynamics(linear, (A,), 0.0, row, weight)[1],
-        torch.tensor([[-21.0, -43.0]]).double(),
-        mistakes={
-            "the minus is missing": torch.tensor([[21.0, 43.0]]).double(),
-            "the Jacobian is transposed": torch.tensor([[-31.0, -42.0]]).double(),
-            "a is not used": torch.tensor([[-3.0, -7.0]]).double(),
-        },
+    checks.close(
+        "the rate of the adjoint, for a and for 2 a",
+        lambda: [adjoint_dynamics(linear, (A,), 0.0, row, weight)[1], adjoint_dynamics(linear, (A,), 0.0, row, 2 * weight)[1]],
+        [torch.tensor([[-21.0, -43.0]]).double(), torch.tensor([[-42.0, -86.0]]).double()],
     )
-    exercise.close(
-        "the rate of the parameters' gradient",
-        lambda: adjoint_dynamics(linear, (A,), 0.0, row, weight)[2],
-        (torch.tensor([[-1.0, -10.0], [-1.0, -10.0]]).double(),),
-        mistakes={
-            "the minus is missing": (torch.tensor([[1.0, 10.0], [1.0, 10.0]]).double(),),
-            "a is not used": (torch.tensor([[-1.0, -1.0], [-1.0, -1.0]]).double(),),
-        },
+    checks.close(
+        "the rate of the parameters' gradient, for a and for 2 a",
+        lambda: [adjoint_dynamics(linear, (A,), 0.0, row, weight)[2], adjoint_dynamics(linear, (A,), 0.0, row, 2 * weight)[2]],
+        [(torch.tensor([[-1.0, -10.0], [-1.0, -10.0]]).double(),), (torch.tensor([[-2.0, -20.0], [-2.0, -20.0]]).double(),)],
     )
-    exercise.close(
-        "a field that depends on time, 4 samples, one parameter of three unused",
-        lambda: adjoint_dynamics(mixed, (W, b, unused), 0.7, y, a),
-        adjoint.adjoint_dynamics(mixed, (W, b, unused), 0.7, y, a),
-        mistakes={"the field is read at time 0": adjoint.adjoint_dynamics(mixed, (W, b, unused), 0.0, y, a)},
+    checks.close(
+        "a field that depends on time, 4 samples",
+        lambda: adjoint_dynamics(mixed, (W, b), 0.7, y, a),
+        by_matrices(0.7, y, a),
+    )
+    wanted = by_matrices(-1.0, y, a)
+    checks.close(
+        "one parameter of three unused, in the middle: zeros of its shape; a tuple of three",
+        lambda: [rates := adjoint_dynamics(mixed, (W, unused, b), -1.0, y, a), *rates, type(rates[2]).__name__][1:],
+        [wanted[0], wanted[1], [wanted[2][0], torch.zeros(2).double(), wanted[2][1]], "tuple"],
+    )
+    checks.close(
+        "inside torch.no_grad, in float32, a single sample",
+        lambda: inside_no_grad(lambda t, y: y * y * t, (), 2.0, torch.tensor([3.0]), torch.tensor([0.5])),
+        (torch.tensor([18.0]), torch.tensor([-6.0]), ()),
+    )
+    checks.close(
+        "all rates, and that none of them carries a gradient",
+        lambda: recorded(adjoint_dynamics(mixed, (W, b), 0.7, y, a)),
+        [*by_matrices(0.7, y, a)[:2], *by_matrices(0.7, y, a)[2], False, False, False, False],
+    )
+    checks.close(
+        "the rates, and the gradients stored in the parameters: they are left alone",
+        lambda: [adjoint_dynamics(mixed, (W, b), 0.7, y, a), W.grad is None and b.grad is None],
+        [by_matrices(0.7, y, a), True],
     )
 check.score(exercise)
 
+# %%
+my_adjoint_dynamics = check.yours(exercise)
+
+
+# %% [markdown]
+# What does $a$ mean? Move the start by a little $\delta$. The displacement travels with $\dot\delta = \frac{\partial f}{\partial y}\delta$,
+# and $a^\top \delta$ says what it is worth for the loss. *Predict first:* how does this worth change along the way?
+
+# %%
+def travelling(t, state):  # the state, its adjoint, and a displacement, forwards in time
+    y, a, displacement = state
+    dy, da, _ = my_adjoint_dynamics(field, tuple(field.parameters()), t, y, a)
+    beside = [field(t, y + side * 1e-5 * displacement) for side in (1, -1)]
+    return dy, da, (beside[0] - beside[1]) / 2e-5
+
+
+generator = torch.Generator().manual_seed(2)
+a, displacement = (torch.randn(64, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+with torch.no_grad():
+    _, adjoints, displacements = solvers.odeint(travelling, (batch, a, displacement), [0.0, 0.5, 1.0], rtol=1e-8, atol=1e-8)
+for t, one, other in zip((0.0, 0.5, 1.0), adjoints, displacements):
+    print(f"t = {t}: |a| = {one.norm():.2f}, |delta| = {other.norm():.2f}, worth {(one * other).sum():.4f}")
+
+
+# %% [markdown]
+# **Reading the numbers.** Adjoint and displacement both change, their product does not: what a displacement is worth
+# does not depend on when you ask. Equation (3) is the only one for which that is so, for every displacement.
 
 # %% [markdown]
 # ### Exercise 5.3 - The whole gradient (6 points, ~20 min)
 # Solve (5). The solver is a black box, `solve(f, y0, t0, t1)`: it takes *one* tensor as a state and returns
 # the state at `t1`, also when `t1` lies before `t0`. It records no gradients.
-# Use the package's `adjoint.adjoint_dynamics` for the right-hand sides.
+# Use the package's `adjoint.adjoint_dynamics` for the right-hand sides; nothing else of `adjoint` is allowed,
+# and of `solvers` nothing but the solver that is given. Given tensors and the parameters' `.grad` stay as they are.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Two solves: forwards for $y(t_1)$, then backwards for everything.
@@ -371,65 +453,120 @@ def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "1d77994103dc9b89afd24937dc209fb3", "grade": true, "grade_id": "test_adjoint_gradients", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(53)
-def random(*shape):
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+# %% nbgrader={"cell_type": "code", "checksum": "c3df0b893fbc4ba2f09ea0d78563f9e2", "grade": true, "grade_id": "test_adjoint_gradients", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "adjoint_gradients",
+    points=6,
+    answer=lambda: adjoint_gradients,
+    package=(adjoint.adjoint_gradients, adjoint.adjoint_at_observations, adjoint.odeint_adjoint),
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(53)
 
-theta = torch.tensor(0.4, dtype=torch.float64).requires_grad_()
-W, b, unused = (random(*shape).requires_grad_() for shape in ((3, 3), (3,), (2,)))
-start, slope, y0, grad_y1 = torch.tensor([2.0]).double(), torch.ones(1).double(), random(4, 3), random(4, 3)
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-def growth(t, y):  # y(t) = y0 exp(theta (t^2 - t0^2) / 2)
-    return theta * t * y
+    theta = torch.tensor(0.4, dtype=torch.float64).requires_grad_()
+    W, b, unused = (random(*shape).requires_grad_() for shape in ((3, 3), (3,), (2,)))
+    start, slope = torch.tensor([2.0]).double(), torch.ones(1).double()
+    y0, grad_y1 = random(4, 3), random(4, 3)
 
-def mixed(t, y):
-    return torch.tanh(y @ W + t * b) - 0.3 * t * y
+    def growth(t, y):  # y(t) = y0 exp(theta (t^2 - t0^2) / 2)
+        return theta * t * y
 
-def solve(f, y0, t0, t1):
-    with torch.no_grad():
-        return solvers.solve(f, y0, t0, t1, rtol=1e-10, atol=1e-10)
+    def mixed(t, y):
+        return torch.tanh(y @ W + t * b) - 0.3 * t * y
 
-def euler(f, y0, t0, t1):
-    with torch.no_grad():
-        return solvers.solve(f, y0, t0, t1, method="euler", options={"n_steps": 20})
+    def solve(f, y0, t0, t1):
+        with torch.no_grad():
+            return solvers.solve(f, y0, t0, t1, rtol=1e-10, atol=1e-10)
 
-def backpropagation(t0, t1):  # through the steps of a fine solve
-    leaf = y0.clone().requires_grad_()
-    y1 = solvers.solve(mixed, leaf, t0, t1, rtol=1e-10, atol=1e-10)
-    grads = torch.autograd.grad(y1, (leaf, W, b, unused), grad_y1, allow_unused=True, materialize_grads=True)
-    return grads[0], grads[1:]
+    def counting(calls):  # a solver that notes how often it is called
+        def solver(f, y0, t0, t1):
+            calls.append((t0, t1))
+            return solve(f, y0, t0, t1)
+        return solver
 
-g = math.exp(0.4 * 4)
-with check.exercise("adjoint_gradients", points=6) as exercise:
-    exercise.close(
-        "y' = theta t y from 2 at t = 1 to t = 3, L = y(3): the gradient for y0",
-        lambda: adjoint_gradients(growth, (theta,), start, 1.0, 3.0, slope, solve)[0],
-        g * slope,
-        rtol=1e-6,
-        mistakes={
-            "a(t1) is returned instead of a(t0)": slope,
-            "the second solve runs forwards": slope / g,
-        },
+    def backpropagation(t0, t1, parameters=(W, b, unused), y0=y0, grad_y1=grad_y1):
+        leaf = y0.clone().requires_grad_()  # through the steps of a fine solve
+        y1 = solvers.solve(mixed, leaf, t0, t1, rtol=1e-10, atol=1e-10)
+        grads = torch.autograd.grad(y1, (leaf, *parameters), grad_y1, allow_unused=True, materialize_grads=True)
+        return grads[0], grads[1:]
+
+    g = math.exp(0.4 * 4)
+    fine = {"rtol": 1e-6, "atol": 1e-7}
+    checks.close(
+        "y' = theta t y from 2 at t = 1 to t = 3: the gradient for y0 of L = y(3) and of L = 5 y(3)",
+        lambda: [
+            adjoint_gradients(growth, (theta,), start, 1.0, 3.0, slope, solve)[0],
+            adjoint_gradients(growth, (theta,), start, 1.0, 3.0, 5 * slope, solve)[0],
+        ],
+        [g * slope, 5 * g * slope],
+        **fine,
     )
-    exercise.close(
-        "the gradient for theta",
-        lambda: adjoint_gradients(growth, (theta,), start, 1.0, 3.0, slope, solve)[1],
-        (torch.tensor(8 * g, dtype=torch.float64),),
-        rtol=1e-6,
-        mistakes={
-            "the sign is wrong": (torch.tensor(-8 * g, dtype=torch.float64),),
-            "the way back starts at y0 instead of y(t1)": (torch.tensor(8.0).double(),),
-        },
+    checks.close(
+        "the gradients for theta",
+        lambda: [
+            adjoint_gradients(growth, (theta,), start, 1.0, 3.0, slope, solve)[1],
+            adjoint_gradients(growth, (theta,), start, 1.0, 3.0, 5 * slope, solve)[1],
+        ],
+        [(torch.tensor(8 * g, dtype=torch.float64),), (torch.tensor(40 * g, dtype=torch.float64),)],
+        **fine,
     )
-    exercise.close(
-        "a field with three parameters, one of them unused, 4 samples: as backpropagation",
-        lambda: adjoint_gradients(mixed, (W, b, unused), y0, 0.2, 1.5, grad_y1, solve),
-        backpropagation(0.2, 1.5),
-        rtol=1e-6,
-        atol=1e-7,
+    checks.close(
+        "a field with two parameters, 4 samples: as backpropagation",
+        lambda: adjoint_gradients(mixed, (W, b), y0, 0.2, 1.5, grad_y1, solve),
+        backpropagation(0.2, 1.5, (W, b)),
+        **fine,
+    )
+    checks.close(
+        "a third parameter, unused, in the middle",
+        lambda: adjoint_gradients(mixed, (W, unused, b), y0, 0.0, 0.7, grad_y1, solve),
+        backpropagation(0.0, 0.7, (W, unused, b)),
+        **fine,
+    )
+    checks.close(
+        "an end that lies before the start, from t = 1 to t = -0.5",
+        lambda: adjoint_gradients(mixed, (W, b), y0, 1.0, -0.5, grad_y1, solve),
+        backpropagation(1.0, -0.5, (W, b)),
+        **fine,
+    )
+    checks.close(
+        "the given solver is used, at least twice",
+        lambda: [calls := [], adjoint_gradients(mixed, (W, b), y0, 0.2, 1.0, grad_y1, counting(calls)), len(calls) >= 2][1:],
+        [backpropagation(0.2, 1.0, (W, b)), True],
+        **fine,
+    )
+    checks.close(
+        "the gradients, and the given tensors: they are left unchanged",
+        lambda: [
+            mine := [y0.clone(), grad_y1.clone()],
+            adjoint_gradients(mixed, (W, b), mine[0], 0.0, 1.0, mine[1], solve),
+            mine,
+            W.grad is None,
+        ][1:],
+        [backpropagation(0.0, 1.0, (W, b)), [y0, grad_y1], True],
+        **fine,
     )
 check.score(exercise)
+
+# %%
+my_adjoint_gradients = check.yours(exercise)
+
+
+# %%
+def black_box(f, y0, t0, t1):
+    with torch.no_grad():
+        return solvers.solve(f, y0, t0, t1, rtol=1e-8, atol=1e-8)
+
+
+leaf = batch.clone().requires_grad_()
+end = solvers.solve(field, leaf, 0.0, 1.0, rtol=1e-8, atol=1e-8)
+by_backprop = torch.autograd.grad(end.square().sum(), (leaf, *field.parameters()))
+first, others = my_adjoint_gradients(field, tuple(field.parameters()), batch, 0.0, 1.0, 2 * end.detach(), black_box)
+off = max(((one - two).norm() / two.norm()).item() for one, two in zip((first, *others), by_backprop))
+print(f"your gradients for the state and {len(others)} parameter tensors differ from backpropagation by less than 1e-6: {off < 1e-6}")
 
 # %% [markdown]
 # The package puts this into an autograd function, `adjoint.odeint_adjoint`, which is called like
@@ -508,7 +645,7 @@ print("adjoint: the error stays below ten times the tolerance:", worst < 10)
 # Compute the gradients of such a loss. Go back from observation to observation, and jump at each.
 # The package's `adjoint.adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve)` is exercise 5.3:
 # it brings an adjoint back over *one* interval, and returns what this interval adds to the
-# parameters' gradients.
+# parameters' gradients. It and `adjoint.adjoint_dynamics` are allowed. What is given stays as it is.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # After the last observation nothing matters: the adjoint starts with the last gradient alone.
@@ -541,64 +678,120 @@ def adjoint_at_observations(f, params, y0, t0, times, grad_ys, solve):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "714565c8afb3a1a1cd9e689b4de3fb76", "grade": true, "grade_id": "test_adjoint_at_observations", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(54)
-def random(*shape):
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+# %% nbgrader={"cell_type": "code", "checksum": "e098fcfc39d6d0dbf23642856c8b530e", "grade": true, "grade_id": "test_adjoint_at_observations", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "adjoint_at_observations",
+    points=4,
+    answer=lambda: adjoint_at_observations,
+    package=(adjoint.adjoint_at_observations, adjoint.odeint_adjoint),
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(54)
 
-theta = torch.tensor(0.5, dtype=torch.float64).requires_grad_()
-W, b, unused = (random(*shape).requires_grad_() for shape in ((3, 3), (3,), (2,)))
-start, y0, grad_ys = torch.tensor([2.0]).double(), random(4, 3), random(3, 4, 3)
-weights = [torch.tensor([w]).double() for w in (3.0, 10.0, -1.0)]
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-def rising(t, y):
-    return theta * y
+    theta = torch.tensor(0.5, dtype=torch.float64).requires_grad_()
+    W, b, unused = (random(*shape).requires_grad_() for shape in ((3, 3), (3,), (2,)))
+    start, y0, grad_ys = torch.tensor([2.0]).double(), random(4, 3), random(3, 4, 3)
+    weights = [torch.tensor([w]).double() for w in (3.0, 10.0, -1.0)]
 
-def mixed(t, y):
-    return torch.tanh(y @ W + t * b) - 0.3 * t * y
+    def rising(t, y):
+        return theta * y
 
-def solve(f, y0, t0, t1):
-    assert t0 != t1
-    with torch.no_grad():
-        return solvers.solve(f, y0, t0, t1, rtol=1e-9, atol=1e-9)
+    def mixed(t, y):
+        return torch.tanh(y @ W + t * b) - 0.3 * t * y
 
-def closed_form(times, weights):  # L = sum of w_i y(t_i), y = 2 exp(theta t)
-    terms = [w * math.exp(0.5 * t) for t, w in zip(times, weights)]
-    return sum(terms), (sum(2 * t * e for t, e in zip(times, terms))[0],)
+    def solve(f, y0, t0, t1):
+        assert t0 != t1, "solve is asked for an empty interval"
+        with torch.no_grad():
+            return solvers.solve(f, y0, t0, t1, rtol=1e-9, atol=1e-9)
 
-def backpropagation(times, grad_ys):
-    leaf = y0.clone().requires_grad_()
-    ys = solvers.odeint(mixed, leaf, [0.0, *times], rtol=1e-10, atol=1e-10)[1:]
-    grads = torch.autograd.grad(ys, (leaf, W, b, unused), grad_ys, allow_unused=True, materialize_grads=True)
-    return grads[0], grads[1:]
+    def closed_form(times, weights):  # L = sum of w_i y(t_i), y = 2 exp(theta t)
+        terms = [w * math.exp(0.5 * t) for t, w in zip(times, weights)]
+        return sum(terms), (sum(2 * t * e for t, e in zip(times, terms))[0],)
 
-with check.exercise("adjoint_at_observations", points=4) as exercise:
-    exercise.close(
-        "y' = theta y from 2, L = 3 y(1) + 10 y(2)",
-        lambda: adjoint_at_observations(rising, (theta,), start, 0.0, [1.0, 2.0], weights[:2], solve),
-        closed_form([1.0, 2.0], weights[:2]),
-        rtol=1e-6,
-        mistakes={
-            "only the last observation counts": closed_form([2.0], weights[1:2]),
-            "the observations are taken in the wrong order": closed_form([1.0, 2.0], weights[1::-1]),
-        },
+    def backpropagation(t0, times, grad_ys, y0=y0):
+        leaf = y0.clone().requires_grad_()
+        ys = solvers.odeint(mixed, leaf, [t0, *times], rtol=1e-10, atol=1e-10)[1:]
+        grads = torch.autograd.grad(ys, (leaf, W, b, unused), grad_ys, allow_unused=True, materialize_grads=True)
+        return grads[0], grads[1:]
+
+    fine = {"rtol": 1e-5, "atol": 1e-6}
+    checks.close(
+        "y' = theta y from 2: L = 3 y(1) + 10 y(2), and L = 10 y(1) + 3 y(2)",
+        lambda: [
+            adjoint_at_observations(rising, (theta,), start, 0.0, [1.0, 2.0], weights[:2], solve),
+            adjoint_at_observations(rising, (theta,), start, 0.0, [1.0, 2.0], weights[1::-1], solve),
+        ],
+        [closed_form([1.0, 2.0], weights[:2]), closed_form([1.0, 2.0], weights[1::-1])],
+        **fine,
     )
-    exercise.close(
-        "the same with an observation at time 0: L = 3 y(0) + 10 y(1) - y(2)",
-        lambda: adjoint_at_observations(rising, (theta,), start, 0.0, [0.0, 1.0, 2.0], weights, solve),
+    checks.close(
+        "with an observation at time 0: L = 3 y(0) + 10 y(1) - y(2)",
+        lambda: adjoint_at_observations(rising, (theta,), start, 0.0, [0.0, 1.0, 2.0], list(weights), solve),
         closed_form([0.0, 1.0, 2.0], weights),
-        rtol=1e-6,
-        mistakes={"the observation at t0 is left out": closed_form([1.0, 2.0], weights[1:])},
+        **fine,
     )
-    exercise.close(
-        "uneven times, three parameters, 4 samples: as backpropagation",
-        lambda: adjoint_at_observations(mixed, (W, b, unused), y0, 0.0, [0.1, 0.9, 1.2], grad_ys, solve),
-        backpropagation([0.1, 0.9, 1.2], grad_ys),
-        rtol=1e-5,
-        atol=1e-6,
+    checks.close(
+        "a single observation, at time 1, then at time 0",
+        lambda: [
+            adjoint_at_observations(rising, (theta,), start, 0.0, [1.0], weights[1:2], solve),
+            adjoint_at_observations(rising, (theta,), start, 0.0, [0.0], weights[:1], solve),
+        ],
+        [closed_form([1.0], weights[1:2]), (weights[0], (torch.tensor(0.0).double(),))],
+        **fine,
+    )
+    checks.close(
+        "uneven times from 0.5 on, three parameters of which one is unused, 4 samples: as backpropagation",
+        lambda: adjoint_at_observations(mixed, (W, b, unused), y0, 0.5, [0.6, 1.4, 1.7], grad_ys.clone(), solve),
+        backpropagation(0.5, [0.6, 1.4, 1.7], grad_ys),
+        **fine,
+    )
+    checks.close(
+        "the gradients, and what was given: it is left unchanged",
+        lambda: [
+            mine := [y0.clone(), grad_ys.clone(), [0.1, 0.9, 1.2]],
+            adjoint_at_observations(mixed, (W, b, unused), mine[0], 0.0, mine[2], mine[1], solve),
+            mine,
+        ][1:],
+        [backpropagation(0.0, [0.1, 0.9, 1.2], grad_ys), [y0, grad_ys, [0.1, 0.9, 1.2]]],
+        **fine,
+    )
+    checks.close(
+        "the gradients of the observations in a list, two of them",
+        lambda: adjoint_at_observations(mixed, (W, b, unused), y0, 0.0, [0.3, 1.0], list(grad_ys[:2].clone()), solve),
+        backpropagation(0.0, [0.3, 1.0], grad_ys[:2]),
+        **fine,
     )
 check.score(exercise)
 
+# %%
+my_adjoint_at_observations = check.yours(exercise)
+
+# %% [markdown]
+# Twenty observations at irregular times, each with a random weight: what do your jumps cost?
+
+# %%
+generator = torch.Generator().manual_seed(3)
+times = torch.rand(20, generator=generator, dtype=torch.float64).sort().values.tolist()
+weights = torch.randn(20, 64, 2, generator=generator, dtype=torch.float64)
+leaf = batch.clone().requires_grad_()
+path = solvers.odeint(field, leaf, [0.0, *times], rtol=1e-8, atol=1e-8)[1:]
+by_backprop = torch.autograd.grad((weights * path).sum(), (leaf, *field.parameters()))
+counted = my_count_nfe(field)
+first, others = my_adjoint_at_observations(counted, tuple(field.parameters()), batch, 0.0, times, weights, black_box)
+off = max(((one - two).norm() / two.norm()).item() for one, two in zip((first, *others), by_backprop))
+print(f"differ from backpropagation by less than 1e-6: {off < 1e-6}")
+once = my_count_nfe(field)
+my_adjoint_gradients(once, tuple(field.parameters()), batch, 0.0, 1.0, weights[-1], black_box)
+print(f"evaluations of the field: {counted.nfe} with 20 observations, {once.nfe} with one")
+
+
+# %% [markdown]
+# **Reading the numbers.** The gradient is right, and dear: the solver has to stop at each observation and start anew.
+# Many observations make the steps short, whatever the tolerance.
 
 # %% [markdown]
 # ## 5. When the way back fails
@@ -611,6 +804,7 @@ check.score(exercise)
 # %% [markdown]
 # ### Exercise 5.5 - There and back (2 points, ~5 min)
 # Go from time 0 to $t_1$ and back to 0, and return the largest absolute difference to where you started.
+# The given `solve` is the only solver that is allowed; the start is left unchanged.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # The same solver with the times exchanged goes back.</details>
@@ -635,30 +829,74 @@ def reverse_reconstruction_error(f, y0, t1, solve):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "b40b8ab7bb778f6896099a15616abfcc", "grade": true, "grade_id": "test_reverse_reconstruction_error", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-def one_step(f, y0, t0, t1):  # a crude solver: one step of Euler's method
-    return y0 + (t1 - t0) * f(t0, y0)
+# %% nbgrader={"cell_type": "code", "checksum": "784a1933b0b45a73463f0d36841f94cb", "grade": true, "grade_id": "test_reverse_reconstruction_error", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "reverse_reconstruction_error",
+    points=2,
+    answer=lambda: reverse_reconstruction_error,
+    package=neural_ode.reverse_reconstruction_error,
+    further=2,
+)
+def exercise(checks):
+    def one_step(f, y0, t0, t1):  # a crude solver: one step of Euler's method
+        return y0 + (t1 - t0) * f(t0, y0)
 
-y0 = torch.tensor([[1.0, 2.0], [-4.0, 0.5]], dtype=torch.float64)
-with check.exercise("reverse_reconstruction_error", points=2) as exercise:
-    exercise.close(
-        "y' = y with one Euler step of length 0.5 each way: y0 (1 + h)(1 - h)",
-        lambda: reverse_reconstruction_error(lambda t, y: y, y0, 0.5, one_step),
-        1.0,
-        mistakes={
-            "the mean is returned instead of the largest": 0.46875,
-            "it is relative to y0": 0.25,
-            "the second solve goes forwards again": 5.0,
-            "the end is compared, not the way back": 2.0,
-        },
+    def two_steps(f, y0, t0, t1):
+        middle = (t0 + t1) / 2
+        return one_step(f, one_step(f, y0, t0, middle), middle, t1)
+
+    def identity(t, y):
+        return y
+
+    y0 = torch.tensor([[1.0, 2.0], [-4.0, 0.5]], dtype=torch.float64)
+    checks.close(
+        "y' = y with one Euler step each way, of length 0.5 and of length 0.25: it ends at y0 (1 - h^2)",
+        lambda: [reverse_reconstruction_error(identity, y0, 0.5, one_step), reverse_reconstruction_error(identity, y0, 0.25, one_step)],
+        [1.0, 0.25],
     )
-    exercise.close(
-        "a field that depends on time: there at time 0, back from time 2",
-        lambda: reverse_reconstruction_error(lambda t, y: (1 + t) * torch.ones_like(y), y0, 2.0, one_step),
-        4.0,
-        mistakes={"the second solve starts at time 0": 0.0},
+    checks.close(
+        "y' = -2 y: all entries end nearer to zero, the largest difference is negative for some of them",
+        lambda: [
+            reverse_reconstruction_error(lambda t, y: -2 * y, y0, 0.5, one_step),
+            reverse_reconstruction_error(lambda t, y: -2 * y, -y0, 0.25, one_step),
+        ],
+        [4.0, 1.0],
+    )
+    checks.close(
+        "a field that depends on time: there from time 0, back from time 2, and from time 3",
+        lambda: [
+            reverse_reconstruction_error(lambda t, y: (1 + t) * torch.ones_like(y), y0, 2.0, one_step),
+            reverse_reconstruction_error(lambda t, y: (1 + t) * torch.ones_like(y), y0, 3.0, one_step),
+        ],
+        [4.0, 9.0],
+    )
+    checks.close(
+        "a negative end time, and two steps each way",
+        lambda: [
+            reverse_reconstruction_error(identity, y0, -0.5, one_step),
+            reverse_reconstruction_error(lambda t, y: (1 + t) * torch.ones_like(y), y0, -3.0, one_step),
+            reverse_reconstruction_error(lambda t, y: (1 + t) * torch.ones_like(y), y0, 2.0, two_steps),
+        ],
+        [1.0, 9.0, 2.0],
+    )
+    checks.equal(
+        "the result is a plain float",
+        lambda: [
+            type(out := reverse_reconstruction_error(identity, y0, 0.5, one_step)).__name__,
+            out,
+            reverse_reconstruction_error(identity, y0, 1.0, one_step),
+        ],
+        ["float", 1.0, 4.0],
+    )
+    checks.close(
+        "the error, and the start: it is left unchanged",
+        lambda: [kept := 2 * y0, reverse_reconstruction_error(identity, kept, 0.5, one_step), kept][1:],
+        [2.0, 2 * y0],
     )
 check.score(exercise)
+
+# %%
+my_reverse_reconstruction_error = check.yours(exercise)
 
 # %% [markdown]
 # Three fields for the test: a rotation, and two contractions $f(y) = -k \tanh(y)$
@@ -688,7 +926,7 @@ def solve(f, y0, t0, t1):
 
 end_times = np.array([0.25, 2.5]) if scale.current() == "quick" else np.linspace(0.25, 4, 16)
 lost = {
-    name: [neural_ode.reverse_reconstruction_error(f, cloud, t1, solve) for t1 in end_times]
+    name: [my_reverse_reconstruction_error(f, cloud, t1, solve) for t1 in end_times]
     for name, f in fields.items()
 }
 
@@ -887,6 +1125,7 @@ for tolerance, forward, backward, part in zip(tolerances, forward_nfe, backward_
 # %% [markdown]
 # ### Exercise 5.7 - The evidence lower bound (4 points, ~10 min)
 # Compute (8) for each series. The Gaussian's constant belongs to it.
+# Everything of `torch` is allowed, `torch.distributions` too; nothing of `neural_ode`.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Two terms, two sums: one over all values of a series, the other over the latent dimensions.</details>
@@ -899,7 +1138,7 @@ for tolerance, forward, backward, part in zip(tolerances, forward_nfe, backward_
 # <code>.flatten(1).sum(1)</code>; the divergence is
 # <code>0.5 * (mean ** 2 + log_var.exp() - 1 - log_var).sum(1)</code>; subtract it.</details>
 
-# %% nbgrader={"cell_type": "code", "checksum": "0a5d533ddc098e6e495bd9a7f5142249", "grade": false, "grade_id": "elbo", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "2037290eb71ed08b2f7e3bc191a09f3c", "grade": false, "grade_id": "elbo", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def elbo(x, x_hat, mean, log_var, sigma):
     """Return the evidence lower bound of each series, equation (8).
 
@@ -911,56 +1150,80 @@ def elbo(x, x_hat, mean, log_var, sigma):
 
     Returns:
         `(s,)`, one number per series: the log-likelihood, constant included, summed over
-        all n d values, minus the KL divergence, summed over the k latent dimensions.
+        all n d values, minus the KL divergence, summed over the k latent dimensions. It
+        carries gradients.
     """
     # YOUR CODE HERE
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "02410c4820fd9f8704406a29d40ab7f9", "grade": true, "grade_id": "test_elbo", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(57)
-def random(*shape):
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+# %% nbgrader={"cell_type": "code", "checksum": "3f2894051107ce384593df4366646076", "grade": true, "grade_id": "test_elbo", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "elbo",
+    points=4,
+    answer=lambda: elbo,
+    package=neural_ode.elbo,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(57)
 
-x, x_hat, mean, log_var = random(3, 5, 2), random(3, 5, 2), random(3, 4), random(3, 4)
-prior, zeros = torch.zeros(3, 4).double(), torch.zeros(3, 5, 2).double()
-normal, posterior = torch.distributions.Normal(x_hat, 0.3), torch.distributions.Normal(mean, (log_var / 2).exp())
-likelihood = normal.log_prob(x).sum((1, 2))
-divergence = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(prior, 1.0)).sum(1)
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-def three(value):
-    return torch.full((3,), value, dtype=torch.float64)
+    x, x_hat, mean, log_var = random(3, 5, 2), random(3, 5, 2), random(3, 4), random(3, 4)
+    prior, zeros = torch.zeros(3, 4).double(), torch.zeros(3, 5, 2).double()
 
-with check.exercise("elbo", points=4) as exercise:
-    exercise.close(
-        "the likelihood alone: mean and log_var are zero, all differences are 0.6, sigma = 0.3",
-        lambda: elbo(zeros + 0.6, zeros, prior, prior, 0.3),
-        three(10 * (-2.0 - 0.5 * math.log(2 * math.pi * 0.09))),
-        mistakes={
-            "the constant is missing": three(-20.0),
-            "sigma is taken for the variance": three(10 * (-0.6 - 0.5 * math.log(2 * math.pi * 0.3))),
-            "it is the mean over the values": three(-2.0 - 0.5 * math.log(2 * math.pi * 0.09)),
-            "it is summed over all series": torch.tensor(30 * (-2.0 - 0.5 * math.log(2 * math.pi * 0.09)), dtype=torch.float64),
-        },
+    def by_distributions(x, x_hat, mean, log_var, sigma):
+        posterior = torch.distributions.Normal(mean, (log_var / 2).exp())
+        standard = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        divergence = torch.distributions.kl_divergence(posterior, standard).sum(1)
+        return torch.distributions.Normal(x_hat, sigma).log_prob(x).sum((1, 2)) - divergence
+
+    def three(value):
+        return torch.full((3,), value, dtype=torch.float64)
+
+    checks.close(
+        "the likelihood alone: mean and log_var are zero, all differences are 0.6, sigma = 0.3 and sigma = 2",
+        lambda: [elbo(zeros + 0.6, zeros, prior, prior, 0.3), elbo(zeros + 0.6, zeros, prior, prior, 2.0)],
+        [
+            three(10 * (-2.0 - 0.5 * math.log(2 * math.pi * 0.09))),
+            three(10 * (-0.045 - 0.5 * math.log(2 * math.pi * 4))),
+        ],
     )
-    exercise.close(
-        "the divergence alone: mean 1 and variance 4 in each of 4 dimensions, sigma = 1 / sqrt(2 pi)",
-        lambda: elbo(zeros, zeros, prior + 1, prior + math.log(4), 1 / math.sqrt(2 * math.pi)),
-        three(-2 * (1 + 4 - 1 - math.log(4))),
-        mistakes={
-            "the divergence is added": three(2 * (1 + 4 - 1 - math.log(4))),
-            "the factor 1/2 is missing": three(-4 * (1 + 4 - 1 - math.log(4))),
-            "log_var is taken for the logarithm of the standard deviation": three(-2 * (1 + 16 - 1 - 2 * math.log(4))),
-            "it is the mean over the latent dimensions": three(-0.5 * (1 + 4 - 1 - math.log(4))),
-        },
+    checks.close(
+        "the divergence alone: mean 3 and variance 4 in each of 4 dimensions, then mean -3, sigma = 1 / sqrt(2 pi)",
+        lambda: [
+            elbo(zeros, zeros, prior + 3, prior + math.log(4), 1 / math.sqrt(2 * math.pi)),
+            elbo(zeros, zeros, prior - 3, prior + math.log(4), 1 / math.sqrt(2 * math.pi)),
+        ],
+        [three(-2 * (9 + 4 - 1 - math.log(4)))] * 2,
     )
-    exercise.close(
-        "random values, against torch.distributions",
+    checks.close(
+        "random values, one number per series, against torch.distributions",
         lambda: elbo(x, x_hat, mean, log_var, 0.3),
-        likelihood - divergence,
-        mistakes={"the divergence is missing": likelihood, "the divergence is added": likelihood + divergence},
+        by_distributions(x, x_hat, mean, log_var, 0.3),
+    )
+    checks.close(
+        "one series of one value, in float32",
+        lambda: elbo(torch.ones(1, 1, 1), torch.zeros(1, 1, 1), torch.full((1, 1), 0.5), torch.zeros(1, 1), 2.0),
+        torch.tensor([-0.125 - 0.5 * math.log(8 * math.pi) - 0.125]),
+    )
+    leaves = [part.clone().requires_grad_() for part in (x_hat, mean, log_var)]
+    checks.close(
+        "the gradients with respect to the reconstruction, the mean and the logarithm of the variance",
+        lambda: torch.autograd.grad(elbo(x, *leaves, 0.5).sum(), leaves),
+        [4 * (x - x_hat), -mean, 0.5 - 0.5 * log_var.exp()],
+    )
+    checks.close(
+        "the bound, and what was given: it is left unchanged",
+        lambda: [kept := [x.clone(), mean.clone()], elbo(kept[0], x_hat, kept[1], log_var, 0.7), kept][1:],
+        [by_distributions(x, x_hat, mean, log_var, 0.7), [x, mean]],
     )
 check.score(exercise)
+
+# %%
+my_elbo = check.yours(exercise)
 
 # %% [markdown]
 # **The data.** The paper's spirals: two curves in the plane, one clockwise, one counter-clockwise.
@@ -985,7 +1248,15 @@ training_sets = [spirals.observe(n_series, k, seed=1000) for k in kinds]
 test_sets = {k: spirals.observe(scale.pick(quick=20, lesson=300, full=1000), k, seed=0, ahead=True) for k in kinds}
 names = {"latent_ode": "latent ODE", "rnn": "RNN"}
 rates = {name: spirals.MODELS[name].lrs[scale.pick(quick=0, lesson=0, full=1)] for name in names}  # a long training wants a smaller one
-models = {name: spirals.train(name, training_sets, iterations, batch_size, lr=rates[name])[0] for name in names}
+def latent_loss(model, data, generator):  # with your bound
+    return spirals.latent_loss(model, data, generator, bound=my_elbo)
+
+
+losses = {"latent_ode": latent_loss, "rnn": spirals.rnn_loss}
+models = {
+    name: spirals.train(name, training_sets, iterations, batch_size, lr=rates[name], loss=losses[name])[0]
+    for name in names
+}
 for name, model in models.items():
     print(f"{names[name]}: {sum(p.numel() for p in model.parameters())} parameters")
 
