@@ -759,6 +759,21 @@ class TestState:
         assert earned("equal", careless, 1) == 2
         assert state() == before
 
+    def test_the_folder_and_the_path_of_the_session_are_found_again(self, tmp_path):
+        folder, path = os.getcwd(), list(sys.path)
+        os.chdir(tmp_path)
+        sys.path.clear()
+        try:
+            came = earned(
+                "equal", lambda: [os.getcwd(), "" in path], [folder, "" in path]
+            )
+            there = earned("equal", lambda: set(path) <= set(sys.path), True)
+            assert (os.getcwd(), sys.path) == (str(tmp_path), [])
+        finally:
+            os.chdir(folder)
+            sys.path[:] = path
+        assert came == there == 2
+
     def test_draws_are_the_same_each_time(self):
         drawn = []
         for seed in (1, 2):

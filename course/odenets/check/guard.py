@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import START
+
 SECONDS = 10.0
 """How long one check may take; `ODENETS_CHECK_SECONDS` overrules it."""
 
@@ -146,6 +148,10 @@ def neutral() -> Iterator[None]:
         stack.callback(_torch_and_numpy())
         stack.callback(_surroundings())
         stack.enter_context(warnings.catch_warnings())
+        folder, path = START
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+        sys.path += [entry for entry in path if entry not in sys.path]
         torch.set_default_dtype(torch.float32)
         if torch.get_default_device().type != "cpu":
             torch.set_default_device(None)
@@ -194,7 +200,7 @@ def _torch_and_numpy() -> Callable[[], None]:
 
 def _surroundings() -> Callable[[], None]:
     """The same for the process: folder, environment, path, the style of plots."""
-    folder, environment, path = os.getcwd(), dict(os.environ), list(sys.path)
+    folder, environment, path = _folder(), dict(os.environ), list(sys.path)
     matplotlib = sys.modules.get("matplotlib")
     style = dict.copy(matplotlib.rcParams) if matplotlib else {}
 
@@ -209,6 +215,13 @@ def _surroundings() -> Callable[[], None]:
             dict.update(matplotlib.rcParams, style)
 
     return put_back
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return START[0]
 
 
 # --------------------------------------------------------------- the package's answer
