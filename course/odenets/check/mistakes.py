@@ -7,6 +7,7 @@ passed, else a small fingerprint. An answer gets a title when that title explain
 fingerprint. The files are made from the course's own collection of wrong answers.
 """
 
+import contextlib
 import functools
 import json
 import re
@@ -60,10 +61,11 @@ def explains(known: Sequence[Any], came: Sequence[Any]) -> bool:
 
 @functools.cache
 def catalogue() -> dict[str, Any]:
-    """Return what is known, by exercise; nothing where no file can be read."""
+    """Return what is known, by exercise; a file that cannot be read names nothing."""
     known: dict[str, Any] = {}
     for path in sorted(FOLDER.glob("*.json")):
-        known |= json.loads(path.read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, ValueError):
+            known |= json.loads(path.read_text(encoding="utf-8"))
     return known
 
 
