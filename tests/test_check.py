@@ -545,6 +545,12 @@ class TestMessages:
         )
         assert "came      2  at [1]['k']" in said and "1, 1, 1" not in said
 
+    def test_of_results_of_another_form_the_forms(self, capsys):
+        x = torch.ones(2, 3)
+        said = self.said(capsys, [x, x, 1.0], [x, (x, 1.0)])
+        assert "came      (float32 (2, 3), float32 (2, 3), a number)" in said
+        assert "expected  (float32 (2, 3), (float32 (2, 3), a number))" in said
+
     def test_the_worst_entry_of_a_bound(self, capsys):
         values = torch.linspace(0, 1, 30)
         values[17] = -4.0

@@ -255,6 +255,8 @@ def _told(difference: _Difference) -> list[str]:
     else:
         of = ""
         texts = [brief(came), brief(expected)]
+        if isinstance(expected, (list, dict)):  # not the numbers differ, but the form
+            texts = [form(came), form(expected)]
         if texts[0] == texts[1] and isinstance(came, float):
             texts = [repr(came), repr(expected)]
     at = f"  at {place}{of}" if place else ""
@@ -293,6 +295,19 @@ def brief(value: Any) -> str:
         pairs = [f"{repr(key)[1:-1][:40]}: {brief(item)}" for key, item in items]
         return f"{{{_some(pairs, 6)}}}"
     return _number(value)
+
+
+def form(value: Any) -> str:
+    """Describe what a plain value consists of: shapes, dtypes and types, no numbers."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}" if value.ndim else "a number"
+    if isinstance(value, list):
+        return f"({_some([form(item) for item in value], 8)})"
+    if isinstance(value, dict):
+        shown = [f"{repr(key)[1:-1][:40]}: {form(v)}" for key, v in value.items()]
+        return f"{{{_some(shown, 8)}}}"
+    numbers = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return "a number" if numbers else _number(value)
 
 
 def _some(parts: list[str], most: int) -> str:

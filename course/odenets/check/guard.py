@@ -105,7 +105,6 @@ class _Clock:
 
     def _on_signal(self, number: int, frame: types.FrameType | None) -> None:
         if self._late(frame):
-            self.limit += 1.0  # if it is swallowed, the next one comes a second later
             raise TimeLimit
 
     def _watch(self, watched: int) -> None:
@@ -118,11 +117,11 @@ class _Clock:
         if _importing(frame):
             self.limit += self.tick  # a module that is loaded half-way stays broken
             return False
-        waited = time.monotonic() - self.started
-        if not self.by_signal:  # the clock of the other thread cannot be read
-            return waited > self.limit
-        worked = time.thread_time() - self.worked
-        return worked > self.limit or waited > 2 * self.limit
+        late = time.monotonic() - self.started > (1 + self.by_signal) * self.limit
+        if self.by_signal:  # else the clock of the other thread cannot be read
+            late |= time.thread_time() - self.worked > self.limit
+        self.limit += late  # if it is swallowed, the next one comes a second later
+        return late
 
 
 def _importing(frame: types.FrameType | None) -> bool:
