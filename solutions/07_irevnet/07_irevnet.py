@@ -30,7 +30,7 @@ if importlib.util.find_spec("odenets") is None:  # on Colab: install the course'
     get_ipython().run_line_magic("pip", "install -q git+REPOSITORY#subdirectory=course")
 from odenets import check, plots, scale, training
 from odenets.data import images
-from odenets.nets import irevnet
+from odenets.nets import iresnet, irevnet
 from odenets.studies import invertible
 scale.use("lesson")
 plots.style()
@@ -86,7 +86,7 @@ plt.show()
 # ### Exercise 7.1 - Train and test [Q2] (3 points, ~10 min)
 # Write the two routines that the whole lab uses.
 # Training minimises the cross-entropy with stochastic gradient descent, **momentum 0.9**;
-# testing counts.
+# testing counts. All of `torch` may be used; the package's own loops (`irevnet`, `iresnet`, `training`) may not.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # PyTorch <em>adds</em> each new gradient to the old one. Who empties it?</details>
@@ -105,14 +105,14 @@ plt.show()
 
 # %% nbgrader={"grade": false, "grade_id": "train_and_test", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def train(net, loader, n_epoch=40, learning_rate=0.05):
-    """Train with the cross-entropy and SGD with momentum 0.9.
+    """Train with the cross-entropy (the mean over a batch) and SGD with momentum 0.9.
 
     Args:
-        net: maps inputs to scores `(s, n_classes)`.
+        net: maps inputs to scores `(s, n_classes)`; trained in place.
         loader: yields pairs `(inputs, labels)`, and is read once per epoch.
 
     Returns:
-        The losses of all steps, a list of Python floats.
+        The losses of all steps, each before its step, a list of Python floats.
     """
     criterion = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
@@ -133,7 +133,8 @@ def test(net, loader):
     """Return the fraction of samples in `loader` that the net classifies correctly.
 
     The net is evaluated in eval mode without recording gradients. Afterwards, also after
-    an error, each of its modules is in the mode in which it came.
+    an error of the net (which is passed on), each of its modules is in the mode in which
+    it came.
     """
     ### BEGIN SOLUTION
     modes = [(module, module.training) for module in net.modules()]
@@ -151,108 +152,150 @@ def test(net, loader):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_train_and_test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-def small_net():  # scores are linear in two inputs, with fixed weights
-    net = torch.nn.Linear(2, 3).double()
-    net.weight.data = torch.tensor([[1.0, 0], [0, 1], [-1, -1]], dtype=torch.float64)
-    net.bias.data.zero_()
-    return net
+@check.exercise(
+    "train_and_test",
+    points=3,
+    answer=lambda: (train, test),
+    package=(irevnet.train, irevnet.test, iresnet.train_norm, training.Step, training.train_epoch,
+             training.fit, training.accuracy, training.evaluate),
+    further=5,
+)
+def exercise(checks):
+    def small_net():  # scores are linear in two inputs, with fixed weights
+        net = torch.nn.Linear(2, 3).double()
+        net.weight.data = torch.tensor([[1.0, 0], [0, 1], [-1, -1]], dtype=torch.float64)
+        net.bias.data.zero_()
+        return net
 
-class Spy(torch.nn.Module):  # hands its input over as scores, and notes how it was called
-    def forward(self, x):
-        self.seen = [self.training, torch.is_grad_enabled()]
-        return x
+    class Alternating(list):  # batches that come in another order in every second epoch
+        reads = 0
 
-class Choosy(torch.nn.Module):  # an error on the way: it refuses a batch of one
-    def forward(self, x):
-        if len(x) == 1:
-            raise ValueError("a batch of one")
-        return x
+        def __iter__(self):
+            self.reads += 1
+            return super().__iter__() if self.reads % 2 else reversed(self)
 
-def modes_after(way, loader):  # the modes of a net with one frozen part, after a test
-    net = torch.nn.Sequential(torch.nn.Identity(), Choosy()).train(way)
-    net[0].train(not way)
-    try:
-        came = test(net, loader)
-    except ValueError:
-        came = "the error of the net"
-    return [came, *[module.training for module in net.modules()]]
+    class Reader(torch.nn.Module):  # hands its input over as scores, and notes how it was called
+        def forward(self, x):
+            self.seen = [self.training, torch.is_grad_enabled()]
+            if len(x) == 1:
+                raise ValueError("a batch of one")
+            return x
 
-first = torch.tensor([[1.0, 2], [0, 1], [2, -1], [-1, -1]], dtype=torch.float64)
-second = torch.tensor([[0.0, 3], [1, 1]], dtype=torch.float64)
-batches = [(first, torch.tensor([0, 1, 0, 2])), (second, torch.tensor([2, 1]))]
-scores = torch.eye(4)[[0, 1, 2, 3, 0]]
-unequal = [(scores[:4], torch.tensor([0, 1, 2, 0])), (scores[4:], torch.tensor([1]))]
-with check.exercise("train_and_test", points=3) as exercise:
-    exercise.close(
-        "the losses of two epochs with two batches",
-        lambda: train(small_net(), batches, 2, 0.1),
-        irevnet.train(small_net(), batches, 2, 0.1),
-        mistakes={
-            "the momentum is missing": [0.4789068266, 3.382504132, 0.4543859612, 2.979898577],
-            "the gradients are never set to zero": [0.4789068266, 3.382504132, 0.4105630067, 2.301524061],
-            "the losses of the last epoch only are returned": [0.4326241684, 2.631918307],
-        },
+    def tested(net, loader):  # the fraction; gradients are recorded again afterwards
+        try:
+            return test(net, loader)
+        finally:
+            torch.set_grad_enabled(True)
+
+    def modes_after(way, loader):  # the modes of a net with one frozen part, after a test
+        net = torch.nn.Sequential(torch.nn.Identity(), reader := Reader()).train(way)
+        net[0].train(not way)
+        try:
+            came = test(net, loader)
+        except ValueError as error:
+            came = str(error)
+        after = [module.training for module in net.modules()]
+        recording = torch.is_grad_enabled()
+        torch.set_grad_enabled(True)
+        return [came, reader.seen, after, recording]
+
+    first = torch.tensor([[1.0, 2], [0, 1], [2, -1], [-1, -1]], dtype=torch.float64)
+    second = torch.tensor([[0.0, 3], [1, 1]], dtype=torch.float64)
+    batches = [(first, torch.tensor([0, 1, 0, 2])), (second, torch.tensor([2, 1]))]
+    scores = torch.eye(4)[[0, 1, 2, 3, 0]]
+    unequal = [(scores[:4], torch.tensor([0, 1, 2, 0])), (scores[3:], torch.tensor([1, 1]))]
+    alone = [*unequal, (scores[:1], torch.tensor([0]))]
+    more = [(scores[:2], torch.tensor([0, 1])), (scores[1:], torch.tensor([1, 2, 0, 1]))]
+
+    checks.close(
+        "the losses of two epochs with two batches at the learning rate 0.1, of one epoch at 0.3",
+        lambda: [train(small_net(), batches, 2, 0.1), train(small_net(), batches, 1, 0.3)],
+        [irevnet.train(small_net(), batches, 2, 0.1), irevnet.train(small_net(), batches, 1, 0.3)],
         rtol=1e-8,
     )
-    exercise.equal(
-        "every loss is a Python float",
-        lambda: [type(loss).__name__ for loss in train(small_net(), batches, 1, 0.1)],
-        ["float", "float"],
-        mistakes={"tensors are stored, and a whole graph with each": ["Tensor", "Tensor"]},
+    checks.close(
+        "the weights and the bias after two epochs",
+        lambda: [net := small_net(), train(net, batches, 2, 0.2), net.weight, net.bias][2:],
+        [net := small_net(), irevnet.train(net, batches, 2, 0.2), net.weight, net.bias][2:],
     )
-    exercise.close(
-        "three of five samples are right, in batches of four and one",
-        lambda: test(torch.nn.Identity(), unequal),
-        3 / 5,
-        mistakes={
-            "the batches' accuracies are averaged": 3 / 8,
-            "the hits are counted, but not divided": 3.0,
-            "it is in per cent": 60.0,
-            "the hits are divided by the number of batches": 3 / 2,
-        },
+    checks.close(
+        "a loader that gives its batches in another order in every second epoch: the losses, and how often it is read",
+        lambda: [loader := Alternating(batches), train(small_net(), loader, 3, 0.1), loader.reads][1:],
+        [irevnet.train(small_net(), Alternating(batches), 3, 0.1), 3],
+    )
+    checks.close(
+        "the losses, and of which kind each is",
+        lambda: [[loss, type(loss).__name__] for loss in train(small_net(), batches, 1, 0.1)],
+        [[loss, "float"] for loss in irevnet.train(small_net(), batches, 1, 0.1)],
+        rtol=1e-8,
+    )
+    checks.close(
+        "three of six samples are right, in batches of four and two; four of six, in batches of two and four",
+        lambda: [tested(torch.nn.Identity(), unequal), tested(torch.nn.Identity(), more)],
+        [3 / 6, 4 / 6],
+    )
+    checks.equal(
+        "while testing: the fraction, and whether the net, or its part, is in training mode and gradients are recorded",
+        lambda: [
+            [net := Reader(), tested(net, unequal), net.seen][1:],
+            [net := torch.nn.Sequential(Reader()), tested(net, more[:1]), net[0].seen][1:],
+        ],
+        [[1 / 2, [False, False]], [1.0, [False, False]]],
+    )
+    checks.equal(
+        "after testing a net with a frozen part: the mode of the net and of each part, and whether gradients are recorded",
+        lambda: [modes_after(way, unequal[:1]) for way in (True, False)],
+        [[3 / 4, [False, False], [True, False, True], True], [3 / 4, [False, False], [False, True, False], True]],
+    )
+    checks.equal(
+        "the same when the net raises an error in the third batch, and a further test",
+        lambda: [modes_after(True, alone), tested(Reader(), unequal)],
+        [["a batch of one", [False, False], [True, False, True], True], 1 / 2],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
+    checks.close(
         "the weights after one epoch",
-        lambda: [net := small_net(), train(net, batches, 1, 0.2), net.weight][2],
-        [net := small_net(), irevnet.train(net, batches, 1, 0.2), net.weight][2],
+        lambda: [net := small_net(), train(net, batches[::-1], 1, 0.2), net.weight][2],
+        [net := small_net(), irevnet.train(net, batches[::-1], 1, 0.2), net.weight][2],
     )
-    exercise.equal(
-        "while testing: neither training mode nor gradients",
-        lambda: [spy := Spy(), test(spy, unequal), spy.seen][2],
-        [False, False],
-    )
-    exercise.equal(
-        "the fraction, and the mode: it is restored, training and eval",
+    checks.close(
+        "a net of two layers in float32, the first and the last of the losses of ten epochs",
         lambda: [
-            [net := Spy().train(way), test(net, unequal[:1]), net.training][1:]
-            for way in (True, False)
-        ],
-        [[3 / 4, True], [3 / 4, False]],
+            torch.manual_seed(5),
+            net := torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3)),
+            train(net, [(x.float(), y) for x, y in batches], 10, 0.05)[::19],
+        ][2],
+        [
+            torch.manual_seed(5),
+            net := torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3)),
+            irevnet.train(net, [(x.float(), y) for x, y in batches], 10, 0.05)[::19],
+        ][2],
+        rtol=1e-4,
     )
-    exercise.equal(
-        "the fraction, and each module's mode, also where it differs from the net's",
-        lambda: [modes_after(way, unequal[:1]) for way in (True, False)],
-        [[3 / 4, True, False, True], [3 / 4, False, True, False]],
-        mistakes={
-            "one mode is given to all modules": [[3 / 4] + 3 * [True], [3 / 4] + 3 * [False]],
-            "all modules are left in eval mode": [[3 / 4] + 3 * [False]] * 2,
-            "all modules are left in training mode": [[3 / 4] + 3 * [True]] * 2,
-        },
+    checks.close(
+        "what is not said: 40 epochs at 0.05",
+        lambda: [losses := train(small_net(), batches), len(losses), losses[-1]][1:],
+        [80, irevnet.train(small_net(), batches)[-1]],
+        rtol=1e-6,
     )
-    exercise.equal(
-        "the modes are restored also after an error in the second batch",
-        lambda: modes_after(True, unequal),
-        ["the error of the net", True, False, True],
-        mistakes={"after an error everything stays in eval mode": ["the error of the net"] + 3 * [False]},
+    checks.equal(
+        "all wrong, and all right",
+        lambda: [tested(torch.nn.Identity(), unequal[1:]), tested(torch.nn.Identity(), more[:1])],
+        [0.0, 1.0],
     )
-    exercise.close("all wrong is 0", lambda: test(torch.nn.Identity(), unequal[1:]), 0.0)
+    checks.close(
+        "an error in the second batch, where the net came in eval mode",
+        lambda: [modes_after(False, alone[1:]), tested(Reader(), more)],
+        [["a batch of one", [False, False], [False, True, False], True], 4 / 6],
+    )
     ### END HIDDEN TESTS
 check.score(exercise)
 
+# %%
+my_train, my_test = check.yours(exercise, irevnet.train, irevnet.test)
+
 # %% [markdown]
 # Now the plain network learns its 500 images.
-# (The package's `irevnet.train` and `irevnet.test` do the same as yours.)
 # The lab's learning rate is 0.05, for MNIST. The small digits are brighter, their gradients larger,
 # and with 0.05 the plain network often ends with all its ReLUs dead, so that 0.02 is used for them.
 # Try it: put 0.05 in.
@@ -271,8 +314,8 @@ def run(name, make, view=irevnet.lab_view):
         training.set_seed(seed)
         net = make()
         train_loader, test_loader = loaders(view, seed)
-        losses[name].append(irevnet.train(net, train_loader, n_epoch, learning_rate))
-        accuracies[name].append(irevnet.test(net, test_loader))
+        losses[name].append(my_train(net, train_loader, n_epoch, learning_rate))
+        accuracies[name].append(my_test(net, test_loader))
     return net
 
 
@@ -325,6 +368,7 @@ plt.show()
 # %% [markdown]
 # ### Exercise 7.2 - A network out of additions only [Q3] (4 points, ~10 min)
 # Write equations (2) and (3) for a list of functions, the first of the list first.
+# The list and the halves that are given stay as they are, and results carry gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # To undo putting on socks and then shoes, which comes off first?</details>
@@ -355,7 +399,11 @@ def coupling_forward(fs, x, x_tilde):
 
 
 def coupling_inverse(fs, y, y_tilde):
-    """Undo `coupling_forward(fs, ...)`, equation (3), with the same functions."""
+    """Undo `coupling_forward(fs, ...)`, equation (3), with the same functions.
+
+    Returns:
+        The two halves before the first layer, a tuple, for any two halves `y`, `y_tilde`.
+    """
     ### BEGIN SOLUTION
     for f in reversed(fs):
         y, y_tilde = y_tilde, y - f(y_tilde)
@@ -363,75 +411,146 @@ def coupling_inverse(fs, y, y_tilde):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_coupling", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-double, plus_one = (lambda v: 2 * v), (lambda v: v + 1)
-one, ten = torch.tensor([1.0]), torch.tensor([10.0])
-generator = torch.Generator().manual_seed(72)
-A = torch.randn(3, 5, generator=generator, dtype=torch.float64)
-B = torch.randn(5, 3, generator=generator, dtype=torch.float64)
-x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-x_tilde = torch.randn(4, 5, generator=generator, dtype=torch.float64)
-fs = [lambda v: torch.tanh(v @ A), lambda v: torch.relu(v @ B), lambda v: (v @ A) ** 2]
-with check.exercise("coupling", points=4) as exercise:
-    exercise.close(
-        "forward from (1, 10) with F_0(v) = 2 v and F_1(v) = v + 1",
-        lambda: coupling_forward([double, plus_one], one, ten),
-        (torch.tensor([14.0]), torch.tensor([12.0])),
-        mistakes={
-            "the halves do not swap": (torch.tensor([1.0]), torch.tensor([14.0])),
-            "F reads the half to which it is added": (torch.tensor([4.0]), torch.tensor([30.0])),
-            "the last function of the list acts first": (torch.tensor([25.0]), torch.tensor([12.0])),
-            "F replaces the other half instead of being added": (torch.tensor([3.0]), torch.tensor([2.0])),
-        },
+@check.exercise(
+    "coupling",
+    points=4,
+    answer=lambda: (coupling_forward, coupling_inverse),
+    package=(irevnet.coupling_forward, irevnet.coupling_inverse),
+    further=4,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(72)
+    A = torch.randn(3, 5, generator=generator, dtype=torch.float64)
+    B = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    x_tilde = torch.randn(4, 5, generator=generator, dtype=torch.float64)
+    fs = [lambda v: torch.tanh(v @ A), lambda v: torch.relu(v @ B), lambda v: (v @ A) ** 2]
+
+    def number(value):
+        return torch.tensor([value])
+
+    def double(v):
+        return 2 * v
+
+    def plus_one(v):
+        return v + 1
+
+    def square(v):
+        return v**2
+
+    def slopes(function, *at):  # the gradients of a weighted sum of both halves; 0 where none flows
+        at = [part.clone().requires_grad_() for part in at]
+        total = sum(((j + 1) * half**2).sum() for j, half in enumerate(function(*at)))
+        total = total + 0 * sum(part.sum() for part in at)
+        return torch.autograd.grad(total, at)
+
+    def bent(A):  # three functions with the weights A
+        return [lambda v: torch.tanh(v @ A), lambda v: torch.sin(v @ A.T), lambda v: (v @ A) ** 2]
+
+    checks.close(
+        "forward from (1, 10) and from (3, -2) with F_0(v) = 2 v and F_1(v) = v + 1",
+        lambda: [
+            coupling_forward([double, plus_one], number(1.0), number(10.0)),
+            coupling_forward([double, plus_one], number(3.0), number(-2.0)),
+        ],
+        [(number(14.0), number(12.0)), (number(8.0), number(4.0))],
     )
-    exercise.close(
-        "backward from (14, 12) with the same functions",
-        lambda: coupling_inverse([double, plus_one], torch.tensor([14.0]), torch.tensor([12.0])),
-        (torch.tensor([1.0]), torch.tensor([10.0])),
-        mistakes={
-            "the functions act in the order of the forward pass": (torch.tensor([-10.0]), torch.tensor([11.0])),
-            "F is added instead of subtracted": (torch.tensor([27.0]), torch.tensor([66.0])),
-            "the halves come back in the wrong order": (torch.tensor([10.0]), torch.tensor([1.0])),
-        },
+    checks.close(
+        "backward from (14, 12) and from (3, -2) with the same functions",
+        lambda: [
+            coupling_inverse([double, plus_one], number(14.0), number(12.0)),
+            coupling_inverse([double, plus_one], number(3.0), number(-2.0)),
+        ],
+        [(number(1.0), number(10.0)), (number(4.0), number(-10.0))],
     )
-    exercise.close(
-        "halves of different sizes, three functions that cannot be inverted",
-        lambda: coupling_forward(fs, x, x_tilde),
-        irevnet.coupling_forward(fs, x, x_tilde),
+    checks.close(
+        "halves of different sizes, three functions that cannot be inverted; two of them",
+        lambda: [coupling_forward(list(fs), x, x_tilde), coupling_forward(fs[:2], 2 * x, x_tilde)],
+        [irevnet.coupling_forward(fs, x, x_tilde), irevnet.coupling_forward(fs[:2], 2 * x, x_tilde)],
     )
-    exercise.close(
-        "back from there",
-        lambda: coupling_inverse(fs, *irevnet.coupling_forward(fs, x, x_tilde)),
-        (x, x_tilde),
+    checks.close(
+        "the way back from any two halves, with three functions and with two",
+        lambda: [coupling_inverse(list(fs), x_tilde, x), coupling_inverse(fs[:2], x, 2 * x_tilde)],
+        [irevnet.coupling_inverse(fs, x_tilde, x), irevnet.coupling_inverse(fs[:2], x, 2 * x_tilde)],
+    )
+    checks.close(
+        "one layer, F(v) = v^2, from (3, -2) forward and backward; no layer at all",
+        lambda: [
+            coupling_forward([square], number(3.0), number(-2.0)),
+            coupling_inverse([square], number(3.0), number(-2.0)),
+            coupling_forward([], number(3.0), number(-2.0)),
+            coupling_inverse([], number(3.0), number(-2.0)),
+        ],
+        [
+            (number(7.0), number(3.0)),
+            (number(-2.0), number(-1.0)),
+            (number(3.0), number(-2.0)),
+            (number(3.0), number(-2.0)),
+        ],
+    )
+    checks.close(
+        "forward twice with one list, then list and halves: they are left unchanged",
+        lambda: [
+            given := list(fs),
+            kept := (x.clone(), x_tilde.clone()),
+            coupling_forward(given, *kept)[0],
+            coupling_forward(given, *kept)[0],
+            [fs.index(f) for f in given],
+            kept,
+        ][2:],
+        [*[irevnet.coupling_forward(fs, x, x_tilde)[0]] * 2, [0, 1, 2], (x, x_tilde)],
+    )
+    checks.close(
+        "backward twice with one list, then list and halves: they are left unchanged",
+        lambda: [
+            given := list(fs),
+            kept := (x_tilde.clone(), x.clone()),
+            coupling_inverse(given, *kept)[1],
+            coupling_inverse(given, *kept)[1],
+            [fs.index(f) for f in given],
+            kept,
+        ][2:],
+        [*[irevnet.coupling_inverse(fs, x_tilde, x)[1]] * 2, [0, 1, 2], (x_tilde, x)],
+    )
+    checks.close(
+        "forward: gradients by both halves, and by the weights of the functions",
+        lambda: slopes(lambda A, u, v: coupling_forward(bent(A), u, v), A, x, x_tilde),
+        slopes(lambda A, u, v: irevnet.coupling_forward(bent(A), u, v), A, x, x_tilde),
+    )
+    checks.close(
+        "backward: gradients by both halves, and by the weights of the functions",
+        lambda: slopes(lambda A, u, v: coupling_inverse(bent(A), u, v), A, x_tilde, x),
+        slopes(lambda A, u, v: irevnet.coupling_inverse(bent(A), u, v), A, x_tilde, x),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "an inverse is a map of its own: applied to any two halves",
-        lambda: coupling_inverse(fs, x_tilde, x),
-        irevnet.coupling_inverse(fs, x_tilde, x),
+    checks.close(
+        "there, and back again",
+        lambda: [halves := coupling_forward(fs, 3 * x, x_tilde), coupling_inverse(fs, *halves)],
+        [irevnet.coupling_forward(fs, 3 * x, x_tilde), (3 * x, x_tilde)],
     )
-    exercise.close("no layers at all", lambda: coupling_forward([], one, ten), (one, ten))
-    exercise.close(
-        "both results, and the halves of the caller: they are left unchanged",
-        lambda: [
-            kept := (x.clone(), x_tilde.clone()),
-            coupling_forward(fs, *kept),
-            coupling_inverse(fs, kept[1], kept[0]),
-            kept,
-        ][1:],
-        [irevnet.coupling_forward(fs, x, x_tilde), irevnet.coupling_inverse(fs, x_tilde, x), (x, x_tilde)],
+    pictures = torch.randn(2, 1, 2, 3, 4, generator=generator)
+    checks.close(
+        "images in float32, one sample, four functions",
+        lambda: coupling_forward([torch.cos, torch.exp, torch.sin, torch.tanh], *pictures),
+        irevnet.coupling_forward([torch.cos, torch.exp, torch.sin, torch.tanh], *pictures),
     )
-    exercise.close(
-        "gradients flow through both halves",
-        lambda: torch.func.grad(
-            lambda u, v: sum(half.sum() for half in coupling_forward(fs, u, v)), argnums=(0, 1)
-        )(x, x_tilde),
-        torch.func.grad(
-            lambda u, v: sum(half.sum() for half in irevnet.coupling_forward(fs, u, v)),
-            argnums=(0, 1),
-        )(x, x_tilde),
+    checks.close(
+        "and back",
+        lambda: coupling_inverse([torch.cos, torch.exp, torch.sin, torch.tanh], *pictures),
+        irevnet.coupling_inverse([torch.cos, torch.exp, torch.sin, torch.tanh], *pictures),
+    )
+    checks.close(
+        "both results, forward and backward in turn",
+        lambda: [coupling_forward(fs, x, x_tilde), coupling_inverse(fs, 2 * x_tilde, x), coupling_forward(fs, -x, x_tilde)],
+        [irevnet.coupling_forward(fs, x, x_tilde), irevnet.coupling_inverse(fs, 2 * x_tilde, x), irevnet.coupling_forward(fs, -x, x_tilde)],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_coupling_forward, my_coupling_inverse = check.yours(
+    exercise, irevnet.coupling_forward, irevnet.coupling_inverse
+)
 
 # %% [markdown]
 # What does such a network do to space?
@@ -453,11 +572,11 @@ fig, axes = plt.subplots(1, 3, figsize=(11, 4), sharex=True, sharey=True)
 for ax, depth in zip(axes, (0, 2, 4)):
     for value in lines:
         for x, y in ((fine, value.expand(200)), (value.expand(200), fine)):
-            ends = irevnet.coupling_forward(wiggles[:depth], x, y)
+            ends = my_coupling_forward(wiggles[:depth], x, y)
             ax.plot(*ends, color=plots.COLOURS["irevnet"], lw=0.7, alpha=0.7)
     edge = torch.cat([torch.stack([across[0], up[0]]), torch.stack([across[:, -1], up[:, -1]]),
                       torch.stack([across[-1], up[-1]]).flip(1), torch.stack([across[:, 0], up[:, 0]]).flip(1)], 1)
-    corner = torch.stack(irevnet.coupling_forward(wiggles[:depth], *edge))
+    corner = torch.stack(my_coupling_forward(wiggles[:depth], *edge))
     ax.fill(*corner, color=plots.GREY)
     u, v = corner
     area = 0.5 * abs((u * v.roll(-1) - v * u.roll(-1)).sum())
@@ -465,13 +584,15 @@ for ax, depth in zip(axes, (0, 2, 4)):
     print(f"after {depth} layers: area of the filled square {area:.4f}")
 axes[0].set_ylabel("second half $\\tilde x$")
 plt.show()
+back = torch.stack(my_coupling_inverse(wiggles, *corner))
+print(f"the square after 4 layers, taken back by (3): largest distance from the start {(back - edge).abs().max():.0e}")
 
 # %% [markdown]
 # *Figure: a grid in the plane before, between and after four couplings; one small square is
 # filled.*
 #
 # **Reading the picture.** The squares bend and stretch, but none folds over another one,
-# and the filled one keeps its area.
+# and the filled one keeps its area. Equation (3) brings it home up to rounding.
 # Each layer is a shear followed by a swap. In the coordinates of (2) its Jacobian is
 #
 # $$\begin{pmatrix} DF_j & I \\ I & 0 \end{pmatrix}, \qquad
@@ -508,7 +629,7 @@ print(f"log |det| = {abs(torch.linalg.slogdet(jacobian)[1]):.10f}")
 # ### Exercise 7.3 - The inverse is a network, too [Q4] (2 points, ~8 min)
 # Equation (3) is not of the form (2): it reads the second half, and subtracts.
 # Find layers **of the form (2)** whose product is the inverse of `coupling_forward(fs, ...)`.
-# Both halves have the same shape here.
+# Both halves have the same shape here. The list `fs` and the halves stay as they are, and results carry gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Write down what the swap <code>B_0</code> does before and after a layer.</details>
@@ -541,40 +662,84 @@ def inverse_element(fs):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_inverse_element", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(73)
-M = torch.randn(3, 4, 4, generator=generator, dtype=torch.float64)
-x = torch.randn(5, 4, generator=generator, dtype=torch.float64)
-x_tilde = torch.randn(5, 4, generator=generator, dtype=torch.float64)
-fs = [lambda v: torch.tanh(v @ M[0]), lambda v: torch.relu(v @ M[1]), lambda v: v**2 @ M[2]]
-with check.exercise("inverse_element", points=2) as exercise:
-    exercise.close(
-        "one layer, then its inverse: back at the start",
-        lambda: irevnet.coupling_forward([fs[0], *inverse_element(fs[:1])], x, x_tilde),
-        (x, x_tilde),
-        mistakes={
-            "a swap is missing, and the halves come back in the wrong order": (x_tilde, x),
-            "the minus is missing": irevnet.coupling_forward(
-                [fs[0], torch.zeros_like, fs[0], torch.zeros_like], x, x_tilde
-            ),
-        },
+@check.exercise(
+    "inverse_element",
+    points=2,
+    answer=lambda: inverse_element,
+    package=irevnet.inverse_element,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(73)
+    M = torch.randn(3, 4, 4, generator=generator, dtype=torch.float64)
+    x = torch.randn(5, 4, generator=generator, dtype=torch.float64)
+    x_tilde = torch.randn(5, 4, generator=generator, dtype=torch.float64)
+
+    def curved(M):  # three functions with the weights M, neither odd nor even
+        return [lambda v: torch.relu(v @ M[0]), lambda v: torch.tanh(v @ M[1] + 1), lambda v: v**2 @ M[2]]
+
+    fs = curved(M)
+
+    def apply(gs, u, v):  # the layers of gs; where gs is no list of functions, what it is
+        if not isinstance(gs, (list, tuple)) or not all(map(callable, gs)):
+            inside = [type(g).__name__ for g in gs] if isinstance(gs, (list, tuple)) else []
+            return [type(gs).__name__, *inside]
+        return irevnet.coupling_forward(gs, u, v)
+
+    def slopes(function):  # the gradients of a weighted sum of both halves; 0 where none flows
+        at = [part.clone().requires_grad_() for part in (M, x, x_tilde)]
+        total = sum(((j + 1) * half**2).sum() for j, half in enumerate(function(*at)))
+        total = total + 0 * sum(part.sum() for part in at)
+        return torch.autograd.grad(total, at)
+
+    checks.close(
+        "one layer: the layers of gs, applied to two pairs of halves, do what equation (3) says",
+        lambda: [
+            apply(inverse_element(fs[:1]), x, x_tilde),
+            apply(inverse_element(fs[2:]), x_tilde, 2 * x),
+        ],
+        [irevnet.coupling_inverse(fs[:1], x, x_tilde), irevnet.coupling_inverse(fs[2:], x_tilde, 2 * x)],
     )
-    exercise.close(
-        "three layers, then their inverse",
-        lambda: irevnet.coupling_forward([*fs, *inverse_element(fs)], x, x_tilde),
+    checks.close(
+        "three layers, then their inverse: back at the start",
+        lambda: irevnet.coupling_forward([*fs, *inverse_element(list(fs))], x, x_tilde),
         (x, x_tilde),
-        mistakes={
-            "all layers are undone with one and the same function, the last one of the loop": irevnet.coupling_forward(
-                [*fs, *[torch.zeros_like, lambda v: -fs[0](v), torch.zeros_like] * 3], x, x_tilde
-            ),
-        },
+    )
+    checks.close(
+        "the other way round: first the inverse, then two layers; no layer at all",
+        lambda: [
+            irevnet.coupling_forward([*inverse_element(fs[1:]), *fs[1:]], x, x_tilde),
+            irevnet.coupling_forward(inverse_element([]), x, x_tilde),
+        ],
+        [(x, x_tilde), (x, x_tilde)],
+    )
+    checks.close(
+        "one list of gs, used twice, and the list of fs afterwards: it is left unchanged",
+        lambda: [
+            given := list(fs),
+            gs := inverse_element(given),
+            apply(gs, x, x_tilde),
+            apply(gs, x_tilde, x),
+            [fs.index(f) for f in given],
+        ][2:],
+        [irevnet.coupling_inverse(fs, x, x_tilde), irevnet.coupling_inverse(fs, x_tilde, x), [0, 1, 2]],
+    )
+    checks.close(
+        "F(v) = v, which hands its argument over: the result, and the halves: they are left unchanged",
+        lambda: [
+            kept := (x.clone(), x_tilde.clone()),
+            irevnet.coupling_forward(inverse_element([lambda v: v]), *kept),
+            kept,
+        ][1:],
+        [(x_tilde, x - x_tilde), (x, x_tilde)],
+    )
+    checks.close(
+        "gradients by both halves and by the weights of the functions",
+        lambda: slopes(lambda M, u, v: irevnet.coupling_forward(inverse_element(curved(M)), u, v)),
+        slopes(lambda M, u, v: irevnet.coupling_inverse(curved(M), u, v)),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "the other way round: first the inverse, then two layers",
-        lambda: irevnet.coupling_forward([*inverse_element(fs[1:]), *fs[1:]], x, x_tilde),
-        (x, x_tilde),
-    )
-    exercise.close(
+    checks.close(
         "images as halves, one sample, float32",
         lambda: irevnet.coupling_forward(
             [torch.cos, torch.exp, *inverse_element([torch.cos, torch.exp])],
@@ -584,17 +749,33 @@ with check.exercise("inverse_element", points=2) as exercise:
         (x.float()[:1].view(1, 1, 2, 2), x_tilde.float()[:1].view(1, 1, 2, 2)),
         atol=1e-5,
     )
-    exercise.close(
-        "the inverse of the inverse, and the caller's list unchanged",
-        lambda: [
-            given := list(fs),
-            irevnet.coupling_forward(inverse_element(inverse_element(given)), x, x_tilde),
-            len(given),
-        ][1:],
-        [irevnet.coupling_forward(fs, x, x_tilde), 3],
+    checks.close(
+        "the inverse of the inverse",
+        lambda: irevnet.coupling_forward(inverse_element(inverse_element(list(fs))), x, x_tilde),
+        irevnet.coupling_forward(fs, x, x_tilde),
+    )
+    checks.close(
+        "four layers",
+        lambda: irevnet.coupling_forward(inverse_element([torch.cos, *fs[:2], torch.sin]), x, x_tilde),
+        irevnet.coupling_inverse([torch.cos, *fs[:2], torch.sin], x, x_tilde),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_inverse_element = check.yours(exercise)
+
+# %%
+undo = my_inverse_element(wiggles)
+for name, layers in (("four layers", wiggles), ("then those that undo them", [*wiggles, *undo])):
+    u, v = my_coupling_forward(layers, *edge)
+    area = 0.5 * abs((u * v.roll(-1) - v * u.roll(-1)).sum())
+    distance = (torch.stack([u, v]) - edge).abs().max()
+    print(f"{name}: area of the square {area:.4f}, largest distance from the start {distance:.0e}")
+
+# %% [markdown]
+# The square of the picture is back in its place, with layers of the form (2) alone: a longer network of the same kind
+# is the inverse of a shorter one.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_group", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
 # ### Question 7.4 - When is it a group? [Q4] (3 points, ~10 min)
@@ -642,7 +823,7 @@ check.score(exercise)
 # %% [markdown]
 # ### Exercise 7.5 - Split along the channels [Q5] (2 points, ~5 min)
 # A tensor of size `(batch, chan, N, N)` becomes two of size `(batch, chan // 2, N, N)`,
-# the first channels in the first one; `inverse` puts them together.
+# the first channels in the first one; `inverse` puts them together. Results carry gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Which axis holds the channels?</details>
@@ -677,50 +858,97 @@ class SplitAlongChannels(torch.nn.Module):
         ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_split_along_channels", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(75)
-x = torch.randn(4, 6, 3, 5, generator=generator)
-with check.exercise("split_along_channels", points=2) as exercise:
-    exercise.equal(
-        "four images with six channels: the halves",
-        lambda: SplitAlongChannels()(x),
-        (x[:, :3], x[:, 3:]),
-        mistakes={
-            "the batch is cut instead of the channels": (x[:2], x[2:]),
-            "even and odd channels are separated": (x[:, ::2], x[:, 1::2]),
-            "the halves are exchanged": (x[:, 3:], x[:, :3]),
-        },
+@check.exercise(
+    "split_along_channels",
+    points=2,
+    answer=lambda: SplitAlongChannels,
+    package=irevnet.SplitAlongChannels,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(75)
+    x = torch.randn(4, 6, 3, 5, generator=generator)
+    z = torch.randn(3, 2, 4, 2, generator=generator)
+    a, b = torch.randn(2, 2, 5, 3, 4, generator=generator)
+    weights = torch.randn(4, 3, 3, 5, generator=generator)
+
+    def refusal(call):  # the kind of the error that a call ends in
+        try:
+            came = call()
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            return "ValueError" if isinstance(error, ValueError) else type(error).__name__
+        return f"no error, but {type(came).__name__}"
+
+    def slope(function, at):  # the gradient of a number; 0 where none flows
+        at = at.clone().requires_grad_()
+        return torch.autograd.grad(function(at) + 0 * at.sum(), at)[0]
+
+    checks.equal(
+        "the halves of four images with six channels, and of three with two",
+        lambda: [SplitAlongChannels()(x), SplitAlongChannels()(z)],
+        [(x[:, :3], x[:, 3:]), (z[:, :1], z[:, 1:])],
     )
-    exercise.equal(
-        "together again",
-        lambda: SplitAlongChannels().inverse((x[:, :3], x[:, 3:])),
-        x,
-        mistakes={"they are put together along another axis": torch.cat([x[:, :3], x[:, 3:]])},
+    checks.equal(
+        "two pairs, put together",
+        lambda: [SplitAlongChannels().inverse((x[:, :3], x[:, 3:])), SplitAlongChannels().inverse((b, a))],
+        [x, torch.cat([b, a], 1)],
     )
-    exercise.raises(
-        "an odd number of channels is refused",
-        lambda: SplitAlongChannels()(x[:, :5]),
-        ValueError,
-        hint="a slice at the middle does not mind, and makes unequal halves",
+    checks.equal(
+        "five channels and one channel are refused with a ValueError; four channels are not",
+        lambda: [
+            refusal(lambda: SplitAlongChannels()(a)),
+            refusal(lambda: SplitAlongChannels()(b[:2, :1])),
+            SplitAlongChannels()(b[:, :4]),
+        ],
+        ["ValueError", "ValueError", (b[:, :2], b[:, 2:4])],
+    )
+    checks.close(
+        "gradients by the image through each half, by the half through the image",
+        lambda: [
+            slope(lambda x: (weights * SplitAlongChannels()(x)[0] ** 2).sum(), x),
+            slope(lambda x: (weights * SplitAlongChannels()(x)[1] ** 2).sum(), x),
+            slope(lambda a: (SplitAlongChannels().inverse((a, b)) ** 2).sum(), a),
+        ],
+        [
+            torch.cat([2 * weights * x[:, :3], 0 * weights], 1),
+            torch.cat([0 * weights, 2 * weights * x[:, 3:]], 1),
+            2 * a,
+        ],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.equal(
+    checks.equal(
         "one sample, two channels, float64, one pixel",
         lambda: SplitAlongChannels()(x[:1, :2, :1, :1].double()),
         (x[:1, :1, :1, :1].double(), x[:1, 1:2, :1, :1].double()),
     )
-    exercise.equal(
-        "a list of halves, of a tensor that is not contiguous",
-        lambda: SplitAlongChannels().inverse(list(SplitAlongChannels()(x.transpose(2, 3)))),
-        x.transpose(2, 3),
+    checks.equal(
+        "the halves of a tensor that is not contiguous, and together again",
+        lambda: [
+            SplitAlongChannels()(x.transpose(2, 3)),
+            SplitAlongChannels().inverse(list(SplitAlongChannels()(x.transpose(2, 3)))),
+        ],
+        [(x.transpose(2, 3)[:, :3], x.transpose(2, 3)[:, 3:]), x.transpose(2, 3)],
+    )
+    checks.equal(
+        "sixteen channels, as in the lab",
+        lambda: SplitAlongChannels()(torch.cat([x, x, x[:, :4]], 1)),
+        (torch.cat([x, x[:, :2]], 1), torch.cat([x[:, 2:], x[:, :4]], 1)),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+MySplitAlongChannels = check.yours(exercise)
 
 # %% [markdown]
 # ### Exercise 7.6 - The invertible layer [Q6] (3 points, ~8 min)
 # The lab swaps the halves in the other order than (2), which is the same up to names:
 #
 # $$(a, b) \;\mapsto\; (b,\; a + \mathrm{ReLU}(W * b + \beta)). \tag{5}$$
+#
+# The pair that is given stays as it is, and results carry gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # After the layer, in which place stands the half that the convolution has read?</details>
@@ -754,90 +982,98 @@ class InvertibleLayer(torch.nn.Module):
         ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_invertible_layer", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(76)
-kernel = 0.2 * torch.randn(8, 8, 3, 3, generator=generator, dtype=torch.float64)
-shift = torch.randn(8, generator=generator, dtype=torch.float64)
-a, b = torch.randn(2, 3, 8, 5, 5, generator=generator, dtype=torch.float64)
+@check.exercise(
+    "invertible_layer",
+    points=3,
+    answer=lambda: InvertibleLayer,
+    package=irevnet.InvertibleLayer,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(76)
+    kernel = 0.2 * torch.randn(8, 8, 3, 3, generator=generator, dtype=torch.float64)
+    shift = torch.randn(8, generator=generator, dtype=torch.float64)
+    a, b, c = torch.randn(3, 3, 8, 5, 6, generator=generator, dtype=torch.float64)
 
-def same_weights(layer):  # any layer with an attribute `conv`
-    layer = layer.double()
-    layer.load_state_dict({"conv.weight": kernel, "conv.bias": shift})
-    return layer
+    def filled(layer, kernel=kernel, shift=shift):  # any layer with an attribute `conv`
+        layer = layer.to(kernel.dtype)
+        layer.load_state_dict({"conv.weight": kernel, "conv.bias": shift})
+        return layer
 
-with check.exercise("invertible_layer", points=3) as exercise:
-    exercise.close(
-        "three pairs of images through a layer with a 3x3 kernel",
-        lambda: same_weights(InvertibleLayer(3))((a, b)),
-        same_weights(irevnet.InvertibleLayer(3))((a, b)),
-        mistakes={
-            "the halves do not swap": same_weights(irevnet.InvertibleLayer(3))((a, b))[::-1],
-            "the ReLU is missing": (b, a + same_weights(irevnet.InvertibleLayer(3)).conv(b)),
-            "the convolution reads the half to which it is added": (
-                b,
-                a + torch.relu(same_weights(irevnet.InvertibleLayer(3)).conv(a)),
-            ),
-            "the ReLU covers the sum": (
-                b,
-                torch.relu(a + same_weights(irevnet.InvertibleLayer(3)).conv(b)),
-            ),
-        },
+    def slopes(layer, call):  # by both images, by the kernel and by the bias; 0 where none flows
+        at = [a.clone().requires_grad_(), b.clone().requires_grad_(), layer.conv.weight, layer.conv.bias]
+        total = sum(((j + 1) * half**2).sum() for j, half in enumerate(call(layer, at[:2])))
+        total = total + 0 * sum(part.sum() for part in at)
+        return torch.autograd.grad(total, at)
+
+    checks.close(
+        "two pairs of three images each, through a layer with a 3x3 kernel",
+        lambda: [filled(InvertibleLayer(3))((a, b)), filled(InvertibleLayer(3))((2 * c, a))],
+        [filled(irevnet.InvertibleLayer(3))((a, b)), filled(irevnet.InvertibleLayer(3))((2 * c, a))],
     )
-    exercise.close(
-        "the inverse of any pair",
-        lambda: same_weights(InvertibleLayer(3)).inverse((a, b)),
-        same_weights(irevnet.InvertibleLayer(3)).inverse((a, b)),
-        mistakes={
-            "it adds instead of subtracting": (
-                b + torch.relu(same_weights(irevnet.InvertibleLayer(3)).conv(a)),
-                a,
-            ),
-            "the halves come back in the wrong order": same_weights(
-                irevnet.InvertibleLayer(3)
-            ).inverse((a, b))[::-1],
-        },
+    checks.close(
+        "the inverse of any two pairs",
+        lambda: [filled(InvertibleLayer(3)).inverse((a, b)), filled(InvertibleLayer(3)).inverse((2 * c, a))],
+        [filled(irevnet.InvertibleLayer(3)).inverse((a, b)), filled(irevnet.InvertibleLayer(3)).inverse((2 * c, a))],
+    )
+    checks.close(
+        "forward: both results, and the given pair: it is left unchanged",
+        lambda: [kept := [c.clone(), b.clone()], filled(InvertibleLayer(3))(kept), kept][1:],
+        [filled(irevnet.InvertibleLayer(3))((c, b)), (c, b)],
+    )
+    checks.close(
+        "backward: both results, and the given pair: it is left unchanged",
+        lambda: [kept := [c.clone(), b.clone()], filled(InvertibleLayer(3)).inverse(kept), kept][1:],
+        [filled(irevnet.InvertibleLayer(3)).inverse((c, b)), (c, b)],
+    )
+    checks.close(
+        "forward: gradients by both images, by the kernel and by the bias",
+        lambda: slopes(filled(InvertibleLayer(3)), lambda layer, X: layer(X)),
+        slopes(filled(irevnet.InvertibleLayer(3)), lambda layer, X: layer(X)),
+    )
+    checks.close(
+        "backward: gradients by both images, by the kernel and by the bias",
+        lambda: slopes(filled(InvertibleLayer(3)), lambda layer, X: layer.inverse(X)),
+        slopes(filled(irevnet.InvertibleLayer(3)), lambda layer, X: layer.inverse(X)),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
+    large = 0.05 * torch.randn(8, 8, 7, 7, generator=generator)
+    checks.close(
         "there and back in float32 with the kernel of the lab, one sample",
         lambda: [
-            layer := InvertibleLayer(),
-            layer.load_state_dict(
-                {"conv.weight": kernel.float()[..., :1, :1].expand(8, 8, 7, 7), "conv.bias": shift.float()}
-            ),
+            layer := filled(InvertibleLayer(), large, shift.float()),
             layer.inverse(layer((a.float()[:1], b.float()[:1]))),
-        ][2],
+        ][1],
         (a.float()[:1], b.float()[:1]),
         atol=1e-4,
     )
-    exercise.close(
-        "both results, and the caller's tensors: they are left unchanged",
-        lambda: [
-            kept := (a.clone(), b.clone()),
-            same_weights(InvertibleLayer(3))(kept),
-            same_weights(InvertibleLayer(3)).inverse(kept),
-            kept,
-        ][1:],
-        [
-            same_weights(irevnet.InvertibleLayer(3))((a, b)),
-            same_weights(irevnet.InvertibleLayer(3)).inverse((a, b)),
-            (a, b),
-        ],
+    checks.close(
+        "the same layer forward",
+        lambda: filled(InvertibleLayer(), large, shift.float())((a.float()[:1], b.float()[:1])),
+        filled(irevnet.InvertibleLayer(), large, shift.float())((a.float()[:1], b.float()[:1])),
+        rtol=1e-4,
+        atol=1e-4,
     )
-    exercise.close(
-        "the kernel's gradient",
+    checks.close(
+        "two layers with weights of their own",
         lambda: [
-            layer := same_weights(InvertibleLayer(3)),
-            (layer((a, b))[1] ** 2).sum().backward(),
-            layer.conv.weight.grad,
-        ][2],
+            one := filled(InvertibleLayer(3)),
+            two := filled(InvertibleLayer(3), -kernel, 2 * shift),
+            two(one((a, b))),
+            one.inverse(two.inverse((a, b))),
+        ][2:],
         [
-            layer := same_weights(irevnet.InvertibleLayer(3)),
-            (layer((a, b))[1] ** 2).sum().backward(),
-            layer.conv.weight.grad,
-        ][2],
+            one := filled(irevnet.InvertibleLayer(3)),
+            two := filled(irevnet.InvertibleLayer(3), -kernel, 2 * shift),
+            two(one((a, b))),
+            one.inverse(two.inverse((a, b))),
+        ][2:],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+MyInvertibleLayer = check.yours(exercise)
 
 # %% [markdown]
 # ## 5. The i-RevNet (Q7, Q8)
@@ -845,7 +1081,8 @@ check.score(exercise)
 # %% [markdown]
 # ### Exercise 7.7 - Put it together [Q7] (3 points, ~8 min)
 # Split, four layers, join: these are the *features*, of the same shape as the image.
-# A linear classifier reads them. The parts are given, with the lab's names.
+# A linear classifier reads them. The parts are given, with the lab's names: of the package you may
+# use `irevnet.SplitAlongChannels` and `irevnet.InvertibleLayer`. Results carry gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Only the classifier throws information away. Where does it stand?</details>
@@ -890,77 +1127,90 @@ class iRevNet(torch.nn.Module):
         ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_irevnet", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(77)
-weights = {
-    name: 0.1 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
-    for name, value in irevnet.iRevNet().state_dict().items()
-}
-x = torch.randn(3, 16, 7, 7, generator=generator, dtype=torch.float64)
+@check.exercise(
+    "irevnet",
+    points=3,
+    answer=lambda: iRevNet,
+    package=irevnet.iRevNet,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(77)
+    weights = {
+        name: 0.1 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        for name, value in irevnet.iRevNet().state_dict().items()
+    }
+    x = torch.randn(3, 16, 7, 7, generator=generator, dtype=torch.float64)
+    y = torch.randn(2, 16, 7, 7, generator=generator, dtype=torch.float64)
 
-def filled(net):  # the same weights for every net with the lab's attributes
-    net = net.double()
-    net.load_state_dict(weights)
-    return net
+    def filled(net):  # the same weights for every net with the lab's attributes
+        net = net.double()
+        net.load_state_dict(weights)
+        return net
 
-with check.exercise("irevnet", points=3) as exercise:
-    exercise.close(
-        "the features of three images",
-        lambda: filled(iRevNet())(x, classif=False),
-        filled(irevnet.iRevNet())(x, classif=False),
-        mistakes={
-            "the halves are joined in the wrong order": filled(irevnet.iRevNet())(
-                x, classif=False
-            ).roll(8, 1),
-            "the features are flattened": filled(irevnet.iRevNet())(x, classif=False).flatten(1),
-        },
+    def slopes(net, call):  # by the image, by two layers and by the classifier; 0 where none flows
+        at = [y.clone().requires_grad_(), net.conv1.conv.weight, net.conv4.conv.bias, net.fc.weight]
+        total = (call(net, at[0]) ** 2).sum() + 0 * sum(part.sum() for part in at)
+        return torch.autograd.grad(total, at)
+
+    checks.close(
+        "the features of three images and of two",
+        lambda: [filled(iRevNet())(x, False), filled(iRevNet())(y, False)],
+        [filled(irevnet.iRevNet())(x, False), filled(irevnet.iRevNet())(y, False)],
     )
-    exercise.close(
-        "their scores",
-        lambda: filled(iRevNet())(x),
-        filled(irevnet.iRevNet())(x),
-        mistakes={
-            "the classifier reads the image instead of the features": filled(irevnet.iRevNet()).fc(
-                x.flatten(1)
-            ),
-            "a softmax is applied: the cross-entropy does that": filled(irevnet.iRevNet())(x).softmax(1),
-        },
+    checks.close(
+        "their scores, asked for with classif and by default",
+        lambda: [filled(iRevNet())(x, True), filled(iRevNet())(y)],
+        [filled(irevnet.iRevNet())(x, True), filled(irevnet.iRevNet())(y)],
     )
-    exercise.close(
-        "the images that have given features",
-        lambda: filled(iRevNet()).inverse(x),
-        filled(irevnet.iRevNet()).inverse(x),
-        mistakes={
-            "the layers act in the order of the forward pass": [
-                net := filled(irevnet.iRevNet()),
-                X := net.split(x),
-                [X := layer.inverse(X) for layer in (net.conv1, net.conv2, net.conv3, net.conv4)],
-                net.split.inverse(X),
-            ][3],
-        },
+    checks.close(
+        "the images that have given features, three and two",
+        lambda: [filled(iRevNet()).inverse(x), [net := filled(iRevNet()), net(y[:1]), net.inverse(y)][2]],
+        [filled(irevnet.iRevNet()).inverse(x), filled(irevnet.iRevNet()).inverse(y)],
+    )
+    checks.close(
+        "gradients of scores by the image, by two layers and by the classifier",
+        lambda: slopes(filled(iRevNet()), lambda net, y: net(y)),
+        slopes(filled(irevnet.iRevNet()), lambda net, y: net(y)),
+    )
+    checks.close(
+        "gradients of features and of images by what they were made from, and by two layers",
+        lambda: [
+            slopes(filled(iRevNet()), lambda net, y: net(y, False))[:3],
+            slopes(filled(iRevNet()), lambda net, y: net.inverse(y))[:3],
+        ],
+        [
+            slopes(filled(irevnet.iRevNet()), lambda net, y: net(y, False))[:3],
+            slopes(filled(irevnet.iRevNet()), lambda net, y: net.inverse(y))[:3],
+        ],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
+    checks.close(
         "there and back, one sample, in float32",
-        lambda: [net := filled(iRevNet()).float(), net.inverse(net(x[:1].float(), classif=False))][1],
-        x[:1].float(),
+        lambda: [
+            net := filled(iRevNet()).float(),
+            features := net(x[:1].float(), classif=False),
+            net.inverse(features),
+        ][1:],
+        [filled(irevnet.iRevNet()).float()(x[:1].float(), False), x[:1].float()],
+        rtol=1e-4,
         atol=1e-4,
     )
-    exercise.close(
+    checks.close(
         "the trip back from any features and forward again",
-        lambda: [net := filled(iRevNet()), net(net.inverse(x.transpose(2, 3)), classif=False)][1],
-        x.transpose(2, 3),
+        lambda: [net := filled(iRevNet()), image := net.inverse(x.transpose(2, 3)), net(image, classif=False)][1:],
+        [filled(irevnet.iRevNet()).inverse(x.transpose(2, 3)), x.transpose(2, 3)],
     )
-    exercise.close(
-        "gradients reach the first layer",
-        lambda: [net := filled(iRevNet()), net(x).logsumexp(1).sum().backward(), net.conv1.conv.bias.grad][2],
-        [
-            net := filled(irevnet.iRevNet()),
-            net(x).logsumexp(1).sum().backward(),
-            net.conv1.conv.bias.grad,
-        ][2],
+    checks.close(
+        "features and scores of an image, and the image: it is left unchanged",
+        lambda: [kept := x[1:].clone(), net := filled(iRevNet()), net(kept, False), net(kept), net.inverse(kept), kept][2:],
+        [net := filled(irevnet.iRevNet()), net(x[1:], False), net(x[1:]), net.inverse(x[1:]), x[1:]][1:],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+MyiRevNet = check.yours(exercise)
 
 # %% [markdown]
 # Both networks see the same 500 images with the same optimiser (Q8).
@@ -968,7 +1218,7 @@ check.score(exercise)
 # to 8 instead of 16 to 16, and it may not forget anything. How much accuracy does that cost?
 
 # %% tags=["nbval-ignore-output"]
-reversible_net = run("i-RevNet", irevnet.iRevNet)
+reversible_net = run("i-RevNet", MyiRevNet)
 report("plain net", plain_net)
 report("i-RevNet", reversible_net)
 
@@ -1006,7 +1256,7 @@ plt.show()
 generator = torch.Generator().manual_seed(9)
 x = torch.randn(1, 16, 7, 7, generator=generator)
 with torch.no_grad():
-    for name, net in (("untrained", irevnet.iRevNet()), ("trained", reversible_net)):
+    for name, net in (("untrained", MyiRevNet()), ("trained", reversible_net)):
         for dtype in (torch.float32, torch.float64):
             net = net.to(dtype)
             error = (net.inverse(net(x.to(dtype), classif=False)) - x.to(dtype)).abs().max()
@@ -1020,7 +1270,8 @@ reversible_net = reversible_net.float()
 
 # %%
 training.set_seed(3)
-deep = [irevnet.InvertibleLayer() for _ in range(128)]
+deep = [MyInvertibleLayer() for _ in range(128)]
+split = MySplitAlongChannels()
 start = torch.randn(16, 16, 7, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 depths = [1, 2, 4, 8, 16, 32, 64, 128]
 error_at, size_at = {torch.float32: [], torch.float64: []}, []
@@ -1028,13 +1279,13 @@ with torch.no_grad():
     for dtype in error_at:
         for depth in depths:
             layers = [layer.to(dtype) for layer in deep[:depth]]
-            X = tuple(start.to(dtype).chunk(2, 1))
+            X = split(start.to(dtype))
             for layer in layers:
                 X = layer(X)
             size_at += [max(half.abs().max().item() for half in X)] if dtype == torch.float64 else []
             for layer in reversed(layers):
                 X = layer.inverse(X)
-            error_at[dtype].append((torch.cat(X, 1) - start).abs().max().item())
+            error_at[dtype].append((split.inverse(X) - start).abs().max().item())
 print(f"largest feature after 1 layer {size_at[0]:.0f}, after 128 layers {size_at[-1]:.0e}")
 
 # %%
@@ -1102,7 +1353,7 @@ plt.show()
 # Does the network care? Same network, same data, only the view differs:
 
 # %% tags=["nbval-ignore-output"]
-squeezed_net = run("i-RevNet, squeezed", irevnet.iRevNet, squeeze4)
+squeezed_net = run("i-RevNet, squeezed", MyiRevNet, squeeze4)
 report("i-RevNet", reversible_net)
 report("i-RevNet, squeezed", squeezed_net)
 
@@ -1131,9 +1382,9 @@ report("i-RevNet, squeezed", squeezed_net)
 training.set_seed(0)
 bottleneck_net = irevnet.BottleneckiRevNet(n_layers=4, pad=6)
 train_loader, test_loader = loaders(lambda x: x, 0)
-irevnet.train(bottleneck_net, train_loader, scale.pick(quick=1, lesson=25, full=40))
+my_train(bottleneck_net, train_loader, scale.pick(quick=1, lesson=25, full=40))
 count = sum(parameter.numel() for parameter in bottleneck_net.parameters())
-print(f"i-RevNet with bottlenecks: {count} parameters, accuracy {irevnet.test(bottleneck_net, test_loader):.1%}")
+print(f"i-RevNet with bottlenecks: {count} parameters, accuracy {my_test(bottleneck_net, test_loader):.1%}")
 with torch.no_grad():
     batch, part = test_images[:64], test_images[:8]
     for mode in (False, True):
