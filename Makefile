@@ -26,6 +26,8 @@ check: install
 	@echo "== style"
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	@echo "== types"
+	$(PY) -m mypy
 	@echo "== pairs in sync, release rebuilt byte for byte"
 	$(PY) -m autograder sync --check
 	$(PY) -m autograder release --check
