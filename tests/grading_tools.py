@@ -72,7 +72,8 @@ def double(x):
 )
 def exercise(checks):
     half = torch.full((2,), 0.5)
-    checks.close("twice one half", lambda: double(half), torch.ones(2))
+    squared = {"it is squared": half**2}
+    checks.close("twice one half", lambda: double(half), torch.ones(2), mistakes=squared)
     ### BEGIN HIDDEN TESTS
     concealed = torch.tensor([7.0, -3.0])
     checks.close("negative numbers too", lambda: double(concealed), 2 * concealed)

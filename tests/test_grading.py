@@ -197,7 +197,7 @@ def test_reasons_name_the_misconception(room):
     assert table["all"].reasons == ()
     assert "it is squared" in table["squares"].reasons[0]
     assert table["none"].reasons[0] == "double, refuse: not written yet"
-    assert "NameError" in "\n".join(table["syntax"].reasons)
+    assert "raised SyntaxError" in "\n".join(table["syntax"].reasons)
 
 
 def test_nbgrader_sees_the_same_scores(room):
