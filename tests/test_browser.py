@@ -177,8 +177,22 @@ def test_a_student_types_an_answer_and_reads_what_the_check_says(lab, page, tmp_
 
     run_cell(page, answer, "def euler_step(f, t, y, h):\n    return y + f(t, y)")
     said = run_cell(page, test)
-    assert "this is what comes out when the step size h is missing" in said
+    assert "this looks like: the step size h is missing" in said
+    drives = next(
+        number
+        for number, cell in enumerate(released["cells"])
+        if number > test and "check.yours(exercise)" in "".join(cell["source"])
+    )
+    assert "the package's solvers.euler_step drives" in run_cell(page, drives)
+    handed_on = "def euler_step(f, t, y, h):\n    return solvers.euler_step(f, t, y, h)"
+    run_cell(page, answer, handed_on)
+    said = run_cell(page, test)
+    assert "write it yourself" in said and "0 of 2 points" in said
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}-handed-on.png")
     run_cell(page, answer, "def euler_step(f, t, y, h):\n    return y + h * f(t, y)")
     said = run_cell(page, test)
     assert "2 of 2 points" in said and "✗" not in said
+    assert "your euler_step drives" in run_cell(page, drives)
+    page.screenshot(path=SHOTS / f"{name}-answered.png")
     assert page.locator(".jp-RenderedText[data-mime-type$=stderr]").count() == 0

@@ -5,6 +5,7 @@ import io
 import json
 import linecache
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
@@ -331,9 +332,13 @@ def score(exercise: Exercise) -> float:
 
 
 def package_name(part: Any) -> str:
-    """Return under which name the package's version is found."""
+    """Return under which name the package's version is found: the shortest one."""
     part = getattr(part, "__func__", part)
-    return f"{part.__module__}.{part.__qualname__}".removeprefix("odenets.")
+    room, name = part.__module__, part.__qualname__
+    above = room.rpartition(".")[0]
+    if getattr(sys.modules.get(above), name, None) is part:
+        room = above
+    return f"{room}.{name}".removeprefix("odenets.")
 
 
 # --------------------------------------------------------------- errors and records
