@@ -23,6 +23,7 @@
 # convolutional layers*, ICLR 2019, [arXiv 1805.10408](https://arxiv.org/abs/1805.10408).
 
 # %%
+import copy
 import importlib.util
 import math
 import time
@@ -149,7 +150,7 @@ def fixed_point_inverse(residual, y, n_iter):
         n_iter: how often the residual is applied; the first guess is `y` itself.
 
     Returns:
-        The guess after `n_iter` iterations, of the shape of `y`.
+        The guess after `n_iter` iterations, of the shape of `y`; it carries gradients.
     """
     ### BEGIN SOLUTION
     x = y
@@ -159,56 +160,97 @@ def fixed_point_inverse(residual, y, n_iter):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_fixed_point_inverse", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(81)
-A = torch.randn(4, 4, generator=generator, dtype=torch.float64)
-A = 0.6 * A / torch.linalg.matrix_norm(A, 2)
-x = torch.randn(3, 4, generator=generator, dtype=torch.float64)
-one = torch.ones(1, dtype=torch.float64)
+@check.exercise(
+    "fixed_point_inverse",
+    points=3,
+    answer=lambda: fixed_point_inverse,
+    package=iresnet.fixed_point_inverse,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(81)
+    A = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    A = 0.6 * A / torch.linalg.matrix_norm(A, 2)
+    x = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    two = torch.tensor([1.0, -2.0], dtype=torch.float64)
 
-def contraction(x):
-    return torch.tanh(x @ A + 0.3)
+    def contraction(x):
+        return torch.tanh(x @ A + 0.3)
 
-with check.exercise("fixed_point_inverse", points=3) as exercise:
-    exercise.close(
-        "three iterations for y = 1 and F(x) = x / 2",
-        lambda: fixed_point_inverse(lambda x: 0.5 * x, one, 3),
-        1.875 * one,
-        mistakes={
-            "the first guess is 0": 1.75 * one,
-            "F is subtracted": 0.625 * one,
-            "F is added to the last guess instead of y": 3.375 * one,
-            "one iteration is made, whatever is asked": 1.5 * one,
-            "one iteration too many is made": 1.9375 * one,
-        },
-    )
-    exercise.close("no iteration at all: the first guess", lambda: fixed_point_inverse(contraction, x, 0), x)
-    exercise.close(
-        "sixty iterations with a contraction find what went in",
-        lambda: fixed_point_inverse(contraction, x - contraction(x), 60),
-        x,
-    )
-    ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "five iterations for three vectors",
-        lambda: fixed_point_inverse(contraction, x, 5),
-        iresnet.fixed_point_inverse(contraction, x, 5),
-    )
-    exercise.close(
-        "images in float32, and y is left unchanged",
+    class Counted:  # a residual that counts how often it is applied
+        calls = 0
+
+        def __call__(self, x):
+            self.calls += 1
+            return 0.25 * torch.cos(x)
+
+    def slopes(function):  # the gradients by A and by y; 0 where none flows
+        at = [A.clone().requires_grad_(), x.clone().requires_grad_()]
+        return torch.autograd.grad((function(*at) ** 2).sum() + 0 * sum(part.sum() for part in at), at)
+
+    checks.close(
+        "three iterations for y = (1, -2) and F(x) = x / 2; two for F(x) = x^2 / 5 + 0.3",
         lambda: [
-            y := torch.ones(2, 1, 2, 2),
-            fixed_point_inverse(lambda x: 0.25 * torch.relu(x), y, 30),
+            fixed_point_inverse(lambda x: 0.5 * x, two, 3),
+            fixed_point_inverse(lambda x: 0.2 * x**2 + 0.3, two, 2),
+        ],
+        [1.875 * two, torch.tensor([1.75, -1.538], dtype=torch.float64)],
+    )
+    checks.close(
+        "one iteration, and none: the first guess",
+        lambda: [fixed_point_inverse(contraction, x, 1), fixed_point_inverse(contraction, x, 0)],
+        [x + contraction(x), x],
+    )
+    checks.close(
+        "sixty iterations with a contraction find what went in; five come near it",
+        lambda: [fixed_point_inverse(contraction, x - contraction(x), k) for k in (60, 5)],
+        [x, iresnet.fixed_point_inverse(contraction, x - contraction(x), 5)],
+    )
+    checks.close(
+        "seven iterations and forty: the guess, and how often F was applied",
+        lambda: [[F := Counted(), fixed_point_inverse(F, two, n), F.calls][1:] for n in (7, 40)],
+        [[iresnet.fixed_point_inverse(Counted(), two, n), n] for n in (7, 40)],
+    )
+    checks.close(
+        "images in float32, twice from one y, and y afterwards: it is left unchanged",
+        lambda: [
+            y := x.float().view(2, 1, 3, 2),
+            fixed_point_inverse(lambda x: 0.25 * torch.relu(x), y, 4),
+            fixed_point_inverse(lambda x: 0.5 * torch.sin(x), y, 3),
             y,
         ][1:],
-        [torch.full((2, 1, 2, 2), 4 / 3), torch.ones(2, 1, 2, 2)],
+        [
+            iresnet.fixed_point_inverse(lambda x: 0.25 * torch.relu(x), x.float().view(2, 1, 3, 2), 4),
+            iresnet.fixed_point_inverse(lambda x: 0.5 * torch.sin(x), x.float().view(2, 1, 3, 2), 3),
+            x.float().view(2, 1, 3, 2),
+        ],
     )
-    exercise.equal(
-        "F is applied seven times, no more",
-        lambda: [calls := [], fixed_point_inverse(lambda x: [calls.append(1), 0.5 * x][1], one, 7), len(calls)][2],
-        7,
+    checks.close(
+        "four iterations: the gradients by a matrix in F, and by y",
+        lambda: slopes(lambda A, y: fixed_point_inverse(lambda x: torch.tanh(x @ A), y, 4)),
+        slopes(lambda A, y: iresnet.fixed_point_inverse(lambda x: torch.tanh(x @ A), y, 4)),
+    )
+    ### BEGIN HIDDEN TESTS
+    checks.close(
+        "six iterations for three vectors",
+        lambda: fixed_point_inverse(contraction, 2 * x, 6),
+        iresnet.fixed_point_inverse(contraction, 2 * x, 6),
+    )
+    checks.close(
+        "no contraction: the guesses run away, and eight of them are made",
+        lambda: fixed_point_inverse(lambda x: 3 * x, two, 8),
+        sum(3.0**k for k in range(9)) * two,
+    )
+    checks.close(
+        "a number without axes",
+        lambda: fixed_point_inverse(torch.cos, torch.tensor(0.5), 3),
+        iresnet.fixed_point_inverse(torch.cos, torch.tensor(0.5), 3),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_fixed_point_inverse = check.yours(exercise)
 
 # %% [markdown]
 # ### Exercise 8.2 - How many iterations? [Q11] (2 points, ~5 min)
@@ -243,43 +285,92 @@ def iterations_needed(residual_norm, rho, eps):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_iterations_needed", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-with check.exercise("iterations_needed", points=2) as exercise:
-    exercise.equal(
-        "the norm of F(x) is 1, rho = 0.9, precision 1e-6",
-        lambda: iterations_needed(1.0, 0.9, 1e-6),
-        132,
-        mistakes={
-            "the result is rounded down": 131,
-            "the result is not rounded": math.log(1e-6) / math.log(0.9),
-            "the quotient is turned over": 1,
-            "logarithms are mixed": 57,
-        },
+@check.exercise(
+    "iterations_needed",
+    points=2,
+    answer=lambda: iterations_needed,
+    package=iresnet.iterations_needed,
+    further=3,
+)
+def exercise(checks):
+    def refusal(call):  # the kind of the error that a call ends in
+        try:
+            came = call()
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            return "ValueError" if isinstance(error, ValueError) else type(error).__name__
+        return f"no error, but {type(came).__name__}"
+
+    def number(value):  # a number as it came, with its kind
+        return [type(value).__name__, value]
+
+    checks.equal(
+        "the norm of F(x) is 1, rho = 0.9, precision 1e-6; the norm is 20, rho = 0.5, precision 0.03",
+        lambda: [number(iterations_needed(1.0, 0.9, 1e-6)), number(iterations_needed(20.0, 0.5, 0.03))],
+        [["int", 132], ["int", 10]],
     )
-    exercise.equal(
-        "the norm of F(x) is 20, rho = 0.5, precision 0.03",
-        lambda: iterations_needed(20.0, 0.5, 0.03),
-        10,
-        mistakes={"the norm of F(x) is not used": 6, "the result is rounded down": 9},
+    checks.equal(
+        "the norm of F(x) is 3, precision 1e-4, rho = 0.03, 0.3, 0.7, 0.99",
+        lambda: [iterations_needed(3.0, rho, 1e-4) for rho in (0.03, 0.3, 0.7, 0.99)],
+        [iresnet.iterations_needed(3.0, rho, 1e-4) for rho in (0.03, 0.3, 0.7, 0.99)],
     )
-    exercise.equal("nothing to do", lambda: iterations_needed(1e-8, 0.5, 1e-6), 0)
-    exercise.raises(
-        "no contraction: rho = 1",
-        lambda: iterations_needed(1.0, 1.0, 1e-6),
-        ValueError,
-        hint="log(1) = 0 is divided by",
+    checks.equal(
+        "a precision of 10: the norm of F(x) is 15000 and 11, rho = 0.6",
+        lambda: [iterations_needed(15000.0, 0.6, 10.0), iterations_needed(11.0, 0.6, 10.0)],
+        [15, 1],
+    )
+    checks.equal(
+        "nothing to do: the norm of F(x) is 1e-8 and 0.04, precision 1e-6 and 0.05; 200 times that norm",
+        lambda: [iterations_needed(1e-8, 0.5, 1e-6), iterations_needed(0.04, 0.9, 0.05), iterations_needed(8.0, 0.9, 0.05)],
+        [0, 0, 49],
+    )
+    checks.equal(
+        "F(x) = 0; and a norm of 2, rho = 0.2, precision 1e-3",
+        lambda: [iterations_needed(0.0, 0.5, 1e-6), iterations_needed(2.0, 0.2, 1e-3)],
+        [0, 5],
+    )
+    checks.equal(
+        "rho = 1, 1.5, 0 and -0.5 are refused, rho = 0.8 is not",
+        lambda: [
+            *[refusal(lambda rho=rho: iterations_needed(2.0, rho, 1e-6)) for rho in (1.0, 1.5, 0.0, -0.5)],
+            iterations_needed(2.0, 0.8, 1e-6),
+        ],
+        ["ValueError"] * 4 + [66],
+    )
+    checks.equal(
+        "rho = 1, 0 and -2 are refused also where nothing is to be done, rho = 0.7 is not",
+        lambda: [
+            *[refusal(lambda rho=rho: iterations_needed(1e-8, rho, 1e-6)) for rho in (1.0, 0.0, -2.0)],
+            iterations_needed(5e-6, 0.7, 1e-6),
+        ],
+        ["ValueError"] * 3 + [5],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.raises("rho = 1.5", lambda: iterations_needed(1.0, 1.5, 1e-6), ValueError)
-    exercise.raises("rho = 0", lambda: iterations_needed(1.0, 0.0, 1e-6), ValueError)
-    exercise.raises("rho = -0.5", lambda: iterations_needed(1.0, -0.5, 1e-6), ValueError)
-    exercise.equal("F(x) = 0", lambda: iterations_needed(0.0, 0.5, 1e-6), 0)
-    exercise.equal(
-        "several contraction factors, keyword arguments",
-        lambda: [iterations_needed(residual_norm=3.0, rho=rho, eps=1e-4) for rho in (0.03, 0.3, 0.7, 0.99)],
-        [iresnet.iterations_needed(3.0, rho, 1e-4) for rho in (0.03, 0.3, 0.7, 0.99)],
+    checks.equal(
+        "rho = 0 and nothing to do, rho = 2 and much to do; the same with rho = 0.3",
+        lambda: [
+            refusal(lambda: iterations_needed(0.0, 0.0, 1e-6)),
+            refusal(lambda: iterations_needed(7.0, 2.0, 1e-6)),
+            iterations_needed(7.0, 0.3, 1e-6),
+        ],
+        ["ValueError", "ValueError", 14],
+    )
+    checks.equal(
+        "keyword arguments",
+        lambda: [iterations_needed(residual_norm=4.0, rho=rho, eps=1e-5) for rho in (0.05, 0.45, 0.95)],
+        [iresnet.iterations_needed(4.0, rho, 1e-5) for rho in (0.05, 0.45, 0.95)],
+    )
+    checks.equal(
+        "precisions from 1e-2 to 1e-12",
+        lambda: [iterations_needed(1.7, 0.85, 10.0**-k) for k in range(2, 13)],
+        [iresnet.iterations_needed(1.7, 0.85, 10.0**-k) for k in range(2, 13)],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_iterations_needed = check.yours(exercise)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_contraction", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": true}
 # ### Question 8.3 - In your own words [Q11] (no points, ~5 min)
@@ -329,7 +420,7 @@ def inverse_errors(convs, x, counts):
         for n_iter in counts:
             back = y
             for conv in reversed(convs):
-                back = iresnet.fixed_point_inverse(residual_of(conv), back, n_iter)
+                back = my_fixed_point_inverse(residual_of(conv), back, n_iter)
             errors.append((back - x).abs().max().item())
     return errors
 
@@ -387,42 +478,77 @@ def circular_conv_norm(x):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_circular_conv_norm", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-difference = torch.tensor([1.0, -1, 0, 0], dtype=torch.float64)
-generator = torch.Generator().manual_seed(84)
-signal = torch.randn(9, generator=generator, dtype=torch.float64)
-mixed = torch.tensor([2.0, 3, -1, 0, 0], dtype=torch.float64)
-with check.exercise("circular_conv_norm", points=2) as exercise:
-    exercise.close(
-        "the difference of neighbours, (1, -1, 0, 0): an alternating signal is doubled",
-        lambda: circular_conv_norm(difference),
-        2.0,
-        mistakes={
-            "the largest entry of x is taken": 1.0,
-            "the length of the vector x is taken": 2.0**0.5,
-            "the sum of x is taken, which is what happens to constants": 0.0,
-            "the transform is normalised": 1.0,
-        },
+@check.exercise(
+    "circular_conv_norm",
+    points=2,
+    answer=lambda: circular_conv_norm,
+    package=iresnet.circular_conv_norm,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(84)
+    nine = torch.randn(9, generator=generator, dtype=torch.float64)
+    six = torch.randn(6, generator=generator, dtype=torch.float64)
+    difference = torch.tensor([1.0, -1, 0, 0], dtype=torch.float64)
+    turning = torch.tensor([2.0, 3, -1, 0, 0], dtype=torch.float64)
+
+    def by_matrix(x):  # the norm of the explicit matrix of the convolution
+        return torch.linalg.matrix_norm(torch.stack([x.roll(i) for i in range(len(x))], 1), 2).item()
+
+    checks.close(
+        "(1, -1, 0, 0), which doubles an alternating signal; (2, 3, -1, 0, 0), against the explicit matrix",
+        lambda: [circular_conv_norm(difference), circular_conv_norm(turning)],
+        [2.0, by_matrix(turning)],
     )
-    exercise.close(
-        "nine random numbers, against the norm of the explicit matrix",
-        lambda: circular_conv_norm(signal),
-        torch.linalg.matrix_norm(torch.stack([signal.roll(i) for i in range(9)], 1), 2),
-        mistakes={
-            "the sum of the moduli is taken, which is only a bound": signal.abs().sum(),
-            "the real part is taken instead of the modulus": torch.fft.fft(signal).real.max(),
-            "the transform is normalised": torch.fft.fft(signal, norm="ortho").abs().max(),
-            "the length of the vector x is taken": signal.norm(),
-        },
+    checks.close(
+        "nine random numbers, and six, against the explicit matrix",
+        lambda: [circular_conv_norm(nine), circular_conv_norm(six)],
+        [by_matrix(nine), by_matrix(six)],
+    )
+    checks.close(
+        "signals of one number and of two: (-3) and (0.5, -0.25)",
+        lambda: [circular_conv_norm(torch.tensor([-3.0])), circular_conv_norm(torch.tensor([0.5, -0.25]))],
+        [3.0, 0.75],
+    )
+    checks.close(
+        "a constant signal is what (-1, -2, -4) stretches most",
+        lambda: [circular_conv_norm(torch.tensor([-1.0, -2, -4])), circular_conv_norm(torch.tensor([1.0, 0, -4]))],
+        [7.0, 21**0.5],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "(2, 3, -1, 0, 0), against the norm of the explicit matrix",
-        lambda: circular_conv_norm(mixed),
-        torch.linalg.matrix_norm(torch.stack([mixed.roll(i) for i in range(5)], 1), 2),
+    checks.close(
+        "thirty random numbers",
+        lambda: circular_conv_norm(torch.sin(torch.arange(30.0, dtype=torch.float64) ** 2)),
+        by_matrix(torch.sin(torch.arange(30.0, dtype=torch.float64) ** 2)),
     )
-    exercise.close("a single negative number", lambda: circular_conv_norm(torch.tensor([-3.0])), 3.0)
+    checks.close(
+        "in float32",
+        lambda: circular_conv_norm(nine.float()[:7]),
+        by_matrix(nine.float()[:7].double()),
+        rtol=1e-5,
+    )
+    checks.close(
+        "every second entry of a longer signal, and its opposite",
+        lambda: [circular_conv_norm(nine[::2]), circular_conv_norm(-2 * nine[::2])],
+        [by_matrix(nine[::2]), 2 * by_matrix(nine[::2])],
+    )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_circular_conv_norm = check.yours(exercise)
+
+# %%
+signals = torch.randn(1000, 16, generator=torch.Generator().manual_seed(84))
+filters = {"smooth (1, 2, 1) / 4": [0.25, 0.5, 0.25], "difference (1, -1)": [1.0, -1.0], "sharpen (-1, 3, -1)": [-1.0, 3.0, -1.0]}
+for name, entries in filters.items():
+    x = torch.tensor(entries + [0.0] * (16 - len(entries)))
+    stretched = torch.fft.ifft(torch.fft.fft(x) * torch.fft.fft(signals)).real
+    factor = (stretched.norm(dim=1) / signals.norm(dim=1)).max()
+    print(f"{name:20} norm {my_circular_conv_norm(x):.2f}, the most that 1000 random signals are stretched {factor:.2f}")
+
+# %% [markdown]
+# One wave alone is stretched by the full norm. A random signal is a mixture of all waves, so trying signals out tells too little.
 
 # %% [markdown]
 # A layer has images instead of signals and 16 channels on either side.
@@ -446,6 +572,7 @@ check.score(exercise)
 # %% [markdown]
 # ### Exercise 8.5 - Many channels, both paddings [Q12] (4 points, ~12 min)
 # Compute (6) for circular padding and (7) for zero padding.
+# (The package's `conv_norm` and `conv_norms` are this exercise.)
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # <code>torch.fft.fft2(weight, s=(n, n))</code> fills each kernel up with zeros to <code>n</code> points per side
@@ -487,81 +614,96 @@ def conv_norm(weight, image_size, padding):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_conv_norm", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(85)
-square = torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
-wide = torch.randn(3, 2, 3, 3, generator=generator, dtype=torch.float64)
-rows, columns = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
-chessboard = ((-1.0) ** (rows + columns)).double()[None, None]
-point = torch.tensor([[1.0, 2.0], [3.0, -4.0]], dtype=torch.float64)[:, :, None, None]
+@check.exercise(
+    "conv_norm",
+    points=4,
+    answer=lambda: conv_norm,
+    package=(iresnet.conv_norm, iresnet.conv_norms),
+    further=4,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(111)
+    three_by_two = torch.randn(3, 2, 3, 3, generator=generator, dtype=torch.float64)
+    two_by_three = torch.randn(2, 3, 3, 3, generator=generator, dtype=torch.float64)
+    rows, columns = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
+    chessboard = ((-1.0) ** (rows + columns)).double()[None, None]
+    point = torch.tensor([[1.0, 2.0], [3.0, -4.0], [0.5, 1.0]], dtype=torch.float64)[:, :, None, None]
 
-def matrix_norm(weight, size, mode):  # the norm of the explicit matrix of the convolution
-    conv = torch.nn.Conv2d(*weight.shape[1::-1], weight.shape[-1], padding=weight.shape[-1] // 2, padding_mode=mode)
-    conv.weight = torch.nn.Parameter(weight)
-    return torch.linalg.matrix_norm(iresnet.conv_matrix(conv, size), 2).item()
+    def true_norm(weight, size, mode):  # the norm of the explicit matrix of the convolution
+        conv = torch.nn.Conv2d(*weight.shape[1::-1], weight.shape[-1], padding=weight.shape[-1] // 2, padding_mode=mode)
+        conv.weight = torch.nn.Parameter(weight)
+        return torch.linalg.matrix_norm(iresnet.conv_matrix(conv, size), 2).item()
 
-with check.exercise("conv_norm", points=4) as exercise:
-    exercise.close(
-        "two channels, circular padding, against the explicit matrix",
-        lambda: conv_norm(square, 6, "circular"),
-        matrix_norm(square, 6, "circular"),
-        mistakes={
-            "the largest entry of the small matrices is taken": torch.fft.fft2(square, s=(6, 6)).abs().max(),
-            "the Frobenius norm of the small matrices is taken": torch.linalg.matrix_norm(
-                torch.fft.fft2(square, s=(6, 6)).permute(2, 3, 0, 1)
-            ).max(),
-            "matrices of frequencies are taken instead of matrices of channels": torch.linalg.matrix_norm(
-                torch.fft.fft2(square, s=(6, 6)), 2
-            ).max(),
-            "the kernel is not filled up to the size of the image": torch.linalg.matrix_norm(
-                torch.fft.fft2(square).permute(2, 3, 0, 1), 2
-            ).max(),
-            "the kernel is read as one matrix": iresnet.reshaped_kernel_norm(square),
-        },
+    def refusal(call):  # the kind of the error that a call ends in
+        try:
+            came = call()
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            return "ValueError" if isinstance(error, ValueError) else type(error).__name__
+        return f"no error, but {type(came).__name__}"
+
+    checks.close(
+        "circular padding: from two channels to three on 5 x 5 pixels, from three to two on 4 x 4, against the explicit matrix",
+        lambda: [conv_norm(three_by_two, 5, "circular"), conv_norm(two_by_three, 4, "circular")],
+        [true_norm(three_by_two, 5, "circular"), true_norm(two_by_three, 4, "circular")],
     )
-    exercise.between(
-        "the chessboard kernel with zero padding on 7 x 7 pixels: a true upper bound",
-        lambda: conv_norm(chessboard, 7, "zeros"),
-        matrix_norm(chessboard, 7, "zeros") * (1 - 1e-9),
-        49 * (1 + 1e-9),
-        hint="the grid of 7 points misses the frequency where the chessboard is largest",
+    true = [true_norm(chessboard, size, "zeros") for size in (7, 8)]
+    checks.between(
+        "the chessboard kernel with zero padding on 7 x 7 and on 8 x 8 pixels, divided by the true norm: a bound, at most the largest frequency",
+        lambda: [conv_norm(chessboard, 7, "zeros") / true[0], conv_norm(chessboard, 8, "zeros") / true[1]],
+        1 - 1e-9,
+        49 / true[0] * (1 + 1e-9),
     )
-    exercise.close(
-        "the chessboard kernel with circular padding, against the explicit matrix",
-        lambda: conv_norm(chessboard, 7, "circular"),
-        matrix_norm(chessboard, 7, "circular"),
-        mistakes={"the grid of the zero padding is used": iresnet.conv_norm(chessboard, 7, "zeros")},
+    checks.close(
+        "the chessboard kernel with circular padding on 7 x 7 and on 9 x 9 pixels, against the explicit matrix",
+        lambda: [conv_norm(chessboard, 7, "circular"), conv_norm(chessboard, 9, "circular")],
+        [true_norm(chessboard, 7, "circular"), true_norm(chessboard, 9, "circular")],
+    )
+    checks.between(
+        "from two channels to three with zero padding on 5 x 5 pixels: a bound from the true norm to the largest frequency",
+        lambda: conv_norm(3 * three_by_two, 5, "zeros"),
+        3 * true_norm(three_by_two, 5, "zeros") * (1 - 1e-9),
+        3.003 * iresnet.conv_norm(three_by_two, 300, "circular").item(),
+    )
+    checks.close(
+        "kernels of one pixel are a matrix between channels, whatever the padding",
+        lambda: [conv_norm(point, 3, "zeros"), conv_norm(2 * point, 4, "circular")],
+        [torch.linalg.matrix_norm(point[:, :, 0, 0], 2), 2 * torch.linalg.matrix_norm(point[:, :, 0, 0], 2)],
+    )
+    checks.close(
+        "the padding 'reflect' is refused with a ValueError, 'circular' is not",
+        lambda: [refusal(lambda: conv_norm(two_by_three, 6, "reflect")), conv_norm(two_by_three, 6, "circular")],
+        ["ValueError", true_norm(two_by_three, 6, "circular")],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "two channels in, three out, an odd grid, against the explicit matrix",
-        lambda: conv_norm(wide, 5, "circular"),
-        matrix_norm(wide, 5, "circular"),
-    )
-    exercise.between(
-        "two channels in, three out, zero padding",
-        lambda: conv_norm(wide, 5, "zeros"),
-        matrix_norm(wide, 5, "zeros") * (1 - 1e-9),
-        1.001 * iresnet.conv_norm(wide, 300, "circular").item(),
-    )
-    exercise.between(
+    checks.between(
         "a chessboard of 3 x 3 on 5 x 5 pixels with zero padding",
-        lambda: conv_norm(chessboard[..., :3, :3], 5, "zeros"),
-        matrix_norm(chessboard[..., :3, :3], 5, "zeros") * (1 - 1e-9),
-        9 * (1 + 1e-9),
+        lambda: conv_norm(10 * chessboard[..., :3, :3], 5, "zeros"),
+        10 * true_norm(chessboard[..., :3, :3], 5, "zeros") * (1 - 1e-9),
+        90 * (1 + 1e-9),
     )
-    exercise.close(
-        "kernels of one pixel are a matrix between channels, whatever the padding",
-        lambda: [conv_norm(point, 3, "zeros"), conv_norm(point, 3, "circular")],
-        [torch.linalg.matrix_norm(point[:, :, 0, 0], 2)] * 2,
+    checks.between(
+        "from three channels to two on 4 x 4 pixels with zero padding",
+        lambda: conv_norm(0.1 * two_by_three, 4, "zeros"),
+        0.1 * true_norm(two_by_three, 4, "zeros") * (1 - 1e-9),
+        0.1001 * iresnet.conv_norm(two_by_three, 300, "circular").item(),
     )
-    exercise.close(
+    checks.close(
         "twice the kernel has twice the norm, in float32",
-        lambda: conv_norm(2 * square.float(), 6, "circular"),
-        2 * iresnet.conv_norm(square.float(), 6, "circular"),
+        lambda: conv_norm(2 * three_by_two.float(), 6, "circular"),
+        2 * iresnet.conv_norm(three_by_two.float(), 6, "circular"),
     )
-    exercise.raises("an unknown padding", lambda: conv_norm(square, 6, "reflect"), ValueError)
+    checks.equal(
+        "other paddings",
+        lambda: [refusal(lambda: conv_norm(point, 6, "replicate")), refusal(lambda: conv_norm(point, 6, "same"))],
+        ["ValueError", "ValueError"],
+    )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_conv_norm = check.yours(exercise)
 
 # %% [markdown]
 # Four recipes for the number that we need are in use. Which of them can be trusted?
@@ -585,8 +727,8 @@ kernels = {
     "ResNet,\nlayer 4": res_net.conv4,
 }
 recipes = {
-    "transform, 7 points": lambda conv: iresnet.conv_norm(conv.weight, 7, "circular"),
-    "transform, 13 points": lambda conv: iresnet.conv_norm(conv.weight, 7, "zeros"),
+    "transform, 7 points": lambda conv: my_conv_norm(conv.weight, 7, "circular"),
+    "transform, 13 points": lambda conv: my_conv_norm(conv.weight, 7, "zeros"),
     "5 power iterations": lambda conv: iresnet.power_iteration_norm(conv, 7, 5, torch.Generator().manual_seed(0)),
     "reshaped kernel": lambda conv: iresnet.reshaped_kernel_norm(conv.weight),
 }
@@ -638,7 +780,7 @@ plt.show()
 # ### Exercise 8.6 - Scale a layer in place [Q13] (3 points, ~8 min)
 # Write (8) for a `torch.nn.Conv2d`. The optimiser holds on to the *parameter*, so change the
 # numbers in it, not the object; and keep the change out of autograd's graph.
-# `iresnet.conv_norm(weight, image_size, padding)` is the norm.
+# `iresnet.conv_norm(weight, image_size, padding)` is the norm, and may be used.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # <code>conv.padding_mode</code> is <code>"zeros"</code> or <code>"circular"</code>. Who decides which norm is the right one?</details>
@@ -670,98 +812,140 @@ def normalize_(conv, rho, image_size):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_normalize_", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(86)
-kernel = torch.randn(3, 3, 3, 3, generator=generator, dtype=torch.float64)
-shift = torch.randn(3, generator=generator, dtype=torch.float64)
+@check.exercise(
+    "normalize_",
+    points=3,
+    answer=lambda: normalize_,
+    package=(iresnet.normalize_, iresnet.InvertibleResidual.normalize, iresnet.iResNet.normalize),
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(86)
+    kernel = torch.randn(3, 3, 3, 3, generator=generator, dtype=torch.float64)
+    shift = torch.randn(3, generator=generator, dtype=torch.float64)
+    board = ((-1.0) ** torch.arange(49, dtype=torch.float64)).view(1, 1, 7, 7)
+    unit = kernel / iresnet.conv_norm(kernel, 5, "circular")
 
-def layer(mode, factor=1.0):  # a convolution with the kernel `factor * kernel`
-    conv = torch.nn.Conv2d(3, 3, 3, padding=1, padding_mode=mode).double()
-    conv.weight.data.copy_(factor * kernel)
-    conv.bias.data.copy_(shift)
-    return conv
+    def layer(mode, kernel=kernel):  # a convolution with this kernel
+        outside, inside, k, _ = kernel.shape
+        conv = torch.nn.Conv2d(inside, outside, k, padding=k // 2, padding_mode=mode).to(kernel.dtype)
+        conv.weight.data.copy_(kernel)
+        conv.bias.data.copy_(shift[:outside])
+        return conv
 
-def chessboard():  # its largest frequency lies between the points of a 7 x 7 grid
-    conv = torch.nn.Conv2d(1, 1, 7, padding=3).double()
-    conv.weight.data.copy_(((-1.0) ** torch.arange(49)).view(1, 1, 7, 7))
-    return conv
+    def norm(size, mode, kernel=kernel):
+        return iresnet.conv_norm(kernel, size, mode)
 
-def true_norm(conv):
-    return torch.linalg.matrix_norm(iresnet.conv_matrix(conv, 7), 2)
+    def went_on(conv):  # one step of an optimiser with momentum that was made before
+        optimizer = torch.optim.SGD(conv.parameters(), lr=0.1, momentum=0.9)
+        normalize_(conv, 0.9, 5)
+        conv(torch.ones(1, 3, 5, 5, dtype=torch.float64)).sum().backward()
+        optimizer.step()
+        return [conv.weight, conv.bias]
 
-with check.exercise("normalize_", points=3) as exercise:
-    exercise.close(
-        "circular padding, rho = 0.9: the new kernel",
-        lambda: [conv := layer("circular"), normalize_(conv, 0.9, 5), conv.weight][2],
-        0.9 * kernel / iresnet.conv_norm(kernel, 5, "circular"),
-        mistakes={
-            "nothing has changed": kernel,
-            "rho is missing": kernel / iresnet.conv_norm(kernel, 5, "circular"),
-            "it is divided by rho": kernel / iresnet.conv_norm(kernel, 5, "circular") / 0.9,
-            "the norm of the other padding is taken": 0.9 * kernel / iresnet.conv_norm(kernel, 5, "zeros"),
-        },
-    )
-    exercise.close(
-        "a strong kernel is scaled, a weak one is left alone: their largest entries",
+    checks.close(
+        "circular padding: the new kernel for rho = 0.9 and images of 5 x 5 pixels, for rho = 0.5 and 4 x 4",
         lambda: [
-            strong := layer("circular"),
-            weak := layer("circular", 0.001),
-            [normalize_(conv, 0.9, 5) for conv in (strong, weak)],
-            [conv.weight.abs().max() for conv in (strong, weak)],
-        ][3],
-        [0.9 * kernel.abs().max() / iresnet.conv_norm(kernel, 5, "circular"), 0.001 * kernel.abs().max()],
-        mistakes={"the weak one is scaled up to rho": [0.9 * kernel.abs().max() / iresnet.conv_norm(kernel, 5, "circular")] * 2},
+            [conv := layer("circular"), normalize_(conv, 0.9, 5), conv.weight][2],
+            [conv := layer("circular"), normalize_(conv, 0.5, 4), conv.weight][2],
+        ],
+        [0.9 * kernel / norm(5, "circular"), 0.5 * kernel / norm(4, "circular")],
     )
-    exercise.equal(
-        "a new value in the same parameter object, a leaf that wants gradients, and `conv` is returned",
+    checks.close(
+        "zero padding: the new kernel for rho = 0.9 and images of 5 x 5; the chessboard for rho = 0.5 and 7 x 7",
+        lambda: [
+            [conv := layer("zeros"), normalize_(conv, 0.9, 5), conv.weight][2],
+            [conv := layer("zeros", board), normalize_(conv, 0.5, 7), conv.weight][2],
+        ],
+        [0.9 * kernel / norm(5, "zeros"), 0.5 * board / norm(7, "zeros", board)],
+    )
+    checks.close(
+        "kernels with the norms 3, 0.8 and 0.2 for rho = 0.5: two are scaled, the weak one is left alone",
+        lambda: [[conv := layer("circular", factor * unit), normalize_(conv, 0.5, 5), conv.weight][2] for factor in (3, 0.8, 0.2)],
+        [0.5 * unit, 0.5 * unit, 0.2 * unit],
+    )
+    checks.close(
+        "norms 3 and 1.1 for rho = 1.5",
+        lambda: [[conv := layer("circular", factor * unit), normalize_(conv, 1.5, 5), conv.weight][2] for factor in (3, 1.1)],
+        [1.5 * unit, 1.1 * unit],
+    )
+    checks.equal(
+        "has the kernel changed, is it the same parameter, a leaf that wants gradients; is conv returned?",
         lambda: [
             conv := layer("zeros"),
             before := conv.weight,
             out := normalize_(conv, 0.9, 5),
-            torch.equal(conv.weight, kernel),
-            [conv.weight is before, conv.weight.is_leaf, conv.weight.requires_grad, out is conv],
-        ][3:],
-        [False, [True, True, True, True]],
+            {
+                "changed": not torch.equal(conv.weight, kernel),
+                "the same parameter": conv.weight is before,
+                "a leaf": conv.weight.is_leaf,
+                "wants gradients": conv.weight.requires_grad,
+                "conv is returned": out is conv,
+                "what is returned": type(out).__name__,
+            },
+        ][3],
+        {
+            **dict.fromkeys(["changed", "the same parameter", "a leaf", "wants gradients", "conv is returned"], True),
+            "what is returned": "Conv2d",
+        },
     )
-    exercise.between(
-        "the chessboard kernel with zero padding, rho = 0.5: the true norm afterwards",
-        lambda: true_norm(normalize_(chessboard(), 0.5, 7)),
-        0.3,
-        0.5,
-        hint="the transform on 7 points belongs to circular padding",
+    checks.close(
+        "the new kernel, and the bias: it is as before",
+        lambda: [conv := layer("circular", 2 * kernel), normalize_(conv, 0.7, 5), conv.weight, conv.bias][2:],
+        [0.7 * kernel / norm(5, "circular"), shift],
+    )
+    checks.close(
+        "an optimiser goes on with the scaled kernel: kernel and bias after one step",
+        lambda: went_on(layer("circular")),
+        [0.9 * kernel / norm(5, "circular") - 0.1 * 25, shift - 0.1 * 25],
+    )
+    checks.close(
+        "a frozen layer in float32 from three channels to two",
+        lambda: [
+            conv := layer("zeros", 5 * kernel[:2].float()).requires_grad_(False),
+            normalize_(conv, 0.6, 6),
+            conv.weight,
+        ][2],
+        0.6 * kernel[:2].float() / norm(6, "zeros", kernel[:2].float()),
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "the new kernel, and the bias: it is left alone",
-        lambda: [conv := layer("circular"), normalize_(conv, 0.9, 5), conv.weight, conv.bias][2:],
-        [0.9 * kernel / iresnet.conv_norm(kernel, 5, "circular"), shift],
-    )
-    exercise.close(
-        "an optimiser with momentum goes on with the scaled weight",
+    checks.close(
+        "a layer without a bias",
         lambda: [
-            conv := layer("circular"),
-            optimizer := torch.optim.SGD([conv.weight], lr=0.1),
-            normalize_(conv, 0.9, 5),
-            conv(torch.ones(1, 3, 5, 5, dtype=torch.float64)).sum().backward(),
-            optimizer.step(),
+            conv := torch.nn.Conv2d(3, 3, 3, padding=1, bias=False).double(),
+            conv.weight.data.copy_(kernel),
+            normalize_(conv, 0.8, 6),
             conv.weight,
-        ][5],
-        0.9 * kernel / iresnet.conv_norm(kernel, 5, "circular") - 0.1 * 25,
+        ][3],
+        0.8 * kernel / norm(6, "zeros"),
     )
-    exercise.close(
-        "in float32: the factor of a second call, and whether the first left the kernel as it was",
-        lambda: [
-            conv := layer("zeros", 3.0).float(),
-            normalize_(conv, 0.7, 5),
-            first := conv.weight.detach().clone(),
-            normalize_(conv, 0.7, 5),
-            conv.weight.abs().max() / first.abs().max(),
-            torch.equal(first, (3 * kernel).float()),
-        ][4:],
-        [1.0, False],
-        rtol=1e-5,
+    checks.close(
+        "twice, with another rho the second time",
+        lambda: [conv := layer("zeros"), normalize_(normalize_(conv, 0.9, 5), 0.3, 5), conv.weight][2],
+        0.3 * kernel / norm(5, "zeros"),
+    )
+    checks.close(
+        "in float32, a second time with the same rho: the kernel stays",
+        lambda: [conv := layer("zeros", 3 * kernel.float()), normalize_(conv, 0.7, 5), normalize_(conv, 0.7, 5), conv.weight][3],
+        0.7 * kernel.float() / norm(5, "zeros", kernel.float()),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_normalize_ = check.yours(exercise)
+
+# %% tags=["nbval-ignore-output"]
+scaled_net = copy.deepcopy(res_net)
+scaled_convs = [my_normalize_(conv, 0.85, 7) for conv in (scaled_net.conv1, scaled_net.conv2, scaled_net.conv3, scaled_net.conv4)]
+for n_iter, error in zip(counts, inverse_errors(scaled_convs, some, counts)):
+    print(f"ResNet, scaled afterwards, {n_iter:2d} iterations per layer: largest error {error:.1e}")
+test_loader = images.loaders(data, batch_size=64, generator=0)[1]
+print(f"accuracy as it was trained {irevnet.test(res_net, test_loader):.1%}, scaled afterwards {irevnet.test(scaled_net, test_loader):.1%}")
+
+# %% [markdown]
+# Scaled once, after the training, the ResNet can be undone. But it is another function now, which nobody has trained, and it
+# classifies worse than before. So the constraint has to be there *while* the network learns.
 
 # %% [markdown]
 # What does it cost? At each step the norm needs the singular values of $16\times16$ matrices at many
@@ -795,7 +979,8 @@ print(f"a plain step {1e3 * plain:.1f} ms, with normalisation {1e3 * normalised:
 # %% [markdown]
 # ### Exercise 8.7 - Layer and network [Q13, Q14] (5 points, ~12 min)
 # Write the invertible layer and the network out of four of them, with the lab's names.
-# Use `iresnet.normalize_` and `iresnet.fixed_point_inverse`. The images have $7\times7$ pixels.
+# Of the package use `iresnet.normalize_` and `iresnet.fixed_point_inverse`. The images have $7\times7$ pixels.
+# Features, scores and inverse images carry gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # The inverse of a composition takes the layers in which order?</details>
@@ -847,7 +1032,7 @@ class iResNet(torch.nn.Module):
         self.fc = torch.nn.Linear(28 * 28, 10)
 
     def normalize(self, rho=0.9):
-        """Normalise all four layers, in place; return `self`."""
+        """Normalise all four layers, each by its own norm, in place; return `self`."""
         ### BEGIN SOLUTION
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             layer.normalize(rho)
@@ -871,107 +1056,179 @@ class iResNet(torch.nn.Module):
         ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_iresnet", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(87)
-weights = {
-    name: 0.06 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
-    for name, value in iresnet.iResNet().state_dict().items()
-}
-weights["conv3.conv.weight"] *= 0.001  # a layer that is weak enough already
-x = torch.randn(2, 16, 7, 7, generator=generator, dtype=torch.float64)
+@check.exercise(
+    "iresnet",
+    points=5,
+    answer=lambda: iResNet,
+    package=(iresnet.iResNet, iresnet.InvertibleResidual),
+    further=4,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(87)
+    weights = {
+        name: 0.06 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        for name, value in iresnet.iResNet().state_dict().items()
+    }
+    weights["conv3.conv.weight"] *= 0.001  # a layer that is weak enough already
+    board = (-1.0) ** torch.arange(49, dtype=torch.float64)  # 7 points a side miss its norm
+    weights["conv2.conv.weight"] += 0.02 * board.view(7, 7)
+    x = torch.randn(3, 16, 7, 7, generator=generator, dtype=torch.float64)
+    y = torch.randn(2, 16, 7, 7, generator=generator, dtype=torch.float64)
+    small = {
+        "conv.weight": 0.1 * torch.randn(16, 16, 3, 3, generator=generator, dtype=torch.float64),
+        "conv.bias": torch.randn(16, generator=generator, dtype=torch.float64),
+    }
 
-def filled(net):  # the same weights for every net with the lab's attributes
-    net = net.double()
-    net.load_state_dict(weights)
-    return net
+    def filled(net, state=weights):  # the same weights for all that has the lab's attributes
+        net = net.double()
+        net.load_state_dict(state)
+        return net
 
-def bounds(net):
-    layers = (net.conv1, net.conv2, net.conv4)
-    return [iresnet.conv_norm(layer.conv.weight, 7, "zeros") for layer in layers]
+    contractive = filled(iresnet.iResNet()).normalize(0.8).state_dict()
+    weak = {"conv.weight": 0.1 * small["conv.weight"], "conv.bias": small["conv.bias"]}
 
-with check.exercise("iresnet", points=5) as exercise:
-    exercise.close(
-        "one layer on two images",
-        lambda: filled(iResNet()).conv1(x),
-        filled(iresnet.iResNet()).conv1(x),
-        mistakes={
-            "the residual is added": 2 * x - filled(iresnet.iResNet()).conv1(x),
-            "the identity is missing": x - filled(iresnet.iResNet()).conv1(x),
-            "the ReLU is missing": x - filled(iresnet.iResNet()).conv1.conv(x),
-        },
+    def norms(*layers):
+        return [iresnet.conv_norm(layer.conv.weight.detach(), 7, "zeros").item() for layer in layers]
+
+    def slopes(net, call):  # by the image, by two layers and by the classifier; 0 where none flows
+        at = [y.clone().requires_grad_(), net.conv1.conv.weight, net.conv4.conv.bias, net.fc.weight]
+        total = (call(net, at[0]) ** 2).sum() + 0 * sum(part.sum() for part in at)
+        return torch.autograd.grad(total, at)
+
+    checks.close(
+        "a layer with a 3x3 kernel on three images and on two, one with a 7x7 kernel on two",
+        lambda: [*[filled(InvertibleResidual(3), small)(images) for images in (x, y)], filled(iResNet()).conv1(y)],
+        [*[filled(iresnet.InvertibleResidual(3), small)(images) for images in (x, y)], filled(iresnet.iResNet()).conv1(y)],
     )
-    exercise.close(
-        "features, and scores",
-        lambda: [filled(iResNet())(x, classif=False), filled(iResNet())(x)],
-        [filled(iresnet.iResNet())(x, classif=False), filled(iresnet.iResNet())(x)],
+    checks.close(
+        "the inverse of one layer: two iterations with a 3x3 kernel, one with a 7x7 kernel, a hundred by default",
+        lambda: [
+            filled(InvertibleResidual(3), weak).inverse(x, 2),
+            filled(iResNet(), contractive).conv2.inverse(y, 1),
+            filled(InvertibleResidual(3), weak).inverse(y),
+        ],
+        [
+            filled(iresnet.InvertibleResidual(3), weak).inverse(x, 2),
+            filled(iresnet.iResNet(), contractive).conv2.inverse(y, 1),
+            filled(iresnet.InvertibleResidual(3), weak).inverse(y),
+        ],
     )
-    exercise.between(
-        "normalize(0.8): the norms of the three strong layers, on the grid of 13 points",
-        lambda: bounds(filled(iResNet()).normalize(0.8)),
-        0.7,
-        0.85,
-        hint="all four layers are normalised, each by its own norm, with the rho that is given",
+    checks.close(
+        "the features of three images, and of two",
+        lambda: [filled(iResNet())(x, False), filled(iResNet())(y, False)],
+        [filled(iresnet.iResNet())(x, False), filled(iresnet.iResNet())(y, False)],
     )
-    exercise.close(
-        "the weak layer is as before",
-        lambda: filled(iResNet()).normalize(0.8).conv3.conv.weight,
-        weights["conv3.conv.weight"],
+    checks.close(
+        "their scores, asked for with classif and by default",
+        lambda: [filled(iResNet())(x, True), filled(iResNet())(y)],
+        [filled(iresnet.iResNet())(x, True), filled(iresnet.iResNet())(y)],
     )
-    exercise.close(
-        "after normalize(0.8): from the images to the features and back",
-        lambda: [net := filled(iResNet()).normalize(0.8), net.inverse(net(x, classif=False))][1],
-        x,
+    checks.close(
+        "the inverse of the network, three iterations a layer and one",
+        lambda: [filled(iResNet(), contractive).inverse(x, 3), filled(iResNet(), contractive).inverse(y, 1)],
+        [filled(iresnet.iResNet(), contractive).inverse(x, 3), filled(iresnet.iResNet(), contractive).inverse(y, 1)],
+    )
+    checks.close(
+        "from images to features and back, with the default number of iterations",
+        lambda: [net := filled(iResNet(), contractive), z := net(x, False), net.inverse(z)][1:],
+        [filled(iresnet.iResNet(), contractive)(x, False), x],
         atol=1e-6,
-        mistakes={
-            "the layers are undone in the order of the forward pass": [
-                net := filled(iresnet.iResNet()).normalize(0.8),
-                z := net(x, classif=False),
-                [z := layer.inverse(z) for layer in net.layers],
-                z,
-            ][3],
-        },
+    )
+    checks.between(
+        "normalize(0.8) and normalize(): the norms of the three strong layers, divided by 0.8 and 0.9",
+        lambda: [
+            [net := filled(iResNet()), net.normalize(0.8), [n / 0.8 for n in norms(net.conv1, net.conv2, net.conv4)]][2],
+            [net := filled(iResNet()), net.normalize(), [n / 0.9 for n in norms(net.conv1, net.conv2, net.conv4)]][2],
+        ],
+        0.9,
+        1.06,
+    )
+    checks.close(
+        "the weak layer after normalize(0.8): it is as before; and whether a strong one is weaker",
+        lambda: [net := filled(iResNet()), net.normalize(0.8), net.conv3.conv.weight, norms(net.conv1)[0] < 0.85][2:],
+        [weights["conv3.conv.weight"], True],
+    )
+    checks.between(
+        "normalize(0.5) of one layer with a 3x3 kernel: its norm",
+        lambda: [layer := filled(InvertibleResidual(3), small), layer.normalize(0.5), norms(layer)[0]][2],
+        0.45,
+        0.53,
+    )
+    checks.equal(
+        "normalize of net and layer: does each return itself, with the same parameter, made weaker?",
+        lambda: [
+            net := filled(iResNet()),
+            layer := filled(InvertibleResidual(3), small),
+            before := [net.conv1.conv.weight, layer.conv.weight],
+            out := [net.normalize(0.4), layer.normalize(0.3)],
+            {
+                "the net": [out[0] is net, type(out[0]).__name__],
+                "the layer": [out[1] is layer, type(out[1]).__name__],
+                "same parameters": [net.conv1.conv.weight is before[0], layer.conv.weight is before[1]],
+                "weaker": [n < 0.43 for n in norms(net.conv1, layer)],
+            },
+        ][4],
+        {"the net": [True, "iResNet"], "the layer": [True, "InvertibleResidual"], "same parameters": [True, True], "weaker": [True, True]},
+    )
+    checks.close(
+        "gradients of scores by the image, by two layers and by the classifier",
+        lambda: slopes(filled(iResNet()), lambda net, y: net(y)),
+        slopes(filled(iresnet.iResNet()), lambda net, y: net(y)),
+    )
+    checks.close(
+        "gradients of features and, after two iterations a layer, of images by what they were made from, and by two layers",
+        lambda: [
+            slopes(filled(iResNet()), lambda net, y: net(y, False))[:3],
+            slopes(filled(iResNet(), contractive), lambda net, y: net.inverse(y, 2))[:3],
+        ],
+        [
+            slopes(filled(iresnet.iResNet()), lambda net, y: net(y, False))[:3],
+            slopes(filled(iresnet.iResNet(), contractive), lambda net, y: net.inverse(y, 2))[:3],
+        ],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "three iterations per layer",
-        lambda: filled(iResNet()).normalize(0.8).inverse(x, 3),
-        filled(iresnet.iResNet()).normalize(0.8).inverse(x, 3),
-        atol=1e-6,
-    )
-    exercise.equal(
-        "both normalize methods return the object itself",
-        lambda: [net := filled(iResNet()), [net.normalize() is net, net.conv2.normalize(0.5) is net.conv2]][1],
-        [True, True],
-    )
-    exercise.close(
-        "there and back with one image, in float32",
+    checks.close(
+        "after normalize(0.7): from one image to its features and back, in float32",
         lambda: [
-            net := filled(iResNet()).float().normalize(0.8),
-            net.inverse(net(x[:1].float(), classif=False)),
-        ][1],
-        x[:1].float(),
+            net := filled(iResNet()).float().normalize(0.7),
+            z := net(x[:1].float(), classif=False),
+            (z - x[:1].float()).abs().max() > 0.1,
+            net.inverse(z),
+        ][2:],
+        [torch.tensor(True), x[:1].float()],
         atol=1e-4,
     )
-    exercise.close(
-        "a layer with a smaller kernel on its own",
+    checks.close(
+        "no iteration at all, then two",
+        lambda: [filled(iResNet(), contractive).inverse(x, 0), filled(iResNet(), contractive).inverse(x, 2)],
+        [x, filled(iresnet.iResNet(), contractive).inverse(x, 2)],
+    )
+    checks.close(
+        "a layer with a 5x5 kernel on its own",
         lambda: [
-            layer := InvertibleResidual(3).double(),
-            layer.load_state_dict({"conv.weight": torch.full((16, 16, 3, 3), 0.01), "conv.bias": torch.ones(16)}),
-            layer.normalize(0.5).inverse(layer(x)),
-        ][2],
-        x,
+            layer := InvertibleResidual(5).double(),
+            layer.load_state_dict({"conv.weight": torch.full((16, 16, 5, 5), 0.002), "conv.bias": torch.ones(16)}),
+            layer(x),
+            layer.inverse(layer(x), 60),
+        ][2:],
+        [
+            layer := iresnet.InvertibleResidual(5).double(),
+            layer.load_state_dict({"conv.weight": torch.full((16, 16, 5, 5), 0.002), "conv.bias": torch.ones(16)}),
+            layer(x),
+            x,
+        ][2:],
         atol=1e-6,
     )
-    exercise.close(
-        "gradients reach the first layer",
-        lambda: [net := filled(iResNet()), net(x).logsumexp(1).sum().backward(), net.conv1.conv.bias.grad][2],
-        [
-            net := filled(iresnet.iResNet()),
-            net(x).logsumexp(1).sum().backward(),
-            net.conv1.conv.bias.grad,
-        ][2],
+    checks.close(
+        "features of an image and the inverse, and the image: it is left unchanged",
+        lambda: [kept := x[1:].clone(), net := filled(iResNet(), contractive), net(kept, False), net.inverse(kept, 4), kept][2:],
+        [net := filled(iresnet.iResNet(), contractive), net(x[1:], False), net.inverse(x[1:], 4), x[1:]][1:],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+MyiResNet = check.yours(exercise)
 
 # %% [markdown]
 # `iresnet.train_norm` is the training loop of notebook 07 with `net.normalize(rho)` after each step
@@ -980,7 +1237,7 @@ check.score(exercise)
 
 # %% tags=["nbval-ignore-output"]
 rho = 0.85
-inv_net = run("i-ResNet", iresnet.iResNet, lambda *a: iresnet.train_norm(*a, rho=rho))
+inv_net = run("i-ResNet", MyiResNet, lambda *a: iresnet.train_norm(*a, rho=rho))
 rev_net = run("i-RevNet", irevnet.iRevNet, irevnet.train)
 
 # %%
@@ -1009,7 +1266,7 @@ plt.show()
 # %% tags=["nbval-ignore-output"]
 for name, make, train in (
     ("ResNet", iresnet.LabResNet, irevnet.train),
-    ("i-ResNet", iresnet.iResNet, lambda *a: iresnet.train_norm(*a, rho=rho)),
+    ("i-ResNet", MyiResNet, lambda *a: iresnet.train_norm(*a, rho=rho)),
 ):
     worst = []
     for seed in seeds:
@@ -1031,24 +1288,25 @@ for name, make, train in (
 
 # %%
 counts = [0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 40]
-double_net = iresnet.iResNet().double()
+double_net = MyiResNet().double()
 double_net.load_state_dict(inv_net.state_dict())
 double_net.normalize(rho)  # the last rounding of float32
+layers = [double_net.conv1, double_net.conv2, double_net.conv3, double_net.conv4]
 safe = True
 with torch.no_grad():
     stages = [some.double()]
-    for layer in double_net.layers:
+    for layer in layers:
         stages.append(layer(stages[-1]))
     sizes, alone = [], []
-    for layer, x, y in zip(double_net.layers, stages, stages[1:]):  # each layer alone
-        sizes.append(layer.residual(x).flatten(1).norm(dim=1))
-        guess = y
+    for layer, x, y in zip(layers, stages, stages[1:]):  # each layer alone
+        residual, guess = residual_of(layer.conv), y
+        sizes.append(residual(x).flatten(1).norm(dim=1))
         alone.append([])
         for k in range(41):
             error = (guess - x).flatten(1).norm(dim=1)
             safe = safe and bool((error <= rho**k * sizes[-1] + 1e-12).all())
             alone[-1].append(error.max().item())
-            guess = y + layer.residual(guess)
+            guess = y + residual(guess)
     error_of, bound_of = [], []
     for k in counts:  # the whole network
         bound = torch.zeros(len(some), dtype=torch.float64)
@@ -1059,12 +1317,16 @@ with torch.no_grad():
         error_of.append(error.max().item())
         bound_of.append(bound.max().item())
 print("every error within its bound, for all images, layers and iterations:", safe)
+for j, (errors, size) in enumerate(zip(alone, sizes)):
+    enough = my_iterations_needed(size.max().item(), rho, 1e-4)
+    took = next(k for k, error in enumerate(errors) if error <= 1e-4)
+    print(f"layer {j + 1} to a precision of 1e-4: {enough} iterations are enough by (4), {took} were")
 
 # %% tags=["nbval-ignore-output"]
 steps = [0, 1, 2, 3, 5, 7, 10, 15, 20]
 res_errors = inverse_errors(res_convs, some, steps)
 many = test_images[: scale.pick(quick=20, lesson=1000, full=1000)]
-inv_convs = [layer.conv for layer in inv_net.layers]
+inv_convs = [layer.conv for layer in (inv_net.conv1, inv_net.conv2, inv_net.conv3, inv_net.conv4)]
 print(f"i-ResNet in float32, {len(many)} test images, largest error of a pixel:")
 for k, error in zip((5, 10, 20), inverse_errors(inv_convs, many, (5, 10, 20))):
     print(f"  {k:2d} iterations {error:.1e}")
@@ -1092,7 +1354,7 @@ plt.show()
 #
 # **Reading the picture.** The unconstrained ResNet is not undone by any of the numbers of iterations tried here.
 # For the i-ResNet the error falls on a straight line, by a constant factor per iteration.
-# It falls *faster* than the bound says, because the true norms are well below the
+# It falls *faster* than the bound says (the numbers of iterations above), because the true norms are well below the
 # number that was enforced (the 13-point transform overestimates, section 3) and because ReLU switches a part of each layer off.
 # For the whole network the guarantee (9) is very cautious: it assumes that each layer amplifies the
 # errors of the next one as much as it possibly can. The error does not.
@@ -1182,6 +1444,7 @@ def log_det_series(residual, x, n_terms, noise):
         residual: the function F; it treats the samples of a batch independently.
         x: where the derivative is taken, `(s, ...)`.   n_terms: at least 1.
         noise: the vectors v, of the shape of `x`, the same ones for all terms.
+            `x` and `noise` are left as they are.
 
     Returns:
         One value per sample, `(s,)`; gradients flow through it to the weights of F.
@@ -1196,66 +1459,74 @@ def log_det_series(residual, x, n_terms, noise):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_log_det_series", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-generator = torch.Generator().manual_seed(88)
-A = torch.randn(4, 4, generator=generator, dtype=torch.float64)
-A = 0.7 * A / torch.linalg.matrix_norm(A, 2)
-x = torch.randn(3, 4, generator=generator, dtype=torch.float64)
-v = torch.randn(3, 4, generator=generator, dtype=torch.float64)
-pictures = torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
-static = torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
-kernel = 0.05 * torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
+@check.exercise(
+    "log_det_series",
+    points=3,
+    answer=lambda: log_det_series,
+    package=iresnet.log_det_series,
+    further=3,
+)
+def exercise(checks):
+    generator = torch.Generator().manual_seed(88)
+    A = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    A = 0.7 * A / torch.linalg.matrix_norm(A, 2)
+    x = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    v = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    pictures, static = torch.randn(2, 2, 2, 3, 5, generator=generator, dtype=torch.float64)
+    kernel = 0.1 * torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
 
-def linear(x):  # J = A for every sample
-    return x @ A.T
+    def linear(x):  # J = A for every sample
+        return x @ A.T
 
-def curved(x):
-    return torch.sin(x @ A.T + 0.2)
+    def curved(x):
+        return torch.sin(x @ A.T + 0.2)
 
-def convolved(x):
-    return torch.nn.functional.elu(torch.nn.functional.conv2d(x, kernel, padding=1))
+    def convolved(x):
+        return torch.nn.functional.elu(torch.nn.functional.conv2d(x, kernel, padding=1))
 
-with check.exercise("log_det_series", points=3) as exercise:
-    exercise.close(
-        "F(x) = x / 2 in one dimension, v = 1, three terms",
-        lambda: log_det_series(lambda x: 0.5 * x, torch.ones(1, 1), 3, torch.ones(1, 1)),
-        torch.tensor([-(0.5 + 0.25 / 2 + 0.125 / 3)]),
-        mistakes={
-            "the minus before the sum is missing": torch.tensor([0.5 + 0.25 / 2 + 0.125 / 3]),
-            "the signs alternate, as for x + F(x)": torch.tensor([0.5 - 0.25 / 2 + 0.125 / 3]),
-            "the division by k is missing": torch.tensor([-(0.5 + 0.25 + 0.125)]),
-            "the power of J stays 1": torch.tensor([-(0.5 + 0.5 / 2 + 0.5 / 3)]),
-            "one term is missing at the end": torch.tensor([-(0.5 + 0.25 / 2)]),
-            "it divides by k factorial": torch.tensor([-(0.5 + 0.25 / 2 + 0.125 / 6)]),
-        },
+    def slope(function):  # the gradient by a matrix in F; 0 where none flows
+        at = A.clone().requires_grad_()
+        weighted = (function(at) * torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64)).sum()
+        return torch.autograd.grad(weighted + 0 * at.sum(), at)[0]
+
+    checks.close(
+        "one dimension: F(x) = x / 2, v = 1, three terms; F(x) = x / 4, v = 2, two terms",
+        lambda: [
+            log_det_series(lambda x: 0.5 * x, torch.full((1, 1), 3.0), 3, torch.ones(1, 1)),
+            log_det_series(lambda x: 0.25 * x, torch.full((1, 1), 3.0), 2, torch.full((1, 1), 2.0)),
+        ],
+        [torch.tensor([-(0.5 + 0.25 / 2 + 0.125 / 3)]), torch.tensor([-(1.0 + 0.25 / 2)])],
     )
-    exercise.close(
-        "a linear F with four features, six terms, three samples",
-        lambda: log_det_series(linear, x, 6, v),
-        -sum(((v @ torch.matrix_power(A, k)) * v).sum(1) / k for k in range(1, 7)),
-        mistakes={
-            "the samples are summed up": -sum(
-                ((v @ torch.matrix_power(A, k)) * v).sum() / k for k in range(1, 7)
-            ).expand(3),
-            "w is compared with x instead of the noise": -sum(
-                ((v @ torch.matrix_power(A, k)) * x).sum(1) / k for k in range(1, 7)
-            ),
-        },
+    checks.close(
+        "a linear F with four features: six terms, and one, for three samples",
+        lambda: [log_det_series(linear, x, 6, v), log_det_series(linear, x, 1, v)],
+        [
+            -sum(((v @ torch.matrix_power(A, k)) * v).sum(1) / k for k in range(1, 7)),
+            -((v @ A) * v).sum(1),
+        ],
     )
-    exercise.close(
-        "a curved F",
-        lambda: log_det_series(curved, x, 5, v),
-        iresnet.log_det_series(curved, x, 5, v),
-        mistakes={
-            "the derivative is taken at the noise instead of x": iresnet.log_det_series(curved, v, 5, v),
-        },
+    checks.close(
+        "a curved F, five terms: for three samples, and for the last two of them",
+        lambda: [log_det_series(curved, x, 5, v), log_det_series(curved, x[1:], 5, v[1:])],
+        [iresnet.log_det_series(curved, x, 5, v), iresnet.log_det_series(curved, x[1:], 5, v[1:])],
     )
-    ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "images",
+    checks.close(
+        "two images of two channels and 3 x 5 pixels, four terms",
         lambda: log_det_series(convolved, pictures, 4, static),
         iresnet.log_det_series(convolved, pictures, 4, static),
     )
-    exercise.close(
+    checks.close(
+        "the gradient by a matrix in F",
+        lambda: slope(lambda A: log_det_series(lambda x: torch.sin(x @ A.T + 0.2), x, 4, v)),
+        slope(lambda A: iresnet.log_det_series(lambda x: torch.sin(x @ A.T + 0.2), x, 4, v)),
+    )
+    checks.close(
+        "three terms; x and the noise afterwards, and whether they want gradients: they are left as they were",
+        lambda: [given := [x.clone(), v.clone()], log_det_series(curved, *given[:1], 3, given[1]), given, [g.requires_grad for g in given]][1:],
+        [iresnet.log_det_series(curved, x, 3, v), [x, v], [False, False]],
+    )
+    ### BEGIN HIDDEN TESTS
+    checks.close(
         "all unit vectors as noise, fifty terms: the exact log-determinant",
         lambda: sum(
             log_det_series(curved, x, 50, e.expand(3, 4)) for e in torch.eye(4, dtype=torch.float64)
@@ -1263,8 +1534,13 @@ with check.exercise("log_det_series", points=3) as exercise:
         iresnet.log_det_exact(curved, x),
         atol=1e-7,
     )
-    exercise.close(
-        "the gradient with respect to a weight in F",
+    checks.close(
+        "images in float32, one sample, two terms",
+        lambda: log_det_series(lambda x: 0.3 * torch.tanh(x.roll(1, -1) + x.flip(1)), pictures[:1].float(), 2, static[:1].float()),
+        iresnet.log_det_series(lambda x: 0.3 * torch.tanh(x.roll(1, -1) + x.flip(1)), pictures[:1].float(), 2, static[:1].float()),
+    )
+    checks.close(
+        "the gradient with respect to a factor of F",
         lambda: [
             scale_of := torch.tensor(0.8, dtype=torch.float64, requires_grad=True),
             log_det_series(lambda x: scale_of * curved(x), x, 4, v).sum().backward(),
@@ -1278,6 +1554,9 @@ with check.exercise("log_det_series", points=3) as exercise:
     )
     ### END HIDDEN TESTS
 check.score(exercise)
+
+# %%
+my_log_det_series = check.yours(exercise)
 
 # %% [markdown]
 # How many terms are enough? If $\mathrm{Lip}(F) \le L$, what is left out after $n$ terms is at most
@@ -1295,16 +1574,15 @@ small.conv.bias.data.add_(1)
 small.normalize(0.8, 3)
 point = torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 terms = list(range(1, 21))
-with torch.no_grad():
-    exact = iresnet.log_det_exact(small.residual, point).item()
-    draws = torch.randn(400, 2, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    estimates = torch.stack(
-        [iresnet.log_det_series(small.residual, point.expand(400, 2, 3, 3), n, draws) for n in terms]
-    )
-    units = 18**0.5 * torch.eye(18, dtype=torch.float64).view(18, 2, 3, 3)  # exact traces
-    traces = torch.stack(
-        [iresnet.log_det_series(small.residual, point.expand(18, 2, 3, 3), n, units).mean() for n in terms]
-    )
+exact = iresnet.log_det_exact(small.residual, point).item()
+draws = torch.randn(400, 2, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+estimates = torch.stack(
+    [my_log_det_series(small.residual, point.expand(400, 2, 3, 3), n, draws).detach() for n in terms]
+)
+units = 18**0.5 * torch.eye(18, dtype=torch.float64).view(18, 2, 3, 3)  # exact traces
+traces = torch.stack(
+    [my_log_det_series(small.residual, point.expand(18, 2, 3, 3), n, units).mean().detach() for n in terms]
+)
 bounds = [iresnet.log_det_truncation_bound(18, 0.8, n) for n in terms]
 inside = all(abs(t - exact) <= b for t, b in zip(traces.tolist(), bounds))
 z = (estimates[-1].mean() - traces[-1]) / (estimates[-1].std() / 20)
