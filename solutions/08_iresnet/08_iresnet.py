@@ -23,7 +23,6 @@
 # convolutional layers*, ICLR 2019, [arXiv 1805.10408](https://arxiv.org/abs/1805.10408).
 
 # %%
-import copy
 import importlib.util
 import math
 import time
@@ -936,7 +935,8 @@ check.score(exercise)
 my_normalize_ = check.yours(exercise)
 
 # %% tags=["nbval-ignore-output"]
-scaled_net = copy.deepcopy(res_net)
+scaled_net = iresnet.LabResNet()
+scaled_net.load_state_dict(res_net.state_dict())
 scaled_convs = [my_normalize_(conv, 0.85, 7) for conv in (scaled_net.conv1, scaled_net.conv2, scaled_net.conv3, scaled_net.conv4)]
 for n_iter, error in zip(counts, inverse_errors(scaled_convs, some, counts)):
     print(f"ResNet, scaled afterwards, {n_iter:2d} iterations per layer: largest error {error:.1e}")
