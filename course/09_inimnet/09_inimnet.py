@@ -598,7 +598,7 @@ def resnet_forward_from(phis, x):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "28a436f650ca045791470367fce80002", "grade": true, "grade_id": "test_resnet_forward_from", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "c04df23314e1c018a8e685d40acd7fcb", "grade": true, "grade_id": "test_resnet_forward_from", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "resnet_forward_from",
     points=3,
@@ -627,9 +627,9 @@ def exercise(checks):
         return gradient
 
     checks.close(
-        "three curved layers, all depths",
-        lambda: resnet_forward_from(list(curved), x),
-        [x, after(one)(x), after(two, one)(x), after(three, two, one)(x)],
+        "three curved layers, all depths; and the last of them from 2 x",
+        lambda: [resnet_forward_from(list(curved), x), resnet_forward_from(list(curved), 2 * x)[-1]],
+        [[x, after(one)(x), after(two, one)(x), after(three, two, one)(x)], after(three, two, one)(2 * x)],
     )
     checks.close(
         "affine layers: the deepest output is that of InImNet",

@@ -683,9 +683,9 @@ def exercise(checks):
         return gradient
 
     checks.close(
-        "three curved layers, all depths",
-        lambda: resnet_forward_from(list(curved), x),
-        [x, after(one)(x), after(two, one)(x), after(three, two, one)(x)],
+        "three curved layers, all depths; and the last of them from 2 x",
+        lambda: [resnet_forward_from(list(curved), x), resnet_forward_from(list(curved), 2 * x)[-1]],
+        [[x, after(one)(x), after(two, one)(x), after(three, two, one)(x)], after(three, two, one)(2 * x)],
     )
     checks.close(
         "affine layers: the deepest output is that of InImNet",
