@@ -1085,13 +1085,12 @@ def exercise(checks):
         by_autograd([curved[2], curved[0], curved[1]], [W[1]], x[1:4]),
     )
     single = torch.tensor([[0.5, -1.0]], requires_grad=True)
+    scaled = [torch.sin, lambda x: x * single]
+    total = inimnet.transported_loss(scaled, x[:, :2].float(), lambda x: x.sin().sum(dim=1))[-1].sum()
     checks.close(
         "float32, a parameter that is multiplied with the input",
-        lambda: parameter_gradient([torch.sin, lambda x: x * single], [single], x[:, :2].float(), torch.cos),
-        torch.autograd.grad(
-            inimnet.transported_loss([torch.sin, lambda x: x * single], x[:, :2].float(), lambda x: x.sin().sum(dim=1))[-1].sum(),
-            [single],
-        ),
+        lambda: parameter_gradient(list(scaled), [single], x[:, :2].float(), torch.cos),
+        torch.autograd.grad(total, [single]),
     )
     checks.close(
         "only parameters that the layer does not use",
