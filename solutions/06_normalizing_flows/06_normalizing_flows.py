@@ -128,85 +128,109 @@ def planar_flow(z, w, u, b):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_planar_flow", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-def layer(d, seed, dtype=torch.float64):  # z, w, u, b at random; u has to be bent
-    draw = torch.Generator().manual_seed(seed)
-    z, w, u, b = (torch.randn(shape, generator=draw, dtype=torch.float64) for shape in ((6, d), (d,), (d,), ()))
-    return [part.to(dtype) for part in (z, w, u - 2 * w, b)]
+@check.exercise(
+    "planar_flow",
+    points=4,
+    answer=lambda: planar_flow,
+    package=(flows.planar_flow, flows.invertible_u, flows._planar_layer, flows.PlanarFlow),
+    further=3,
+)
+def exercise(checks):
+    def layer(d, seed, dtype=torch.float64):  # z, w, u, b at random; u has to be bent
+        draw = torch.Generator().manual_seed(seed)
+        z, w, u, b = (torch.randn(shape, generator=draw, dtype=torch.float64) for shape in ((6, d), (d,), (d,), ()))
+        return [part.to(dtype) for part in (z, w, u - 2 * w, b)]
 
-z, w, u, b = layer(2, 61)
-steep, back = torch.tensor([2.0, 1.0], dtype=torch.float64), torch.tensor([-3.0, 1.0], dtype=torch.float64)
-line = torch.linspace(-3, 3, 121, dtype=torch.float64)[:, None] * steep / 5**0.5
-axis = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
-dot, square, h = w @ u, w @ w, torch.tanh(z @ w + b)
-with check.exercise("planar_flow", points=4) as exercise:
-    exercise.close(
-        "z = w = (1, 0), u = (0, 2), b = 0: the moved sample",
-        lambda: planar_flow(axis, axis[0], 2 * axis[0].flip(0), torch.zeros((), dtype=torch.float64))[0],
-        torch.tensor([[1 + (math.log(2) - 1) * math.tanh(1), 2 * math.tanh(1)]], dtype=torch.float64),
-        mistakes={
-            "u is used as it is, not u-hat": torch.tensor([[1.0, 2 * math.tanh(1)]], dtype=torch.float64),
-            "the old sample is forgotten": torch.tensor([[(math.log(2) - 1) * math.tanh(1), 2 * math.tanh(1)]], dtype=torch.float64),
-        },
+    def moved(z, w, u, b):  # one sample, (2) and (3) as they stand
+        dot = sum(w * u)
+        u_hat = u + (torch.log(1 + torch.exp(dot)) - 1 - dot) * w / sum(w * w)
+        return z + u_hat * torch.tanh(sum(w * z) + b)
+
+    def by_jacobians(z, w, u, b):  # log |det| from the whole Jacobian of each sample
+        jacobian = torch.func.jacrev(moved)
+        return torch.stack([torch.linalg.slogdet(jacobian(row, w, u, b))[1] for row in z])
+
+    def reference(z, w, u, b):
+        return [torch.stack([moved(row, w, u, b) for row in z]), by_jacobians(z, w, u, b)]
+
+    def slopes(function, *at):  # the gradients of a function that gives a number
+        at = [part.clone().requires_grad_() for part in at]
+        return list(torch.autograd.grad(function(*at), at, allow_unused=True))
+
+    def both(parts):  # a number of both results, with a weight for each entry
+        z_new, log_det = parts
+        weights = torch.linspace(1, 2, z_new.numel(), dtype=z_new.dtype)
+        return (weights.view(z_new.shape) * z_new).sum() + (weights[: len(log_det)] * log_det).sum()
+
+    first, second, five = layer(3, 61), layer(4, 62), layer(5, 64)
+    checks.close(
+        "six samples in three dimensions, six in four: where they go",
+        lambda: [planar_flow(*first)[0], planar_flow(*second)[0]],
+        [reference(*first)[0], reference(*second)[0]],
     )
-    exercise.close(
-        "six samples: where they go",
-        lambda: planar_flow(z, w, u, b)[0],
-        flows.planar_flow(z, w, u, b)[0],
-        mistakes={
-            "u is used as it is, not u-hat": z + h[:, None] * u,
-            "the offset b is missing": flows.planar_flow(z, w, u, 0 * b)[0],
-            "w is not divided by its squared length in (3)": z + h[:, None] * (u + (torch.nn.functional.softplus(dot) - 1 - dot) * w),
-            "w is divided by its length, not by the square of it": z + h[:, None] * (u + (torch.nn.functional.softplus(dot) - 1 - dot) * w / square.sqrt()),
-        },
+    checks.close(
+        "the same: log |det| is that of autograd's Jacobians",
+        lambda: [planar_flow(*first)[1], planar_flow(*second)[1]],
+        [reference(*first)[1], reference(*second)[1]],
     )
-    exercise.close(
-        "six samples: log |det| is that of autograd's Jacobians",
-        lambda: planar_flow(z, w, u, b)[1],
-        torch.stack(
+    axis = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    m = math.log(2) - 1
+    checks.close(
+        "one sample z = w = (1, 0), u = (0, 2), and the offset a float: b = 0 and b = -1",
+        lambda: [planar_flow(axis[None], axis, 2 * axis.flip(0), 0.0), planar_flow(axis[None], axis, 2 * axis.flip(0), -1.0)],
+        [
             [
-                torch.linalg.slogdet(torch.autograd.functional.jacobian(lambda y: flows.planar_flow(y[None], w, u, b)[0][0], row))[1]
-                for row in z
-            ]
-        ),
-        mistakes={
-            "the sign is wrong": -flows.planar_flow(z, w, u, b)[1],
-            "the logarithm is missing": flows.planar_flow(z, w, u, b)[1].exp(),
-            "1 + is missing": (flows.planar_flow(z, w, u, b)[1].exp() - 1).abs().log(),
-            "the derivative of tanh is taken to be tanh": (1 + (torch.nn.functional.softplus(dot) - 1) * h).abs().log(),
-            "the determinant is made with u, not with u-hat": (1 + dot * (1 - h**2)).abs().log(),
-        },
+                torch.tensor([[1 + m * math.tanh(1), 2 * math.tanh(1)]], dtype=torch.float64),
+                torch.tensor([math.log(1 + m * (1 - math.tanh(1) ** 2))], dtype=torch.float64),
+            ],
+            [axis[None], torch.tensor([math.log(1 + m)], dtype=torch.float64)],
+        ],
     )
-    exercise.at_least(
-        "w.u = -5: along w the points keep their order, smallest step",
-        lambda: (planar_flow(line, steep, back, torch.tensor(0.3, dtype=torch.float64))[0] @ steep).diff(),
-        1e-6,
-        hint="u has to be replaced by u-hat, or the layer folds",
+    steep, back = torch.tensor([2.0, 1.0, 0.0], dtype=torch.float64), torch.tensor([-3.0, 1.0, 0.5], dtype=torch.float64)
+    line = torch.linspace(-3, 3, 121, dtype=torch.float64)[:, None] * steep / 5**0.5
+    ends = [x + (math.log(1 + math.exp(-5)) - 1) * math.tanh(x + 0.3) for x in (-3 * 5**0.5, 3 * 5**0.5)]
+    checks.close(
+        "w.u = -5: along w the points keep their order; w.z of the first and the last",
+        lambda: [
+            after := planar_flow(line, steep, back, torch.tensor(0.3, dtype=torch.float64))[0] @ steep,
+            bool((after.diff() > 0).all()), after[0], after[-1],
+        ][1:],
+        [True, *ends],
+    )
+    z, w, _, b = first
+    checks.close(
+        "u is always replaced by u-hat, also where w.u > -1: u = 3 w and u = -w / (2 |w|^2)",
+        lambda: [planar_flow(z, w, 3 * w, b), planar_flow(z, w, -w / (2 * w @ w), b)],
+        [reference(z, w, 3 * w, b), reference(z, w, -w / (2 * w @ w), b)],
+    )
+    checks.close(
+        "the gradients of both results with respect to z, w, u and b",
+        lambda: slopes(lambda *parts: both(planar_flow(*parts)), *five),
+        slopes(lambda *parts: both(reference(*parts)), *five),
+        rtol=1e-7,
+    )
+    checks.close(
+        "one sample in five dimensions in float32, and the four tensors: they are left unchanged",
+        lambda: [mine := [five[0][:1].float(), *layer(5, 64, torch.float32)[1:]], planar_flow(*mine), mine][1:],
+        [reference(five[0][:1].float(), *layer(5, 64, torch.float32)[1:]), [five[0][:1].float(), *layer(5, 64, torch.float32)[1:]]],
+        atol=1e-5,
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "five dimensions in float32, one sample",
-        lambda: planar_flow(*[layer(5, 62, torch.float32)[0][:1], *layer(5, 62, torch.float32)[1:]]),
-        flows.planar_flow(*[layer(5, 62, torch.float32)[0][:1], *layer(5, 62, torch.float32)[1:]]),
+    checks.close(
+        "seven dimensions in float32",
+        lambda: planar_flow(*layer(7, 65, torch.float32)),
+        reference(*layer(7, 65, torch.float32)),
+        atol=1e-5,
     )
-    exercise.close(
+    checks.close(
         "one dimension, arguments by name",
         lambda: planar_flow(**dict(zip("zwub", layer(1, 63)))),
-        flows.planar_flow(*layer(1, 63)),
+        reference(*layer(1, 63)),
     )
-    exercise.close(
-        "a positive w.u is replaced as well",
-        lambda: planar_flow(z, w, 3 * w, b),
-        flows.planar_flow(z, w, 3 * w, b),
-    )
-    exercise.close(
-        "the gradient of the log-determinant with respect to u",
-        lambda: torch.func.grad(lambda y: planar_flow(z, w, y, b)[1].sum())(u),
-        torch.func.grad(lambda y: flows.planar_flow(z, w, y, b)[1].sum())(u),
-    )
-    exercise.close(
-        "the layer's results, and the caller's tensors: they are left unchanged",
-        lambda: [mine := layer(2, 61), planar_flow(*mine), mine][1:],
-        [flows.planar_flow(*layer(2, 61)), layer(2, 61)],
+    checks.close(
+        "samples that are not contiguous in memory, and what they are afterwards",
+        lambda: [mine := z.T.contiguous().T, planar_flow(mine, w, 2 * w, b), mine][1:],
+        [reference(z, w, 2 * w, b), z],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
@@ -286,69 +310,94 @@ def divergence(f, z):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_divergence", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-draw = torch.Generator().manual_seed(64)
-z, A = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((5, 2), (4, 4)))
-wide = torch.randn(3, 4, generator=draw, dtype=torch.float64)
+@check.exercise(
+    "divergence",
+    points=3,
+    answer=lambda: divergence,
+    package=(flows.divergence, flows.hutchinson_divergence),
+    further=4,
+)
+def exercise(checks):
+    draw = torch.Generator().manual_seed(64)
+    z, wide, A, B = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((5, 3), (3, 4), (4, 4), (4, 4)))
+    half = torch.tensor(0.5, dtype=torch.float64)
 
-def curved(y, c=1.0):  # f = (c y1^2 y2, sin(y1 + 2 y2) + y1)
-    return torch.stack([c * y[:, 0] ** 2 * y[:, 1], torch.sin(y[:, 0] + 2 * y[:, 1]) + y[:, 0]], dim=1)
+    def curved(y, c=1.0):
+        x, y, z = y.unbind(1)
+        return torch.stack([c * x**2 * y + z, torch.sin(x + 2 * y) + x * z, torch.exp(c * z) * y - x], dim=1)
 
-def its_divergence(y, c=1.0):
-    return 2 * c * y[:, 0] * y[:, 1] + 2 * torch.cos(y[:, 0] + 2 * y[:, 1])
+    def its_divergence(y, c=1.0):
+        x, y, z = y.unbind(1)
+        return 2 * c * x * y + 2 * torch.cos(x + 2 * y) + c * torch.exp(c * z) * y
 
-def without_gradients():
-    with torch.no_grad():
-        return divergence(curved, z)
+    def layers(y):  # a network on four dimensions
+        return torch.tanh(y @ A) @ B + y**2
 
-with check.exercise("divergence", points=3) as exercise:
-    exercise.close(
-        "a field with a full Jacobian, five samples",
-        lambda: divergence(curved, z),
-        its_divergence(z),
-        mistakes={
-            "all entries of the Jacobian are added": its_divergence(z) + z[:, 0] ** 2 + torch.cos(z[:, 0] + 2 * z[:, 1]) + 1,
-            "only the first dimension is taken": 2 * z[:, 0] * z[:, 1],
-            "the samples are added up": its_divergence(z).sum().expand(5),
-            "the mean over the dimensions is taken": its_divergence(z) / 2,
-            "the sign is wrong": -its_divergence(z),
-        },
+    def its_trace(y):
+        return ((1 - torch.tanh(y @ A) ** 2) * (B @ A).diagonal()).sum(dim=1) + 2 * y.sum(dim=1)
+
+    def slope(function, at):  # the gradient of a function that gives a number
+        at = at.clone().requires_grad_()
+        return torch.autograd.grad(function(at), at)[0]
+
+    def without_gradients(f, z):
+        with torch.no_grad():
+            return divergence(f, z)
+
+    checks.close(
+        "a field with a full Jacobian in three dimensions, a network in four",
+        lambda: [divergence(curved, z), divergence(layers, wide)],
+        [its_divergence(z), its_trace(wide)],
     )
-    exercise.close(
-        "the same while gradients are switched off",
-        without_gradients,
-        its_divergence(z),
+    checks.close(
+        "while gradients are switched off: twice the samples",
+        lambda: [without_gradients(curved, 2 * z), without_gradients(layers, 2 * wide)],
+        [its_divergence(2 * z), its_trace(2 * wide)],
     )
-    exercise.close(
+    checks.close(
         "the derivative of the divergence with respect to a parameter of f",
-        lambda: [c := torch.tensor(0.7, dtype=torch.float64, requires_grad=True),
-                 torch.autograd.grad(divergence(lambda y: curved(y, c), z).sum(), c)[0]][1],
-        (2 * z[:, 0] * z[:, 1]).sum(),
+        lambda: slope(lambda c: divergence(lambda y: curved(y, c), z)[:3].sum(), half),
+        slope(lambda c: its_divergence(z, c)[:3].sum(), half),
+    )
+    checks.close(
+        "the derivative of the divergence with respect to the samples",
+        lambda: [slope(lambda y: divergence(curved, y).square().sum(), z), slope(lambda y: divergence(layers, y)[0], wide)],
+        [slope(lambda y: its_divergence(y).square().sum(), z), slope(lambda y: its_trace(y)[0], wide)],
+    )
+    checks.close(
+        "the divergence, and z and the parameter as they were: z requires no gradient, nothing in `.grad`",
+        lambda: [
+            y := 0.5 * z, c := torch.tensor(0.7, dtype=torch.float64, requires_grad=True),
+            divergence(lambda y: curved(y, c), y), y, y.requires_grad, y.grad is None, c.grad is None,
+        ][2:],
+        [its_divergence(0.5 * z, 0.7), 0.5 * z, False, True, True],
+    )
+    checks.close(
+        "one dimension and one sample in float32, at 0.5 and at 2",
+        lambda: [divergence(torch.sin, torch.tensor([[0.5]])), divergence(torch.sin, torch.tensor([[2.0]]))],
+        [torch.tensor([math.cos(0.5)]), torch.tensor([math.cos(2.0)])],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
+    checks.close(
         "a linear field in four dimensions",
         lambda: divergence(lambda y: y @ A, wide),
-        A.trace().expand(3),
+        A.trace().repeat(3),
     )
-    exercise.close(
-        "one dimension, one sample, float32",
-        lambda: divergence(torch.sin, torch.tensor([[0.5]])),
-        torch.tensor([math.cos(0.5)]),
-    )
-    exercise.close(
-        "the derivative with respect to the samples",
-        lambda: [y := z.clone().requires_grad_(), torch.autograd.grad(divergence(curved, y).sum(), y)[0]][1],
-        torch.stack([2 * z[:, 1] - 2 * torch.sin(z[:, 0] + 2 * z[:, 1]), 2 * z[:, 0] - 4 * torch.sin(z[:, 0] + 2 * z[:, 1])], dim=1),
-    )
-    exercise.close(
-        "the divergence, and z is left as it was: no gradient required, none stored",
-        lambda: [y := z.clone(), divergence(curved, y), torch.equal(y, z), y.requires_grad, y.grad is None][1:],
-        [its_divergence(z), True, False, True],
-    )
-    exercise.close(
+    checks.close(
         "samples that are not contiguous in memory",
-        lambda: divergence(curved, z.T.contiguous().T),
-        its_divergence(z),
+        lambda: divergence(curved, (3 * z).T.contiguous().T),
+        its_divergence(3 * z),
+    )
+    checks.close(
+        "samples that come out of a computation",
+        lambda: slope(lambda y: divergence(curved, y**2).sum(), z),
+        slope(lambda y: its_divergence(y**2).sum(), z),
+    )
+    checks.close(
+        "a network in float32, arguments by name, samples that require gradients",
+        lambda: [y := torch.tensor([[0.3, -0.2], [1.0, 0.5]], requires_grad=True),
+                 divergence(f=lambda y: torch.sin(y.flip(1)) * y, z=y), y.grad is None][1:],
+        [torch.tensor([math.sin(-0.2) + math.sin(0.3), math.sin(0.5) + math.sin(1.0)]), True],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
@@ -488,78 +537,109 @@ def hutchinson_divergence(f, z, noise):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_hutchinson_divergence", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-draw = torch.Generator().manual_seed(65)
-A, z, noise = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((3, 3), (4, 3), (4, 3)))
-signs = torch.randint(2, (8192, 2), generator=draw).double() * 2 - 1
-here = torch.tensor([[0.8, -0.5]], dtype=torch.float64)
+@check.exercise(
+    "hutchinson_divergence",
+    points=3,
+    answer=lambda: hutchinson_divergence,
+    package=flows.hutchinson_divergence,
+    further=3,
+)
+def exercise(checks):
+    draw = torch.Generator().manual_seed(65)
+    A, B, z, noise = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((4, 4), (4, 4), (5, 4), (5, 4)))
+    signs = torch.randint(2, (8192, 2), generator=draw).double() * 2 - 1
+    here, half = torch.tensor([[0.8, -0.5]], dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64)
 
-def turn(y):  # its Jacobian is A
-    return y @ A.T
+    def turn(y):  # its Jacobian is A
+        return y @ A.T
 
-def bent_field(y, c=1.0):
-    return torch.stack([c * y[:, 0] ** 2 * y[:, 1], torch.sin(y[:, 0] + 2 * y[:, 1]) + y[:, 0]], dim=1)
+    def bend(y, c=1.0):  # a network
+        return torch.tanh(c * y @ A) @ B + y**2
 
-def without_gradients():
-    with torch.no_grad():
-        return hutchinson_divergence(turn, z, noise)
+    def its_form(y, noise, c=1.0):  # its Jacobian at each sample, between the noise
+        slopes = c * (1 - torch.tanh(c * y @ A) ** 2)
+        return torch.einsum("si,ji,sj,ik,sk->s", slopes, A, noise, B, noise) + 2 * (y * noise**2).sum(dim=1)
 
-def evaluations():
-    calls = []
-    hutchinson_divergence(lambda y: [calls.append(1), turn(y)][1], z, noise)
-    return len(calls)
+    def plane(y):
+        return torch.stack([y[:, 0] ** 2 * y[:, 1], torch.sin(y[:, 0] + 2 * y[:, 1]) + y[:, 0]], dim=1)
 
-# At `here`: trace and symmetric off-diagonal of the Jacobian of `bent_field`, by hand.
-trace = 2 * 0.8 * -0.5 + 2 * math.cos(0.8 - 1.0)
-spread = abs(0.8**2 + math.cos(0.8 - 1.0) + 1)
-with check.exercise("hutchinson_divergence", points=3) as exercise:
-    exercise.close(
-        "a linear field: the quadratic form of its matrix",
-        lambda: hutchinson_divergence(turn, z, noise),
-        torch.einsum("si,ij,sj->s", noise, A, noise),
-        mistakes={
-            "the second product with the noise is missing": (noise @ A).sum(dim=1),
-            "the mean over the dimensions is taken": torch.einsum("si,ij,sj->s", noise, A, noise) / 3,
-            "the samples are added up": torch.einsum("si,ij,sj->", noise, A, noise).expand(4),
-            "the exact trace is computed instead": A.trace().expand(4),
-            "the sign is wrong": -torch.einsum("si,ij,sj->s", noise, A, noise),
-        },
+    def slope(function, at):  # the gradient of a function that gives a number
+        at = at.clone().requires_grad_()
+        return torch.autograd.grad(function(at), at)[0]
+
+    def without_gradients(f, z, noise):
+        with torch.no_grad():
+            return hutchinson_divergence(f, z, noise)
+
+    def evaluations(f, z, noise):
+        calls = []
+        came = hutchinson_divergence(lambda y: [calls.append(1), f(y)][1], z, noise)
+        return [len(calls), came]
+
+    checks.close(
+        "a linear field, the quadratic form of its matrix; a network in four dimensions",
+        lambda: [hutchinson_divergence(turn, z, noise), hutchinson_divergence(bend, z, noise)],
+        [torch.einsum("si,ij,sj->s", noise, A, noise), its_form(z, noise)],
     )
-    exercise.between(
-        "8192 draws of random signs: their mean is within four standard errors of the trace",
-        lambda: hutchinson_divergence(bent_field, here.repeat(8192, 1), signs).mean(),
-        trace - 4 * spread / 8192**0.5,
-        trace + 4 * spread / 8192**0.5,
-        hint="the estimate is biased: use the given noise on both sides of the Jacobian",
+    # At `here`: trace and symmetric off-diagonal of the Jacobian of `plane`, by hand.
+    trace = 2 * 0.8 * -0.5 + 2 * math.cos(0.8 - 1.0)
+    spread = abs(0.8**2 + math.cos(0.8 - 1.0) + 1)
+    checks.close(
+        "8192 draws of random signs: their mean is the trace, within four standard errors",
+        lambda: hutchinson_divergence(plane, here.repeat(8192, 1), signs).mean(),
+        trace,
+        atol=4 * spread / 8192**0.5,
     )
-    exercise.between(
-        "the spread of these estimates",
-        lambda: hutchinson_divergence(bent_field, here.repeat(8192, 1), signs).std(),
-        0.95 * spread,
-        1.05 * spread,
+    checks.close(
+        "random signs, two samples: the estimates, which are not the trace",
+        lambda: hutchinson_divergence(plane, here.repeat(2, 1), torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)),
+        torch.tensor([trace + spread, trace - spread], dtype=torch.float64),
+    )
+    checks.close(
+        "the noise is used as it is given: half of it, three times of it in one entry, one sample",
+        lambda: [hutchinson_divergence(bend, z[:1], noise[:1] / 2), hutchinson_divergence(torch.sin, half.view(1, 1), 6 * half.view(1, 1))],
+        [its_form(z[:1], noise[:1]) / 4, 9 * torch.cos(half).view(1)],
+    )
+    checks.close(
+        "while gradients are switched off: twice the samples, in float32",
+        lambda: without_gradients(lambda y: bend(y.double()).float(), 2 * z.float(), noise.float()),
+        its_form(2 * z, noise).float(),
+        atol=1e-4,
+    )
+    checks.close(
+        "the field is evaluated once: the count and the estimates, for three times the samples",
+        lambda: evaluations(bend, 3 * z, noise),
+        [1, its_form(3 * z, noise)],
+    )
+    checks.close(
+        "the derivatives with respect to a parameter of f and to the samples",
+        lambda: [
+            slope(lambda c: hutchinson_divergence(lambda y: bend(y, c), z, noise)[:3].sum(), half),
+            slope(lambda y: hutchinson_divergence(bend, y, noise).square().sum(), z),
+        ],
+        [slope(lambda c: its_form(z, noise, c)[:3].sum(), half), slope(lambda y: its_form(y, noise).square().sum(), z)],
+    )
+    checks.close(
+        "the estimates, and the samples and the noise: they are left as they were",
+        lambda: [y := z / 2, e := noise.flip(0), hutchinson_divergence(bend, y, e), y, e, y.requires_grad, y.grad is None][2:],
+        [its_form(z / 2, noise.flip(0)), z / 2, noise.flip(0), False, True],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "the same while gradients are switched off",
-        without_gradients,
-        torch.einsum("si,ij,sj->s", noise, A, noise),
+    checks.close(
+        "three dimensions, arguments by name",
+        lambda: hutchinson_divergence(f=lambda y: torch.sin(y) * y.roll(1, 1), z=z[:, :3], noise=noise[:, :3]),
+        torch.einsum("si,sij,sj->s", noise[:, :3],
+                     torch.func.vmap(torch.func.jacfwd(lambda y: torch.sin(y) * y.roll(1)))(z[:, :3]), noise[:, :3]),
     )
-    exercise.equal("the field is evaluated once", evaluations, 1)
-    exercise.close(
-        "the derivative with respect to a parameter of f",
-        lambda: [c := torch.tensor(0.7, dtype=torch.float64, requires_grad=True),
-                 torch.autograd.grad(hutchinson_divergence(lambda y: bent_field(y, c), z[:, :2], noise[:, :2]).sum(), c)[0]][1],
-        (noise[:, 0] ** 2 * 2 * z[:, 0] * z[:, 1] + noise[:, 0] * noise[:, 1] * z[:, 0] ** 2).sum(),
+    checks.close(
+        "samples and noise that are not contiguous in memory",
+        lambda: hutchinson_divergence(bend, z.T.contiguous().T / 3, noise.T.contiguous().T),
+        its_form(z / 3, noise),
     )
-    exercise.close(
-        "one dimension and one sample in float32: the noise enters squared",
-        lambda: hutchinson_divergence(torch.sin, torch.tensor([[0.5]]), torch.tensor([[3.0]])),
-        torch.tensor([9 * math.cos(0.5)]),
-    )
-    exercise.close(
-        "the estimate, and the samples and the noise are left as they were",
-        lambda: [y := z.clone(), e := noise.clone(), hutchinson_divergence(turn, y, e),
-                 torch.equal(y, z), torch.equal(e, noise), y.requires_grad][2:],
-        [torch.einsum("si,ij,sj->s", noise, A, noise), True, True, False],
+    checks.close(
+        "samples that come out of a computation",
+        lambda: slope(lambda y: hutchinson_divergence(bend, y**2, noise).sum(), z),
+        slope(lambda y: its_form(y**2, noise).sum(), z),
     )
     ### END HIDDEN TESTS
 check.score(exercise)
@@ -665,71 +745,109 @@ def cnf_dynamics(f, t, state):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_cnf_dynamics", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-draw = torch.Generator().manual_seed(66)
-z, log_p = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((5, 2), (5,)))
+@check.exercise(
+    "cnf_dynamics",
+    points=3,
+    answer=lambda: cnf_dynamics,
+    package=flows.cnf_dynamics,
+    further=3,
+)
+def exercise(checks):
+    draw = torch.Generator().manual_seed(66)
+    z, log_p, wide, A = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((5, 3), (5,), (2, 4), (4, 4)))
+    c = torch.tensor(0.4, dtype=torch.float64)
 
-def swirl(t, y, c=1.0):  # time and place do not separate
-    return torch.stack([c * torch.sin(t * y[:, 0]) + y[:, 1], y[:, 0] * y[:, 1] - t * y[:, 1] ** 2], dim=1)
+    def swirl(t, y, c=1.0):  # time and place do not separate
+        x, y, z = y.unbind(1)
+        return torch.stack([c * torch.sin(t * x) + y, x * y - t * y**2 + z, torch.cos(t + z) * x], dim=1)
 
-def its_trace(t, y, c=1.0):
-    return c * t * torch.cos(t * y[:, 0]) + y[:, 0] - 2 * t * y[:, 1]
+    def its_trace(t, y, c=1.0):
+        x, y, z = y.unbind(1)
+        return c * t * torch.cos(t * x) + x - 2 * t * y - torch.sin(t + z) * x
 
-def without_gradients():
-    with torch.no_grad():
-        return cnf_dynamics(swirl, 0.7, (z, log_p))
+    def network(t, y):  # four dimensions
+        return torch.tanh(y @ A + t) * y
 
-with check.exercise("cnf_dynamics", points=3) as exercise:
-    exercise.close(
-        "the velocity of the samples at t = 0.7",
-        lambda: cnf_dynamics(swirl, 0.7, (z, log_p))[0],
-        swirl(0.7, z),
-        mistakes={
-            "the field is read at time 0": swirl(0.0, z),
-            "the field is read at time 1": swirl(1.0, z),
-            "the sign is wrong": -swirl(0.7, z),
-        },
+    def its_rate(t, y):
+        h = torch.tanh(y @ A + t)
+        return -(h + (1 - h**2) * A.diagonal() * y).sum(dim=1)
+
+    def slope(function, at):  # the gradient of a function that gives a number
+        at = at.clone().requires_grad_()
+        return torch.autograd.grad(function(at), at)[0]
+
+    def without_gradients(*arguments):
+        with torch.no_grad():
+            return cnf_dynamics(*arguments)
+
+    weights = torch.linspace(0.5, 1.5, 5, dtype=torch.float64)
+    checks.close(
+        "the velocity of samples in three dimensions, at t = 0.7 and at t = -0.4",
+        lambda: [cnf_dynamics(swirl, 0.7, (z, log_p))[0], cnf_dynamics(swirl, -0.4, (z, log_p))[0]],
+        [swirl(0.7, z), swirl(-0.4, z)],
     )
-    exercise.close(
-        "the rate of the log-density at t = 0.7",
-        lambda: cnf_dynamics(swirl, 0.7, (z, log_p))[1],
-        -its_trace(0.7, z),
-        mistakes={
-            "the minus sign is missing": its_trace(0.7, z),
-            "the trace is read at time 0": -its_trace(0.0, z),
-            "the samples are added up": -its_trace(0.7, z).sum().expand(5),
-            "the rate of the density is given, not of its logarithm": -its_trace(0.7, z) * log_p.exp(),
-            "the old log-density is added": log_p - its_trace(0.7, z),
-        },
+    checks.close(
+        "the rate of the log-density, at t = 0.7 and at t = -0.4",
+        lambda: [cnf_dynamics(swirl, 0.7, (z, log_p))[1], cnf_dynamics(swirl, -0.4, (z, log_p))[1]],
+        [-its_trace(0.7, z), -its_trace(-0.4, z)],
+    )
+    checks.close(
+        "a network in four dimensions: the pair of both",
+        lambda: cnf_dynamics(network, 1.5, (wide, log_p[:2])),
+        [network(1.5, wide), its_rate(1.5, wide)],
+    )
+    checks.close(
+        "one sample in float32, time as a tensor without axes",
+        lambda: cnf_dynamics(swirl, torch.tensor(1.3), (z[1:2].float(), log_p[1:2].float())),
+        [swirl(1.3, z[1:2].float()), -its_trace(1.3, z[1:2].float())],
+    )
+    checks.close(
+        "while gradients are switched off, t = 2",
+        lambda: without_gradients(swirl, 2.0, (z, log_p)),
+        [swirl(2.0, z), -its_trace(2.0, z)],
+    )
+    checks.close(
+        "the derivatives of the velocity with respect to a parameter and to the samples",
+        lambda: [
+            slope(lambda c: cnf_dynamics(lambda t, y: swirl(t, y, c), 0.7, (z, log_p))[0].square().sum(), c),
+            slope(lambda y: cnf_dynamics(swirl, 0.9, (y, log_p))[0].square().sum(), z),
+        ],
+        [slope(lambda c: swirl(0.7, z, c).square().sum(), c), slope(lambda y: swirl(0.9, y).square().sum(), z)],
+    )
+    checks.close(
+        "the derivatives of the rate with respect to a parameter and to the samples",
+        lambda: [
+            slope(lambda c: (weights * cnf_dynamics(lambda t, y: swirl(t, y, c), 0.7, (z, log_p))[1]).sum(), c),
+            slope(lambda y: (weights * cnf_dynamics(swirl, 0.9, (y, log_p))[1]).sum(), z),
+        ],
+        [
+            slope(lambda c: -(weights * its_trace(0.7, z, c)).sum(), c),
+            slope(lambda y: -(weights * its_trace(0.9, y)).sum(), z),
+        ],
+    )
+    checks.close(
+        "the rates at t = 0.2, and the state: it is left unchanged",
+        lambda: [mine := (z.clone(), log_p.clone()), cnf_dynamics(swirl, 0.2, mine), mine, mine[0].requires_grad][1:],
+        [[swirl(0.2, z), -its_trace(0.2, z)], [z, log_p], False],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.equal(
-        "the result is a pair, with the shapes of the state",
-        lambda: [list(part.shape) for part in cnf_dynamics(swirl, 0.7, (z[:1], log_p[:1]))],
-        [[1, 2], [1]],
+    checks.close(
+        "one sample in one dimension",
+        lambda: cnf_dynamics(lambda t, y: torch.sin(t * y), 1.7, (z[:1, :1], log_p[:1])),
+        [torch.sin(1.7 * z[:1, :1]), -1.7 * torch.cos(1.7 * z[:1, 0])],
     )
-    exercise.close(
-        "time as a float32 tensor, samples in float32",
-        lambda: cnf_dynamics(swirl, torch.tensor(1.3), (z.float(), log_p.float())),
-        [swirl(1.3, z.float()), -its_trace(1.3, z.float())],
+    checks.close(
+        "five dimensions, arguments by name",
+        lambda: cnf_dynamics(f=lambda t, y: torch.sin(t * y) + y.flip(1), t=0.3, state=(torch.cat([z, z[:, :2]], dim=1), log_p)),
+        [
+            torch.sin(0.3 * torch.cat([z, z[:, :2]], dim=1)) + torch.cat([z, z[:, :2]], dim=1).flip(1),
+            -0.3 * torch.cos(0.3 * torch.cat([z, z[:, :2]], dim=1)).sum(dim=1) - 1,
+        ],
     )
-    exercise.close(
-        "while gradients are switched off",
-        without_gradients,
-        [swirl(0.7, z), -its_trace(0.7, z)],
-    )
-    exercise.close(
-        "the derivative of both parts with respect to a parameter",
-        lambda: [
-            c := torch.tensor(0.4, dtype=torch.float64, requires_grad=True),
-            came := cnf_dynamics(lambda t, y: swirl(t, y, c), 0.7, (z, log_p)),
-            [torch.autograd.grad(part.sum(), c, retain_graph=True)[0] for part in came],
-        ][2],
-        [torch.sin(0.7 * z[:, 0]).sum(), -(0.7 * torch.cos(0.7 * z[:, 0])).sum()],
-    )
-    exercise.close(
-        "the rates, and the state: it is left unchanged",
-        lambda: [mine := (z.clone(), log_p.clone()), cnf_dynamics(swirl, 0.7, mine), mine][1:],
-        [[swirl(0.7, z), -its_trace(0.7, z)], [z, log_p]],
+    checks.close(
+        "the parts of one tensor as the state, three times the samples",
+        lambda: [both := torch.cat([3 * z, log_p[:, None]], dim=1), cnf_dynamics(swirl, 1.1, (both[:, :-1], both[:, -1]))][1],
+        [swirl(1.1, 3 * z), -its_trace(1.1, 3 * z)],
     )
     ### END HIDDEN TESTS
 check.score(exercise)
@@ -784,83 +902,148 @@ def cnf_log_prob(f, x, base, t0, t1, solve):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_cnf_log_prob", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-A = torch.tensor([[0.4, -1.0], [0.8, -0.9]], dtype=torch.float64)
-x = torch.randn(5, 2, generator=torch.Generator().manual_seed(67), dtype=torch.float64)
-base = flows.Gaussian(2)
+@check.exercise(
+    "cnf_log_prob",
+    points=4,
+    answer=lambda: cnf_log_prob,
+    package=(flows.cnf_log_prob, flows.CNF),
+    further=3,
+)
+def exercise(checks):
+    draw = torch.Generator().manual_seed(67)
+    x, A, plane = (torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((5, 3), (3, 3), (4, 2)))
+    A, rates = A / 2, torch.tensor([0.5, -0.3, 0.8], dtype=torch.float64)
 
-def solve(f, y0, t_start, t_end):  # a black box; it records no gradients
-    with torch.no_grad():
-        return solvers.solve(f, y0, t_start, t_end, method="rk4", options={"n_steps": 40})
+    def recording(f, y0, t_start, t_end, n_steps=12):  # gradients pass through
+        if not isinstance(y0, torch.Tensor):
+            raise TypeError(f"solve takes one tensor as y0, not a {type(y0).__name__}")
+        return solvers.solve(f, y0, t_start, t_end, method="rk4", options={"n_steps": n_steps})
 
-def linear(t, z):  # from time 0.5 to 1.5 the flow map is the matrix exponential of A
-    return t * z @ A.T
+    def solve(f, y0, t_start, t_end):  # a black box; it records no gradients
+        with torch.no_grad():
+            return recording(f, y0, t_start, t_end, n_steps=40)
 
-def known(time=1.0, sign=1.0, at_x=False, inverse=True):  # log N after the linear flow
-    z = x if at_x else x @ torch.linalg.matrix_exp((-1 if inverse else 1) * time * A).T
-    return base.log_prob(z) - sign * time * A.trace()
+    class Shifted:  # a base of another kind: N(1, I), not centred at zero
+        def log_prob(self, z):
+            return flows.Gaussian(z.shape[1]).log_prob(z - 1)
 
-def whirl(t, z):  # not linear; time and place do not separate
-    return torch.stack([torch.sin(z[:, 1] + t), torch.cos(z[:, 0] * t) * z[:, 1]], dim=1)
+    def linear(t, z):  # from t0 to t1 the flow map is the matrix exponential of (t1^2 - t0^2) / 2 A
+        return t * z @ A.T
 
-def cubic(t, z):  # in one dimension: from 0 to 1, z -> z / sqrt(1 + 2 z^2)
-    return -(z**3)
+    def known(t0, t1, base):
+        time = (t1**2 - t0**2) / 2
+        return base.log_prob(x @ torch.linalg.matrix_exp(-time * A).T) - time * A.trace()
 
-cells, box = torch.meshgrid(*[torch.arange(60) / 60 * 14 - 7 + 7 / 60] * 2, indexing="ij"), 14.0**2
-with check.exercise("cnf_log_prob", points=4) as exercise:
-    exercise.close(
-        "a field that depends on time linearly, from t0 = 0.5 to t1 = 1.5",
-        lambda: cnf_log_prob(linear, x, base, 0.5, 1.5, solve),
-        known(),
+    def whirl(t, z, rates=rates[:2]):  # not linear; time and place do not separate
+        return torch.stack([torch.sin(z[:, 1] + t) + rates[0] * z[:, 0], torch.cos(z[:, 0] * t) * z[:, 1] + rates[1]], dim=1)
+
+    def spin(t, z, rates=rates):  # three dimensions
+        return torch.sin(z.roll(1, 1) + t) + torch.cos(t * z) * rates
+
+    def its_trace(t, z, rates=rates):
+        return -(t * torch.sin(t * z) * rates).sum(dim=1)
+
+    def reference(x, base, t0, t1, solve, rates=rates):  # the trace by hand
+        def both(t, state):
+            z = state[:, :-1]
+            return torch.cat([spin(t, z, rates), its_trace(t, z, rates)[:, None]], dim=1)
+
+        end = solve(both, torch.cat([x, torch.zeros_like(x[:, :1])], dim=1), t1, t0)
+        return base.log_prob(end[:, :-1]) + end[:, -1]
+
+    def slope(function, at):  # the gradient of a function that gives a number
+        at = at.clone().requires_grad_()
+        return torch.autograd.grad(function(at), at)[0]
+
+    def refusal(call):  # the kind of the error
+        try:
+            call()
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            return type(error).__name__
+        return "none"
+
+    cells = torch.stack(torch.meshgrid(*[torch.arange(50) / 50 * 16 - 8 + 8 / 50] * 2, indexing="ij"), -1).reshape(-1, 2)
+    normal, narrow, weights = flows.Gaussian(3), flows.Gaussian(3, 0.7), torch.linspace(0.5, 1.5, 5, dtype=torch.float64)
+    checks.close(
+        "a linear field in three dimensions, from t0 = 0 to t1 = 1.5 and from 0.5 to 1",
+        lambda: [cnf_log_prob(linear, x, normal, 0.0, 1.5, solve), cnf_log_prob(linear, x, narrow, 0.5, 1.0, solve)],
+        [known(0.0, 1.5, normal), known(0.5, 1.0, narrow)],
         atol=1e-6,
-        mistakes={
-            "the change of the density has the wrong sign": known(sign=-1.0),
-            "the change of the density is missing": known(sign=0.0),
-            "the base is evaluated at x, not at z(t0)": known(at_x=True),
-            "the solve goes from t0 to t1": base.log_prob(x @ torch.linalg.matrix_exp(A).T) + A.trace(),
-            "the times are taken to be 0 and 1": known(time=0.5),
-        },
     )
-    exercise.close(
-        "a swirling field: the density integrates to one",
-        lambda: box * cnf_log_prob(whirl, torch.stack(cells, -1).reshape(-1, 2), base, 0.0, 1.0, solve).exp().mean(),
-        1.0,
+    checks.close(
+        "a curved field, from t0 = 0.2 to t1 = 1.1; and from 1 back to -0.5, with a base that is not centred",
+        lambda: [cnf_log_prob(spin, x, narrow, 0.2, 1.1, solve), cnf_log_prob(spin, x, Shifted(), 1.0, -0.5, solve)],
+        [reference(x, narrow, 0.2, 1.1, solve), reference(x, Shifted(), 1.0, -0.5, solve)],
+        atol=1e-6,
+    )
+    checks.close(
+        "a swirling field in two dimensions: the density integrates to one, and has its value at a point",
+        lambda: [
+            log_p := cnf_log_prob(whirl, cells, flows.Gaussian(2), 0.0, 1.0, recording),
+            16.0**2 * log_p.exp().mean(), log_p[1275],
+        ][1:],
+        [1.0, flows.cnf_log_prob(whirl, cells[1275:1276], flows.Gaussian(2), 0.0, 1.0, solve).item()],
         atol=1e-2,
     )
-    exercise.equal(
-        "one number per sample",
-        lambda: cnf_log_prob(whirl, x, base, 0.0, 1.0, solve).shape,
-        (5,),
+    checks.close(
+        "with a solver that lets gradients pass: the gradients with respect to the data and to parameters of f",
+        lambda: [
+            slope(lambda x: (weights * cnf_log_prob(spin, x, normal, 0.0, 1.0, recording)).sum(), x),
+            slope(lambda r: cnf_log_prob(lambda t, z: spin(t, z, r), x, normal, 0.0, 1.0, recording)[:3].sum(), rates),
+        ],
+        [
+            slope(lambda x: (weights * reference(x, normal, 0.0, 1.0, recording)).sum(), x),
+            slope(lambda r: reference(x, normal, 0.0, 1.0, recording, r)[:3].sum(), rates),
+        ],
+        atol=1e-3,
     )
-    ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "one dimension and a curved field, another base",
-        lambda: cnf_log_prob(cubic, torch.tensor([[0.3], [-0.6]], dtype=torch.float64), flows.Gaussian(1, 0.8), 0.0, 1.0, solve),
-        flows.Gaussian(1, 0.8).log_prob(torch.tensor([[0.3 / 0.82**0.5], [-0.6 / 0.28**0.5]], dtype=torch.float64))
-        - 1.5 * torch.tensor([0.82, 0.28], dtype=torch.float64).log(),
-        atol=1e-5,
-    )
-    exercise.close(
-        "the swirling field at five points",
-        lambda: cnf_log_prob(whirl, x, flows.Gaussian(2, 0.7), 0.2, 1.1, solve),
-        flows.cnf_log_prob(whirl, x, flows.Gaussian(2, 0.7), 0.2, 1.1, solvers.solve),
-        atol=1e-5,
-    )
-    exercise.close(
-        "a single sample in float32, arguments by name",
-        lambda: cnf_log_prob(f=whirl, x=x[:1].float(), base=base, t0=0.0, t1=1.0, solve=solve),
-        flows.cnf_log_prob(whirl, x[:1].float(), base, 0.0, 1.0, solvers.solve),
+    checks.close(
+        "z' = -z^3 in one dimension, one sample in float32: at 0.3 and at -0.6",
+        lambda: [
+            cnf_log_prob(lambda t, z: -(z**3), torch.tensor([[0.3]]), flows.Gaussian(1, 0.8), 0.0, 1.0, solve),
+            cnf_log_prob(lambda t, z: -(z**3), torch.tensor([[-0.6]]), flows.Gaussian(1, 0.8), 0.0, 1.0, solve),
+        ],
+        [  # from 0 to 1 the flow map is z -> z / sqrt(1 + 2 z^2)
+            flows.Gaussian(1, 0.8).log_prob(torch.tensor([[0.3 / 0.82**0.5]])) - 1.5 * math.log(0.82),
+            flows.Gaussian(1, 0.8).log_prob(torch.tensor([[-0.6 / 0.28**0.5]])) - 1.5 * math.log(0.28),
+        ],
         atol=1e-4,
     )
-    exercise.close(
-        "the log-density, and the data: they are left unchanged",
-        lambda: [mine := x.clone(), cnf_log_prob(whirl, mine, base, 0.0, 1.0, solve), mine][1:],
-        [flows.cnf_log_prob(whirl, x, base, 0.0, 1.0, solvers.solve), x],
-        atol=1e-5,
+    checks.close(
+        "the log-density of half the data, and the data: they are left unchanged",
+        lambda: [mine := x / 2, cnf_log_prob(spin, mine, normal, 0.0, 1.0, solve), mine, mine.requires_grad][1:],
+        [reference(x / 2, normal, 0.0, 1.0, solve), x / 2, False],
+        atol=1e-6,
     )
-    exercise.raises(
-        "a base density of another dimension",
-        lambda: cnf_log_prob(whirl, x, flows.Gaussian(3), 0.0, 1.0, solve),
-        ValueError,
+    checks.close(
+        "a base of another dimension: its ValueError reaches the caller; twice the data with one that fits",
+        lambda: [
+            refusal(lambda: cnf_log_prob(spin, x, flows.Gaussian(2), 0.0, 1.0, solve)),
+            cnf_log_prob(spin, 2 * x, normal, 0.0, 1.0, solve),
+        ],
+        ["ValueError", reference(2 * x, normal, 0.0, 1.0, solve)],
+        atol=1e-6,
+    )
+    ### BEGIN HIDDEN TESTS
+    checks.close(
+        "the swirling field at four points of the plane",
+        lambda: cnf_log_prob(whirl, plane, flows.Gaussian(2, 0.7), 0.2, 1.1, solve),
+        flows.cnf_log_prob(whirl, plane, flows.Gaussian(2, 0.7), 0.2, 1.1, solvers.solve),
+        atol=1e-4,
+    )
+    checks.close(
+        "a single sample in float32, arguments by name",
+        lambda: cnf_log_prob(f=lambda t, z: spin(t, z, rates.float()), x=x[:1].float(), base=normal, t0=0.0, t1=1.0, solve=solve),
+        reference(x[:1], normal, 0.0, 1.0, solve).float(),
+        atol=1e-4,
+    )
+    checks.close(
+        "four dimensions, data that are not contiguous in memory, an adaptive solver",
+        lambda: cnf_log_prob(lambda t, z: torch.sin(z.flip(1) * t) - z, plane.repeat(1, 2).T.contiguous().T, flows.Gaussian(4), 0.3, 1.0, solvers.solve),
+        flows.cnf_log_prob(lambda t, z: torch.sin(z.flip(1) * t) - z, plane.repeat(1, 2), flows.Gaussian(4), 0.3, 1.0, solve),
+        atol=1e-4,
     )
     ### END HIDDEN TESTS
 check.score(exercise)
@@ -920,49 +1103,86 @@ def reverse_kl(samples, log_q, potential):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_reverse_kl", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-draw = torch.Generator().manual_seed(68)
-x = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]], dtype=torch.float64)
-log_q = torch.tensor([-1.0, -2.5, -0.25], dtype=torch.float64)
-small = 0.5 * torch.randn(20_000, 2, generator=draw, dtype=torch.float64)
+@check.exercise(
+    "reverse_kl",
+    points=3,
+    answer=lambda: reverse_kl,
+    package=flows.reverse_kl,
+    further=3,
+)
+def exercise(checks):
+    draw = torch.Generator().manual_seed(68)
+    three = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]], dtype=torch.float64)
+    log_q = torch.tensor([-1.0, -2.5, -0.25], dtype=torch.float64)
+    noise = torch.randn(7, 4, generator=draw, dtype=torch.float64)
+    small = 0.5 * torch.randn(20_000, 2, generator=draw, dtype=torch.float64)
+    spread = torch.tensor([0.6, 1.1, 0.9, 1.4], dtype=torch.float64)
 
-def bowl(y):  # p is the standard normal density, log Z = log(2 pi)
-    return 0.5 * (y**2).sum(dim=1)
+    def bowl(y):  # p is the standard normal density, log Z = log(2 pi) in the plane
+        return 0.5 * (y**2).sum(dim=1)
 
-with check.exercise("reverse_kl", points=3) as exercise:
-    exercise.close(
-        "three samples and the potential |x|^2 / 2",
-        lambda: reverse_kl(x, log_q, bowl),
-        (0.5 + 2.0 + 1.0 - 3.75) / 3,
-        mistakes={
-            "the potential has the wrong sign": (-3.5 - 3.75) / 3,
-            "log q has the wrong sign": (3.5 + 3.75) / 3,
-            "the sum is taken, not the mean": 3.5 - 3.75,
-            "log q is missing": 3.5 / 3,
-            "the terms are weighted with q once more": ((log_q + bowl(x)) * log_q.exp()).mean().item(),
-        },
+    def trough(y):  # neither symmetric nor positive
+        return y[:, 0] ** 2 - 2 * y[:, -1] + torch.sin(y[:, 1])
+
+    def slope(function, at):  # the gradient of a function that gives a number
+        at = at.clone().requires_grad_()
+        return torch.autograd.grad(function(at), at)[0]
+
+    def flow(spread):  # samples of N(0, diag(spread^2)) and their log-density, as a flow gives them
+        return noise * spread, -0.5 * (noise**2).sum(dim=1) - 2 * math.log(2 * math.pi) - spread.log().sum()
+
+    checks.close(
+        "three samples in the plane and the potential |x|^2 / 2; two samples in three dimensions, a potential with a slope",
+        lambda: [reverse_kl(three, log_q, bowl), reverse_kl(noise[:2, :3], log_q[:2], trough)],
+        [(0.5 + 2.0 + 1.0 - 3.75) / 3, (trough(noise[:2, :3]).sum().item() - 3.5) / 2],
     )
-    exercise.between(
-        "20 000 samples of N(0, 0.25 I) against N(0, I), with log Z",
-        lambda: reverse_kl(small, flows.Gaussian(2, 0.5).log_prob(small), bowl) + math.log(2 * math.pi),
-        0.25 - 1 - 2 * math.log(0.5) - 0.02,
-        0.25 - 1 - 2 * math.log(0.5) + 0.02,
-        hint="the divergence of two normal densities is known; check the signs",
+    checks.close(
+        "samples of N(0, 0.25 I) against N(0, I), with log Z: the known divergence, from 20 000 and from 5 000",
+        lambda: [
+            reverse_kl(part, flows.Gaussian(2, 0.5).log_prob(part), bowl) + math.log(2 * math.pi)
+            for part in (small, small[:5000])
+        ],
+        [0.25 - 1 - 2 * math.log(0.5)] * 2,
+        atol=0.03,
+    )
+    checks.close(
+        "the gradients with respect to the samples and to log q",
+        lambda: [
+            slope(lambda y: reverse_kl(y, log_q, bowl), three),
+            slope(lambda q: reverse_kl(three, q, bowl).square(), log_q),
+        ],
+        [three / 3, torch.full((3,), 2 * (3.5 - 3.75) / 9, dtype=torch.float64)],
+    )
+    checks.close(
+        "samples and log q that both come out of a flow: the gradient with respect to its parameters",
+        lambda: slope(lambda s: reverse_kl(*flow(s), bowl), spread),
+        (noise**2).mean(dim=0) * spread - 1 / spread,
+    )
+    checks.close(
+        "one sample in float32: a tensor without axes",
+        lambda: [came := reverse_kl(noise[:1].float(), log_q[1:2].float(), trough), list(came.shape), str(came.dtype), came][1:],
+        [[], "torch.float32", trough(noise[:1].float()).item() - 2.5],
+    )
+    checks.close(
+        "the estimate for twice the samples, and samples and log q: they are left unchanged",
+        lambda: [y := 2 * three, q := log_q.clone(), reverse_kl(y, q, bowl), y, q][2:],
+        [(2.0 + 8.0 + 4.0 - 3.75) / 3, 2 * three, log_q],
     )
     ### BEGIN HIDDEN TESTS
-    exercise.close(
-        "the gradient with respect to the samples",
-        lambda: torch.func.grad(lambda y: reverse_kl(y, log_q, bowl))(x),
-        x / 3,
+    checks.close(
+        "a potential of the package in float32, arguments by name",
+        lambda: reverse_kl(samples=three.float(), log_q=log_q.float(), potential=toy.U1),
+        (toy.U1(three.float()) + log_q.float()).mean().item(),
     )
-    exercise.close(
-        "the gradient with respect to log q",
-        lambda: torch.func.grad(lambda q: reverse_kl(x, q, bowl))(log_q),
-        torch.full((3,), 1 / 3, dtype=torch.float64),
+    checks.close(
+        "seven samples in four dimensions",
+        lambda: reverse_kl(noise, noise[:, 0], trough),
+        (noise[:, 0] + trough(noise)).mean().item(),
     )
-    exercise.close(
-        "one sample in float32, a potential of the package",
-        lambda: reverse_kl(x[2:].float(), log_q[2:].float(), toy.U1),
-        flows.reverse_kl(x[2:].float(), log_q[2:].float(), toy.U1).item(),
+    checks.close(
+        "the gradient with respect to a parameter of the potential",
+        lambda: slope(lambda c: reverse_kl(three, log_q, lambda y: c * bowl(y)), spread[0]),
+        3.5 / 3,
     )
     ### END HIDDEN TESTS
 check.score(exercise)
