@@ -96,7 +96,7 @@ plt.show()
 # %% [markdown]
 # ### Exercise 6.1 - A planar layer (4 points, ~12 min)
 # Return the moved samples (2) and the logarithm of the absolute determinant, always with $\hat u$ of (3).
-# The derivative is $\tanh' = 1 - \tanh^2$.
+# The derivative is $\tanh' = 1 - \tanh^2$. Everything of `torch` is allowed, nothing of `flows`.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Samples are rows: <code>z @ w</code> has one number per sample. Which parts of (2) depend on the sample?</details>
@@ -112,13 +112,14 @@ def planar_flow(z, w, u, b):
     """Push samples through one planar layer, equations (2) and (3), with tanh.
 
     Args:
-        z: samples, `(s, d)`, one a row; left unchanged.
+        z: samples, `(s, d)`, one a row, in any number d of dimensions.
         w: direction, `(d,)`, not zero.   u: free displacement, `(d,)`; it is always
             replaced by u-hat.   b: offset, a tensor without axes or a float.
+            All four are left unchanged.
 
     Returns:
         `(z_new, log_det)`: the moved samples `(s, d)` and log |det dT/dz| for each of
-        them, `(s,)`.
+        them, `(s,)`, both with gradients with respect to z, w, u and b.
     """
     ### BEGIN SOLUTION
     dot = w @ u
@@ -235,6 +236,31 @@ def exercise(checks):
     ### END HIDDEN TESTS
 check.score(exercise)
 
+# %%
+my_planar_flow = check.yours(exercise)
+
+draw = torch.Generator().manual_seed(12)
+layers = [[torch.randn(shape, generator=draw, dtype=torch.float64) for shape in ((2,), (2,), ())] for _ in range(6)]
+z = torch.randn(4, 2, generator=draw, dtype=torch.float64)
+
+
+def six_layers(z):  # the moved samples, and the sum of the log-determinants on the way
+    total = 0.0
+    for w, u, b in layers:
+        z, log_det = my_planar_flow(z, w, 2 * u, b)
+        total = total + log_det
+    return z, total
+
+
+jacobians = torch.stack([torch.autograd.functional.jacobian(lambda y: six_layers(y[None])[0][0], row) for row in z])
+print("sum of the log-determinants of six layers:", *(f"{v:9.6f}" for v in six_layers(z)[1]))
+print("log |det| of all six in one:              ", *(f"{v:9.6f}" for v in torch.linalg.slogdet(jacobians)[1]))
+
+# %% [markdown]
+# **A row of layers.** Your layer, six times with other weights: a determinant of a product is the product of determinants,
+# so the logarithms add up, each read at the place where the sample has come to. The rows agree, and only the second needed a Jacobian.
+# This is what makes deep flows affordable, and their densities exact.
+
 # %% [markdown]
 # ## 2. From layers to a flow: the trace takes the place of the determinant
 #
@@ -274,6 +300,7 @@ check.score(exercise)
 # $\operatorname{tr}(\partial f/\partial z) = \sum_i \partial f_i/\partial z_i$ is called the *divergence* of the field.
 # Compute it for every sample by automatic differentiation.
 # Later it stands inside a solver that may have switched gradients off, and it is differentiated again in training.
+# Everything of `torch` is allowed, nothing of `flows`.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # The value of one sample depends on that sample only: the gradient of <code>f(z)[:, i].sum()</code>
@@ -292,11 +319,13 @@ def divergence(f, z):
     Args:
         f: field without time, `f(z)` is `(s, d)`; each row depends on the same row of z
             only.
-        z: samples, `(s, d)`; left unchanged, also in whether it requires gradients.
+        z: samples, `(s, d)`, in any number d of dimensions; left unchanged, also in
+            whether it requires gradients.
 
     Returns:
         The divergence, `(s,)`. It carries gradients with respect to z (where z requires
-        them) and to whatever f uses; its value is right also under `torch.no_grad()`.
+        them) and to whatever f uses, but puts nothing into their `.grad`; its value is
+        right also under `torch.no_grad()`.
     """
     ### BEGIN SOLUTION
     with torch.enable_grad():
@@ -402,9 +431,12 @@ def exercise(checks):
     ### END HIDDEN TESTS
 check.score(exercise)
 
+# %%
+my_divergence = check.yours(exercise)
+
 # %% [markdown]
 # **The theorem, checked.** We follow a few samples through a planar field with random weights,
-# once with the whole Jacobian of the flow map from autograd, once with the trace along the way.
+# once with the whole Jacobian of the flow map from autograd, once with your divergence along the way.
 # The field is that of Chen et al. (section 4, their equation 10 with gates): $M$ planar units with gates $\sigma_n$,
 # all weights being functions of time that a small *hypernetwork* computes,
 #
@@ -424,8 +456,14 @@ def flow_map(y):
     return solvers.solve(field, y[None], 0.0, 1.0, rtol=1e-9, atol=1e-9)[0]
 
 
+def with_trace(t, state):  # the samples, and beside them the integral of the trace
+    z = state[:, :2]
+    return torch.cat([field(t, z), my_divergence(lambda y: field(t, y), z)[:, None]], dim=1)
+
+
 jacobians = torch.stack([torch.autograd.functional.jacobian(flow_map, y) for y in samples])
-_, integral, _ = flows.CNF(field, flows.Gaussian(2), rtol=1e-9, atol=1e-9).transport(samples, 0.0, 1.0)
+start = torch.cat([samples, torch.zeros(4, 1, dtype=torch.float64)], dim=1)
+integral = solvers.solve(with_trace, start, 0.0, 1.0, rtol=1e-9, atol=1e-9)[:, 2]
 print("log det of the flow map:", *(f"{v:9.6f}" for v in torch.linalg.slogdet(jacobians)[1]))
 print("integral of the trace:  ", *(f"{v:9.6f}" for v in integral.detach()))
 
@@ -506,6 +544,7 @@ plt.show()
 # ### Exercise 6.3 - The estimated divergence (3 points, ~7 min)
 # Return $\varepsilon^\top \frac{\partial f}{\partial z}\varepsilon$ for each sample, with the noise that the caller gives.
 # The function draws nothing itself: within one ODE solve the same noise must be used at every step.
+# Everything of `torch` is allowed; nothing of `flows` is needed.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # <code>torch.autograd.grad(outputs, inputs, grad_outputs)</code> computes a vector-Jacobian product.</details>
@@ -523,11 +562,12 @@ def hutchinson_divergence(f, z, noise):
     Args:
         f: field without time, `f(z)` is `(s, d)`; each row depends on the same row of z
             only. It is evaluated once.
-        z: samples, `(s, d)`; left unchanged.   noise: `(s, d)`; used as it is given.
+        z: samples, `(s, d)`.   noise: `(s, d)`; used as it is given. Both are left
+            unchanged, also in whether they require gradients.
 
     Returns:
-        The estimates, `(s,)`; with gradients, and right under `torch.no_grad()`, as in
-        `divergence`.
+        The estimates, `(s,)`; with gradients with respect to z and to what f uses, and
+        right under `torch.no_grad()`, as in `divergence`.
     """
     ### BEGIN SOLUTION
     with torch.enable_grad():
@@ -644,6 +684,9 @@ def exercise(checks):
     ### END HIDDEN TESTS
 check.score(exercise)
 
+# %%
+my_hutchinson_divergence = check.yours(exercise)
+
 # %% [markdown]
 # Two kinds of noise are in use: Gaussian, and *Rademacher*, which is $\pm 1$ with equal probability.
 # Both are unbiased. *Predict first:* which one spreads less?
@@ -663,10 +706,10 @@ noises = {
     "Gaussian": torch.randn(n, 12, generator=draw, dtype=torch.float64),
     "Rademacher": flows.rademacher((n, 12), draw, torch.float64),
 }
-exact = flows.divergence(network, place).item()
+exact = my_divergence(network, place).item()
 fig, ax = plt.subplots(figsize=(6.4, 3.6))
 for (name, noise), colour in zip(noises.items(), (plots.PALETTE[3], plots.COLOURS["hutchinson"])):
-    estimates = flows.hutchinson_divergence(network, place.expand(n, 12), noise).detach()
+    estimates = my_hutchinson_divergence(network, place.repeat(n, 1), noise).detach()
     score = (estimates.mean() - exact) / estimates.std() * n**0.5
     print(f"{name}: bias {score:+.1f} standard errors, spread {estimates.std():.1f}")
     ax.hist(estimates.numpy(), bins=70, range=(exact - 50, exact + 50), density=True, histtype="step", lw=1.6, color=colour, label=name)
@@ -693,7 +736,7 @@ def evaluations_needed(redraw):
 
     def augmented(t, state):
         e = flows.rademacher((4, 2), draw, torch.float64) if redraw else noise
-        trace = flows.hutchinson_divergence(lambda y: field(t, y), state[:, :2], e)
+        trace = my_hutchinson_divergence(lambda y: field(t, y), state[:, :2], e)
         return torch.cat([field(t, state[:, :2]), trace[:, None]], dim=1).detach()
 
     stats = solvers.Stats()
@@ -734,10 +777,12 @@ def cnf_dynamics(f, t, state):
 
     Args:
         f: field, `f(t, z)` is shaped like z.   t: time, a float or a tensor without axes.
-        state: `(z, log_p)` of shapes `(s, d)` and `(s,)`; left unchanged.
+        state: `(z, log_p)` of shapes `(s, d)` and `(s,)`, in any number d of dimensions;
+            left unchanged.
 
     Returns:
-        `(dz, dlog_p)` of shapes `(s, d)` and `(s,)`, with gradients.
+        `(dz, dlog_p)` of shapes `(s, d)` and `(s,)`, both with gradients with respect to
+        z and to what f uses; the values are right also under `torch.no_grad()`.
     """
     ### BEGIN SOLUTION
     z, _ = state
@@ -852,7 +897,33 @@ def exercise(checks):
     ### END HIDDEN TESTS
 check.score(exercise)
 
+# %%
+my_cnf_dynamics = check.yours(exercise)
+
+
+def push(z, log_p, t0, t1):  # samples and log-density, side by side through one solve
+    def augmented(t, state):
+        dz, dlog_p = my_cnf_dynamics(field, t, (state[:, :2], state[:, 2]))
+        return torch.cat([dz, dlog_p[:, None]], dim=1)
+
+    end = solvers.solve(augmented, torch.cat([z, log_p[:, None]], dim=1), t0, t1)
+    return end[:, :2], end[:, 2]
+
+
+base = flows.Gaussian(2)
+z = base.sample((2000,), torch.Generator().manual_seed(2), torch.float64)
+log_p = base.log_prob(z)
+with torch.no_grad():
+    for t in (0.0, 0.5, 1.0):
+        if t:
+            z, log_p = push(z, log_p, t - 0.5, t)
+        print(f"t = {t:.1f}: spread {z.std(dim=0)[0]:.2f} by {z.std(dim=0)[1]:.2f}, mean of log p {log_p.mean():6.3f}")
+
 # %% [markdown]
+# **A cloud that knows its density.** 2000 samples of a Gaussian follow the field with random weights, and your dynamics carry
+# $\log p$ along. Its mean is minus the entropy of the cloud: it falls while the cloud spreads, and rises when it is squeezed,
+# at the end above the value at the start. No histogram was needed to know this.
+#
 # Forwards in time, (8) turns samples of the base into samples of the flow and knows their density.
 # For the density of a *given* point $x$, go the other way: start at $t_1$ with $x$ and the unknown $\log p(x)$,
 # and solve back to $t_0$, where the density is known. With $\Delta$ the change of $\log p$ on the way back, $t_1 \to t_0$,
@@ -864,7 +935,7 @@ check.score(exercise)
 # ### Exercise 6.5 - The log-density of data (4 points, ~12 min)
 # Compute (9). The solver is a black box: `solve(f, y0, t_start, t_end)` takes *one* tensor `y0`, of any shape,
 # and returns the state at `t_end`, also when `t_end` lies before `t_start`.
-# Use `flows.cnf_dynamics` of the package for (8).
+# Use `flows.cnf_dynamics` of the package for (8); it is the only part of `flows` that you need.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # You do not know log p(x) at the start of the solve. Only its change is needed: start with zero.</details>
@@ -881,15 +952,16 @@ def cnf_log_prob(f, x, base, t0, t1, solve):
 
     Args:
         f: field, `f(t, z)` is shaped like z.
-        x: data at time t1, `(s, d)`; left unchanged.
+        x: data at time t1, `(s, d)`, in any number d of dimensions; left unchanged.
         base: density at time t0; `base.log_prob(z)` is `(s,)`, and raises a ValueError
-            where the dimension is wrong.
-        t0, t1: times of the base and of the data, floats.
+            where the dimension is wrong: let it reach the caller.
+        t0, t1: times of the base and of the data, floats; t1 may lie before t0.
         solve: `solve(f, y0, t_start, t_end)` returns the state at `t_end` of the ODE
             with the state `y0`, one tensor, at `t_start`.
 
     Returns:
-        log p(x), `(s,)`.
+        log p(x), `(s,)`. Where `solve` lets gradients pass, it carries them, with respect
+        to x and to what f uses.
     """
     ### BEGIN SOLUTION
     def augmented(t, state):
@@ -1048,23 +1120,28 @@ def exercise(checks):
     ### END HIDDEN TESTS
 check.score(exercise)
 
+# %%
+my_cnf_log_prob = check.yours(exercise)
+
 # %% [markdown]
-# The package's `flows.CNF` is this function as a module, in both directions.
-# It makes two promises, which we check on the field with random weights from above:
-# its density integrates to one, and its inverse returns the samples.
+# This is a continuous flow in both directions: `push` for samples, your `cnf_log_prob` for the density of any point.
+# They make two promises, which we check on the field with random weights from above:
+# the density integrates to one, and a sample has the same density on its way forth and back.
+# The package's `flows.CNF` is the same as a module, which also returns the samples to the base.
 
 # %%
-flow = flows.CNF(field, flows.Gaussian(2))
 box = (-6.0, 6.0, -6.0, 6.0)
 _, _, points = flows.grid(box, 120, torch.float64)
+flow = flows.CNF(field, base)
 with torch.no_grad():
-    mass = flows.integrate(flow.log_prob(points).exp(), box).item()
-    z = flow.base.sample((1000,), torch.Generator().manual_seed(2), torch.float64)
-    x, log_p = flow(z)
+    mass = flows.integrate(my_cnf_log_prob(field, points, base, 0.0, 1.0, solvers.solve).exp(), box).item()
+    z = base.sample((1000,), torch.Generator().manual_seed(2), torch.float64)
+    x, log_p = push(z, base.log_prob(z), 0.0, 1.0)
     back = flow.inverse(x)
+    again = my_cnf_log_prob(field, x, base, 0.0, 1.0, solvers.solve)
 print(f"integral of the density: {mass:.3f}")
 print(f"largest error of the inverse below 1e-4: {(back - z).abs().max().item() < 1e-4}")
-print(f"both directions give the same density: {(flow.log_prob(x) - log_p).abs().max().item() < 1e-4}")
+print(f"both directions give the same density: {(again - log_p).abs().max().item() < 1e-4}")
 
 # %% [markdown]
 # ## 5. Density matching
@@ -1079,6 +1156,7 @@ print(f"both directions give the same density: {(flow.log_prob(x) - log_p).abs()
 # %% [markdown]
 # ### Exercise 6.6 - The reverse KL divergence (3 points, ~5 min)
 # Estimate (10) without the constant $\log Z$, which does not matter for training.
+# Everything of `torch` is allowed, nothing of `flows`.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # The samples come from q: an expectation under q is a plain mean over them.</details>
@@ -1093,10 +1171,12 @@ def reverse_kl(samples, log_q, potential):
 
     Args:
         samples: drawn from q, `(s, d)`.   log_q: their log-density under q, `(s,)`.
+            Both are left unchanged.
         potential: `(s, d)` -> `(s,)`.
 
     Returns:
-        The mean over the samples, a tensor without axes, with gradients.
+        The mean over the samples, a tensor without axes, with gradients with respect to
+        the samples, to log_q and to what the potential uses.
     """
     ### BEGIN SOLUTION
     return (log_q + potential(samples)).mean()
@@ -1188,6 +1268,54 @@ def exercise(checks):
 check.score(exercise)
 
 # %% [markdown]
+# **A flow of your own.** Eight of your planar layers, one after the other, learn $U_1$ with your divergence:
+# this is all that density matching needs. $Z = 6.54$ is known here, so that the true divergence can be printed.
+# *Predict first:* the target has two modes, left and right. Which KL is left if a flow covers one of them, and that perfectly?
+
+# %% tags=["nbval-ignore-output"]
+my_reverse_kl = check.yours(exercise)
+
+draw = torch.Generator().manual_seed(1)
+weights = [0.5 * torch.randn(shape, generator=draw) for _ in range(8) for shape in ((2,), (2,), ())]
+weights = [weight.requires_grad_() for weight in weights]
+
+
+def eight_layers(z):  # samples and their log-density (1)
+    log_q = base.log_prob(z)
+    for w, u, b in zip(weights[0::3], weights[1::3], weights[2::3]):
+        z, log_det = my_planar_flow(z, w, u, b)
+        log_q = log_q - log_det
+    return z, log_q
+
+
+optimiser = torch.optim.Adam(weights, lr=2e-2)
+steps = scale.pick(quick=10, lesson=300, full=5000)
+for step in range(steps + 1):
+    z = base.sample((256,), draw)
+    loss = my_reverse_kl(*eight_layers(z), toy.U1)
+    if step % (steps // 5) == 0:
+        print(f"step {step:3d}: KL = {loss.item() + math.log(toy.NORMALISERS['U1']):5.2f}")
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(6, 3.1), sharex=True, sharey=True)
+with torch.no_grad():
+    x, _ = eight_layers(base.sample((20_000,), draw))
+plots.density(axes[0], lambda y: torch.exp(-toy.U1(y)), toy.DENSITY_BOX, n=80)
+plots.histogram(axes[1], x, toy.DENSITY_BOX, n=50)
+for ax, title in zip(axes, ("target $U_1$", "eight layers of your own")):
+    ax.set(xticks=[], yticks=[], title=title)
+plt.show()
+
+# %% [markdown]
+# *Figure: the target $e^{-U_1}/Z$, and 20 000 samples of the eight layers, on the square $[-4, 4]^2$.*
+#
+# **Reading the picture.** The training comes down to a KL of 0.70 within 100 steps and stays there. Eight layers are not too few
+# for a better fit: they cover *one* of the two modes, as one of two equal halves costs $\log 2 \approx 0.69$. Section *Planar layers against planar units* comes back to this.
+
+# %% [markdown]
 # **The targets** are the four potentials of Rezende and Mohamed.
 # $U_2$, $U_3$ and $U_4$ are waves that go on along $z_1$ for ever: $e^{-U}$ has no finite integral, and (10) no lower bound.
 # We therefore build a steep wall around the square $[-4, 4]^2$, for the target and for the training alike.
@@ -1209,13 +1337,20 @@ for name, value in zip(names, log_Z.exp().tolist()):
 # %% tags=["nbval-ignore-output"]
 steps = scale.pick(quick=10, lesson=200, full=200)
 noise = flows.Gaussian(2).sample((1, 5000), torch.Generator().manual_seed(3))
+
+
+def kl_on_U1(flow):  # (10) of the only copy
+    x, log_q, _ = study.push(flow, noise)
+    return (my_reverse_kl(x[0], log_q[0], targets[0]) + log_Z[0]).item()
+
+
 for n_steps, energy in ((4, 0.0), (8, 0.01)):
     training.set_seed(0)
     flow = study.planar_cnf(width=8, copies=(1,), n_steps=n_steps)
     study.match_densities(flow, targets[:1], steps, lr=3e-2, energy=energy, epochs=10)
-    seen = study.kl_divergences(flow, targets[:1], noise, log_Z[:1]).item()
+    seen = kl_on_U1(flow)
     flow.solver["options"] = {"n_steps": 64}
-    true = study.kl_divergences(flow, targets[:1], noise, log_Z[:1]).item()
+    true = kl_on_U1(flow)
     print(f"price on the energy {energy:g}: KL = {seen:5.2f} with the {n_steps} steps of the training, {true:5.2f} with 64 steps")
 
 # %% [markdown]

@@ -339,7 +339,7 @@ def cnf_log_prob(
 def reverse_kl(
     samples: Tensor, log_q: Tensor, potential: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Estimate KL(q || p) + log Z from samples of q, for p = exp(-potential) / Z.
+    """Estimate KL(q || p) - log Z from samples of q, for p = exp(-potential) / Z.
 
     Args:
         samples: drawn from q, `(..., s, d)`.   log_q: their log-density, `(..., s)`.
