@@ -1,5 +1,6 @@
 """Which cells need which: the names that they bind, and the names that they use."""
 
+import functools
 import re
 import symtable
 from collections.abc import Iterator, Sequence
@@ -51,6 +52,10 @@ def _as_python(source: str) -> str:
         return source
 
 
+# A class hands in the same set-up, the same tests, and the same cells that were given.
+_names_of = functools.lru_cache(maxsize=1024)(Names.of)
+
+
 def needed_cells(
     sources: Sequence[str], optional: set[int], trusted: set[int]
 ) -> list[int]:
@@ -64,7 +69,7 @@ def needed_cells(
         optional: the indices of those that run only if they are needed.
         trusted: the indices of those that reach no name in secret.
     """
-    names = [Names.of(source) for source in sources]
+    names = [_names_of(source) for source in sources]
     needed = set(range(len(sources))) - optional
     reached = set().union(*(names[i].used for i in needed - trusted))
     if any(_DYNAMIC.fullmatch(name) for name in reached):

@@ -19,7 +19,6 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.preprocessors import (
     AssignLatePenalties,
-    CheckCellMetadata,
     NbGraderPreprocessor,
     SaveAutoGrades,
     SaveCells,
@@ -169,7 +168,7 @@ class Classroom:
         write_atomically(self.autograded(student, name), pairs.to_text(notebook))
         with self.gradebook() as book:
             self._submission(book, student, name)
-        kinds = [CheckCellMetadata, SaveAutoGrades, AssignLatePenalties]
+        kinds = [SaveAutoGrades, AssignLatePenalties]
         self._record(asked.course, kinds, notebook, name, student)
 
     def _record(

@@ -5,6 +5,7 @@ never holds them.
 """
 
 import ast
+import functools
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def codes(
 # --------------------------------------------------- tests without expected values
 
 
+@functools.lru_cache(maxsize=256)  # a class is judged by the same few tests
 def strip_expected(source: str) -> str:
     """Return a test cell that only observes.
 
