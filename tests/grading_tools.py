@@ -94,11 +94,12 @@ def refuse(x):
     ### END SOLUTION
 
 # %% nbgrader={"grade": true, "grade_id": "test_refuse", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-with check.exercise("refuse", points=3) as exercise:
-    exercise.between("the root of four", lambda: refuse(4.0), 1.99, 2.01)
-    exercise.raises("a negative number", lambda: refuse(-1.0), ValueError)
+@check.exercise("refuse", points=3, further=1)
+def exercise(checks):
+    checks.between("the root of four", lambda: refuse(4.0), 1.99, 2.01)
+    checks.raises("a negative number", lambda: refuse(-1.0), ValueError)
     ### BEGIN HIDDEN TESTS
-    exercise.at_most("the error of the root of two", lambda: abs(refuse(2.0) ** 2 - 2), 1e-9)
+    checks.at_most("the error of the root of two", lambda: abs(refuse(2.0) ** 2 - 2), 1e-9)
     ### END HIDDEN TESTS
 check.score(exercise)
 

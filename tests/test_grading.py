@@ -161,8 +161,8 @@ CLASS = {
     "    return x * (offset - 1)",
     "syntax": "# base: solution\n# %% answer double\ndef double(x) return x",
     "trial": "# base: solution\n# %% cell after test_double\n"
-    "with check.exercise('double', points=2) as exercise:\n"
-    "    exercise.close('twice one half', lambda: double(1.0), 5.0)\n"
+    "@check.exercise('double', points=2)\ndef exercise(checks):\n"
+    "    checks.close('twice one half', lambda: double(1.0), 5.0)\n"
     "check.score(exercise)",
     "shadows": "# base: solution\n# %% cell before test_double\ncheck = sum = None",
 }
@@ -381,63 +381,29 @@ def test_a_run_killed_at_any_moment_is_completed_by_the_next(tiny, tmp_path):
 
 def test_expected_values_never_leave_the_trusted_side():
     source = (
-        "import math\n"
-        "g = torch.Generator().manual_seed(0)\n"
-        "x = torch.randn(3, generator=g)\n"
-        "noise = torch.randn(3, generator=g)\n"
-        "z = torch.randn(3, generator=g)\n"
-        "wanted = math.e * x\n"
-        "def helper(v):\n    return wanted + v\n"
-        "with check.exercise('f', points=1) as exercise:\n"
-        "    right = helper(x)\n"
-        "    for n in (1, 2):\n"
-        "        exercise.close(f'n = {n}', lambda: f(x, n), right + n, rtol=1e-3,\n"
-        "                       mistakes={'wrong': wanted})\n"
-        "    exercise.at_most(label='small', observed=lambda: f(z), bound=0.125)\n"
-        "    exercise.raises('bad', lambda: f(None), TypeError, hint='look')\n"
-        "check.score(exercise)\n"
-    )
-    stripped = tests.strip_expected(source)
-    for gone in (
-        "wanted",
-        "helper",
-        "right",
-        "0.125",
-        "TypeError",
-        "rtol",
-        "mistakes",
-        "look",
-    ):
-        assert gone not in stripped
-    for kept in ("x = torch", "z = torch", "noise", "lambda: f(x, n)", "lambda: f(z)"):
-        assert kept in stripped, "the draws that follow stay the same"
-    assert stripped.rstrip().endswith("check.score(exercise)")
-
-
-def test_a_decorated_test_that_only_observes_holds_no_expected_values():
-    source = (
         "@check.exercise('f', points=1, answer=lambda: f, package=ours, further=2)\n"
         "def exercise(checks):\n"
-        "    x = torch.ones(3)\n"
+        "    import math\n"
+        "    g = torch.Generator().manual_seed(0)\n"
+        "    x = torch.randn(3, generator=g)\n"
+        "    noise = torch.randn(3, generator=g)\n"
+        "    z = torch.randn(3, generator=g)\n"
         "    wanted = math.e * x\n"
         "    def helper(v):\n        return wanted + v\n"
         "    right = helper(x)\n"
         "    for n in (1, 2):\n"
         "        checks.close(f'n = {n}', lambda n=n: f(x, n), right + n, rtol=1e-3)\n"
+        "    checks.at_most(label='small', observed=lambda: f(z), bound=0.125)\n"
         "    checks.raises('bad', lambda: f(None), TypeError)\n"
         "check.score(exercise)\n"
     )
     stripped = tests.strip_expected(source)
-    for gone in ("wanted", "helper", "right", "TypeError", "rtol"):
+    for gone in ("wanted", "helper", "right", "0.125", "TypeError", "rtol"):
         assert gone not in stripped
-    for kept in ("x = torch", "lambda n=n: f(x, n)", "package=ours", "def exercise"):
-        assert kept in stripped
+    for kept in ("x = torch", "z = torch", "noise", "lambda n=n: f(x, n)"):
+        assert kept in stripped, "the draws that follow stay the same"
+    assert "lambda: f(z)" in stripped and "package=ours" in stripped
     assert stripped.rstrip().endswith("check.score(exercise)")
-    armed, decoys = tests.arm(stripped)
-    assert len(decoys) >= 2
-    for decoy in decoys:
-        (line,) = [line for line in armed.splitlines() if decoy.label in line]
-        assert line.startswith("    checks."), "among the others"
 
 
 def test_a_mistake_is_named_by_what_came_in_the_visible_checks(monkeypatch):
@@ -484,9 +450,7 @@ def test_a_mistake_is_named_by_what_came_in_the_visible_checks(monkeypatch):
 
 
 def test_a_check_counts_once_and_only_under_its_own_name():
-    criterion = judge.Criterion(
-        "equal", "three", {"dict": {"expected": 3, "mistakes": {"dict": {}}}}, False
-    )
+    criterion = judge.Criterion("equal", "three", {"dict": {"expected": 3}}, False)
     cell = {"grade": True, "solution": False, "points": 2}
     test = Graded("test_f", "code", {"nbgrader": cell}, "", "")
     record = {"exercise": "f", "kind": "equal", "label": "three", "observed": 3}
@@ -520,13 +484,14 @@ def test_a_check_counts_once_and_only_under_its_own_name():
 
 def test_a_replaced_decoy_spoils_the_test():
     source, decoys = tests.arm(
-        "with check.exercise('f', points=1) as exercise:\n"
-        "    exercise.close('three', lambda: f())\ncheck.score(exercise)"
+        "@check.exercise('f', points=1)\ndef exercise(checks):\n"
+        "    checks.close('three', lambda: f())\ncheck.score(exercise)"
     )
-    assert len(decoys) >= 2 and all(decoy.label in source for decoy in decoys)
-    criterion = judge.Criterion(
-        "equal", "three", {"dict": {"expected": 3, "mistakes": {"dict": {}}}}, False
-    )
+    assert len(decoys) >= 2
+    for decoy in decoys:
+        (line,) = [line for line in source.splitlines() if decoy.label in line]
+        assert line.startswith("    checks."), "among the others"
+    criterion = judge.Criterion("equal", "three", {"dict": {"expected": 3}}, False)
     cell = {"grade": True, "solution": False, "points": 2}
     test = Graded("test_f", "code", {"nbgrader": cell}, "", "")
     true = [{"kind": d.kind, "label": d.label, "observed": d.observed} for d in decoys]

@@ -20,13 +20,6 @@ ALL = [
     for name in notebooks.NAMES
     for exercise in notebooks.exercises(name)
 ]
-# Notebooks whose test cells still stand in with-blocks: the figures do not bind them.
-OLD = {
-    name
-    for name in notebooks.NAMES
-    if any("with check.exercise" in one.test for one in notebooks.exercises(name))
-}
-
 opened = functools.cache(functools.partial(matrix.Notebook, notebooks.COURSE))
 
 
@@ -51,8 +44,7 @@ def test_the_solution_earns_all_points(name, exercise):
     points, shown = score(name, exercise, asked.answer)
     assert points == asked.points, shown
     assert type(points) is float
-    if name not in OLD:
-        assert opened(name).problems(exercise) == []
+    assert opened(name).problems(exercise) == []
 
 
 @pytest.mark.parametrize(("name", "exercise"), ALL)
@@ -82,8 +74,6 @@ def test_an_answer_that_does_nothing_earns_nothing(name, exercise, value):
 
 @pytest.mark.parametrize(("name", "exercise"), ALL)
 def test_a_constant_of_the_right_shape_and_type_earns_nothing(name, exercise):
-    if name in OLD:
-        pytest.skip("its test cells stand in with-blocks")
     earned = opened(name).constants(exercise)
     assert not any(earned.values()), earned
 
@@ -92,8 +82,7 @@ def test_a_constant_of_the_right_shape_and_type_earns_nothing(name, exercise):
 def test_wrong_answers_lose_and_right_ones_do_not(name, exercise):
     here = [one for one in tried(name) if one.exercise.name == exercise]
     kinds = [one.answer.kind for one in here]
-    least = {"wrong": 4, "right": 2} if name in OLD else matrix.LEAST
-    for kind, count in least.items():
+    for kind, count in matrix.LEAST.items():
         assert kinds.count(kind) >= count, f"at least {count} {kind} answers"
     for one in here:
         told = f"{one.answer.kind}: {one.answer.title}\n{one.shown}"
@@ -114,17 +103,14 @@ def test_the_figures_hold(name):
     """A mistake shows in the notebook itself, and is told by its own name."""
     counts = matrix.figures(tried(name), known(name))
     assert counts["named wrong"] == counts["never noticed"] == 0, counts
-    if name not in OLD:
-        told = matrix.findings(tried(name), known(name))
-        assert not [line for line in told if "(like: " in line], "two titles look alike"
-        assert counts["green in view"] <= 0.03 * counts["wrong"], counts
-        assert counts["named right"] >= 0.6 * counts["rejected"], counts
+    told = matrix.findings(tried(name), known(name))
+    assert not [line for line in told if "(like: " in line], "two titles look alike"
+    assert counts["green in view"] <= 0.03 * counts["wrong"], counts
+    assert counts["named right"] >= 0.6 * counts["rejected"], counts
 
 
 @pytest.mark.parametrize("name", notebooks.NAMES)
 def test_the_catalogue_is_up_to_date(name, request):
-    if name in OLD:
-        pytest.skip("its mistakes are not kept yet")
     if request.config.getoption("--write-kill-matrix"):
         matrix.write_catalogue(name, known(name))
     kept = {

@@ -86,17 +86,14 @@ def test_test_cells_have_the_form_that_the_grader_reads(name):
     for exercise in notebooks.exercises(name):
         lines = exercise.test.rstrip().splitlines()
         assert lines[-1] == "check.score(exercise)", exercise.name
-        opening = f'with check.exercise("{exercise.name}", points={exercise.points:g})'
-        if "@check.exercise(" in lines:  # an import may stand before it
-            lines = lines[lines.index("@check.exercise(") :]
-            assert f'    "{exercise.name}",' == lines[1]
-            assert f"    points={exercise.points:g}," == lines[2]
-            assert "def exercise(checks):" in lines
-        else:  # the older frame
-            assert f"{opening} as exercise:" in lines
+        assert "@check.exercise(" in lines, exercise.name  # an import may stand before
+        lines = lines[lines.index("@check.exercise(") :]
+        assert f'    "{exercise.name}",' == lines[1]
+        assert f"    points={exercise.points:g}," == lines[2]
+        assert "def exercise(checks):" in lines
         assert exercise.test.count("### BEGIN HIDDEN TESTS") >= 1
         labels = re.findall(
-            r"(?:exercise|checks)\.(?:close|equal|at_most|at_least|between|raises)\(\s*\"([^\"]+)\"",
+            r"checks\.(?:close|equal|at_most|at_least|between|raises)\(\s*\"([^\"]+)\"",
             exercise.test,
         )
         assert len(labels) == len(set(labels)) >= 2, exercise.name

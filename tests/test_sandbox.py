@@ -167,8 +167,8 @@ def test_figures_and_errors_come_back_as_plain_data():
 @needs_bubblewrap
 def test_records_are_those_of_the_test_that_ran():
     cell = (
-        "with check.exercise('f', points=1) as exercise:\n"
-        "    exercise.close('one', lambda: 1.0)\ncheck.score(exercise)"
+        "@check.exercise('f', points=1)\ndef exercise(checks):\n"
+        "    checks.close('one', lambda: 1.0)\ncheck.score(exercise)"
     )
     ran = run("from odenets import check", cell, (cell, "test_f"), "1")
     assert [json.loads(r)["label"] for r in ran.cells[2].records] == ["one"]

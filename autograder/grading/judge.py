@@ -321,15 +321,10 @@ def secrets(asked: Assignment, references: Reference) -> set[str]:
 
 
 def _reason(checks: list[Checked]) -> str:
-    """Say in one line why points are missing: a misconception, where one is known."""
+    """Say in one line why points are missing, where the mistake has no name."""
     missed = [one for one in checks if not one.passed]
     if all(one.message == "not written yet" for one in missed):
         return "not written yet"
-    for one in missed:
-        for line in one.message.splitlines():
-            for start in ("this is what comes out when ", "usual mistake: "):
-                if line.startswith(start):
-                    return line.removeprefix(start)
     first = missed[0]
     what = first.message if first.message.startswith("the ") else ""
     label = f"{'hidden test' if first.hidden else 'test'} '{first.label}'"

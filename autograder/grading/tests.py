@@ -20,7 +20,6 @@ from ..worker.execute import Code
 
 CHECKS = {"close", "equal", "at_most", "at_least", "between", "raises"}
 OBSERVED = {"label", "observed", "call"}
-BLOCKS = (ast.With, ast.FunctionDef)  # what an exercise may stand in
 WORDS = ["again", "another time", "once more", "at last", "as before", "by itself"]
 
 
@@ -109,7 +108,7 @@ def arm(source: str) -> tuple[str, tuple[Decoy, ...]]:
     the decoys as well, and then none of its values for that test count.
     """
     tree = ast.parse(source)
-    block = next(n for n in tree.body if isinstance(n, BLOCKS) and _opened(n))
+    block = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and _opened(n))
     name = _opened(block)
     labels = [
         node.args[0].value
@@ -145,12 +144,7 @@ def _names(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def _opened(node: ast.AST) -> str:
-    """Return the name under which a block asks its checks; "" for other code."""
-    if isinstance(node, ast.With):
-        for item in node.items:
-            name = item.optional_vars
-            if isinstance(name, ast.Name) and _opens_exercise(item.context_expr):
-                return name.id
+    """Return the name under which an exercise asks its checks; "" for other code."""
     if isinstance(node, ast.FunctionDef) and node.args.args:
         if any(map(_opens_exercise, node.decorator_list)):
             return node.args.args[0].arg
@@ -203,7 +197,7 @@ def _bodies(tree: ast.Module) -> Iterator[list[ast.stmt]]:
     """Yield the statements of the cell, and those of its exercise."""
     yield tree.body
     for node in tree.body:
-        if isinstance(node, ast.With) or (isinstance(node, BLOCKS) and _opened(node)):
+        if isinstance(node, ast.FunctionDef) and _opened(node):
             yield node.body
 
 
@@ -230,16 +224,13 @@ def _bound(node: ast.stmt) -> set[str]:
 
 
 def _loaded(nodes: Iterable[ast.stmt]) -> set[str]:
-    """Return the names that statements read, without what stands in their blocks."""
+    """Return the names that statements read, without the body of the exercise."""
     found: set[str] = set()
     for node in nodes:
         parts: list[ast.AST] = [node]
-        if isinstance(node, ast.With):
-            parts = [item.context_expr for item in node.items]
-        elif isinstance(node, ast.FunctionDef) and _opened(node):
+        if isinstance(node, ast.FunctionDef) and _opened(node):
             parts = list(node.decorator_list)
-        for part in parts:
-            for inner in ast.walk(part):
-                if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Store):
-                    found.add(inner.id)
+        for inner in (inner for part in parts for inner in ast.walk(part)):
+            if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Store):
+                found.add(inner.id)
     return found

@@ -62,12 +62,7 @@ def compare(kind: str, observed: Any, criterion: Mapping[str, Any]) -> Verdict:
     difference = _difference(observed, criterion["expected"], tolerance, kind)
     if difference is None:
         return Verdict(True)
-    lines = _told(difference)
-    for mistake, wrong in criterion.get("mistakes", {}).items():
-        if _difference(observed, wrong, tolerance, kind) is None:
-            lines.append(f"this is what comes out when {mistake}")
-            break
-    return Verdict(False, "\n".join(lines))
+    return Verdict(False, "\n".join(_told(difference)))
 
 
 def _difference(
@@ -196,7 +191,7 @@ def _compare_bounds(observed: Any, criterion: Mapping[str, Any]) -> Verdict:
         values = np.asarray(observed, dtype=float)
     except (TypeError, ValueError, OverflowError):
         lines[1] += ", a number"
-        return Verdict(False, "\n".join(lines + _hint(criterion)))
+        return Verdict(False, "\n".join(lines))
     # Written so that NaN is outside of every bound.
     outside = np.zeros(values.shape, dtype=bool)
     outside |= ~(values >= low) if low is not None else False
@@ -213,7 +208,7 @@ def _compare_bounds(observed: Any, criterion: Mapping[str, Any]) -> Verdict:
         place = ", ".join(str(int(i)) for i in where)
         lines[0] = f"came      {_number(values[where].item())}  at [{place}]"
         lines[0] += f", the worst of {values.size}"
-    return Verdict(False, "\n".join(lines + _hint(criterion)))
+    return Verdict(False, "\n".join(lines))
 
 
 def _compare_raised(observed: Any, criterion: Mapping[str, Any]) -> Verdict:
@@ -221,12 +216,7 @@ def _compare_raised(observed: Any, criterion: Mapping[str, Any]) -> Verdict:
         return Verdict(True)
     came = observed[0] if observed else "no error"
     lines = [f"came      {came}", f"expected  {criterion['expected']}"]
-    hint = _hint(criterion) if not observed else []
-    return Verdict(False, "\n".join(lines + hint))
-
-
-def _hint(criterion: Mapping[str, Any]) -> list[str]:
-    return [f"usual mistake: {criterion['hint']}"] if criterion.get("hint") else []
+    return Verdict(False, "\n".join(lines))
 
 
 # --------------------------------------------------------------- what is told
