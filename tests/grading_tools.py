@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autograder.authors import pairs
@@ -17,6 +18,7 @@ from autograder.course import Course
 from autograder.demo import sample
 from autograder.grading import grade
 from autograder.worker import sandbox
+from odenets.check import mistakes
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = Course(ROOT)
@@ -72,8 +74,7 @@ def double(x):
 )
 def exercise(checks):
     half = torch.full((2,), 0.5)
-    squared = {"it is squared": half**2}
-    checks.close("twice one half", lambda: double(half), torch.ones(2), mistakes=squared)
+    checks.close("twice one half", lambda: double(half), torch.ones(2))
     ### BEGIN HIDDEN TESTS
     concealed = torch.tensor([7.0, -3.0])
     checks.close("negative numbers too", lambda: double(concealed), 2 * concealed)
@@ -110,6 +111,19 @@ check.score(exercise)
 # One point for the magic word.
 # ### END MARK SCHEME
 '''
+
+NAMES = {
+    "double": {
+        "checks": ["twice one half"],
+        "mistakes": [
+            {
+                "title": "it is squared",
+                "came": [mistakes.fingerprint({"observed": np.float32([0.25, 0.25])})],
+            }
+        ],
+    }
+}
+"""What the package would know of the mistakes in it."""
 
 
 def course(folder: Path, source: str = SOURCE) -> Course:
