@@ -97,7 +97,7 @@ class _Guarded:
         try:
             with guard.time_limit(guard.seconds()):
                 came = mine(*args, **kwargs)
-        except (Exception, guard.TimeLimit) as error:
+        except (Exception, SystemExit, guard.TimeLimit) as error:
             try:
                 came = ours(*args, **kwargs)
             except type(error):
