@@ -1445,7 +1445,7 @@ plt.show()
 # **Reading the picture.** Both families gain from size, most of all from 2 to 8. Small CNFs mostly come closer to the target
 # than equally few layers, in fewer steps of training, each of which is more expensive because it calls the field many times.
 # On the waves 32 layers catch up; on $U_1$ a flow that has lost one mode stays where it is.
-# The widest CNF has hardly begun to use its width: it would go on learning.
+# But for $U_1$ and $U_3$ the widest CNF is no better than the one with 8 units: it has not yet learned to use its width.
 # At full scale the layers train for 50 000 steps and the CNF for 10 000; Chen et al. gave theirs 500 000 and 10 000.
 
 # %% [markdown]
