@@ -7,6 +7,8 @@ import notebooks
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
+from autograder.authors.release import visible_and_hidden
+
 EVERY = pytest.mark.parametrize("name", notebooks.NAMES)
 
 
@@ -16,6 +18,23 @@ def cells(name: str) -> list:
 
 def prose(name: str) -> list[str]:
     return [cell.source for cell in cells(name) if cell.cell_type == "markdown"]
+
+
+def is_prose(cell) -> bool:
+    return cell.cell_type == "markdown"
+
+
+def core(name: str) -> list:
+    """Return all cells but those of the section "Further"."""
+    found, further = [], False
+    for cell in cells(name):
+        for heading in (
+            re.findall(r"^## (.+)$", cell.source, re.M) if is_prose(cell) else ()
+        ):
+            further = heading == "Further"
+        if not further:
+            found.append(cell)
+    return found
 
 
 def executed(name: str) -> list[dict]:
@@ -70,7 +89,8 @@ def test_the_set_up_cell_is_short_and_installs_on_colab(name):
 def test_exercises_have_a_heading_hints_and_a_test(name):
     text = "\n".join(prose(name))
     headings = re.findall(
-        r"^### Exercise \d+\.\d+\w? - .+ \(([\d.]+) points?, ~\d+ min\)",
+        r"^### Exercise \d+\.\d+\w? - .+ "
+        r"\(([\d.]+) points?, ~\d+ min, difficulty [1-5] of 5(?:, important)?\)$",
         text,
         flags=re.M,
     )
@@ -107,10 +127,66 @@ def test_answer_cells_hold_a_solution_and_its_docstring(name):
 
 
 @EVERY
-def test_it_ends_with_a_knob_and_a_recap(name):
+def test_the_core_is_of_a_size_that_can_be_done(name):
+    sizes = [len(cell.source.split()) for cell in core(name) if is_prose(cell)]
+    assert len(core(name)) <= 52, "about 45 cells"
+    assert sum(sizes) <= 2800, "about 2600 words"
+
+
+@EVERY
+def test_it_ends_with_further_and_a_recap(name):
     headings = re.findall(r"^## (.+)$", "\n".join(prose(name)), flags=re.M)
-    assert any("Turn the knob" in heading for heading in headings)
-    assert headings[-1] == "Recap"
+    assert headings[-2:] == ["Further", "Recap"]
+
+
+@EVERY
+def test_who_is_short_of_time_does_the_important_exercises(name):
+    text = "\n".join(prose(name))
+    important = re.findall(r"^### Exercise (\d+\.\d+\w?) .+, important\)$", text, re.M)
+    short = re.search(r"\*\*Short of time\?\*\* ([^\n]+)", prose(name)[0])
+    assert short, "a line: **Short of time?** Do exercises 1.1 and 1.2."
+    assert re.findall(r"\d+\.\d+\w?", short[1]) == important != []
+
+
+@EVERY
+def test_there_is_something_to_predict_to_explore_and_to_move(name):
+    code = "\n".join(notebooks.code_cells(name))
+    names = re.findall(r"^(\w+) = check\.predict\(", code, flags=re.M)
+    assert len(names) >= 4
+    for prediction in names:
+        assert f"{prediction}.reveal(" in code, "and then compare it"
+    assert len(re.findall(r"^### Explore", "\n".join(prose(name)), flags=re.M)) >= 2
+    assert "plots.live(" in code
+
+
+@EVERY
+def test_every_picture_has_words(name):
+    """In the HTML that Jupyter, nbconvert and the site show."""
+    data = [o.get("data", {}) for cell in executed(name) for o in cell["outputs"]]
+    assert not any("image/png" in one for one in data), "plots.show(fig, words)"
+    text = "".join("".join(one.get("text/html", "")) for one in data)
+    pictures = re.findall(r"<img[^>]*>", text)
+    assert pictures
+    for picture in pictures:
+        words = re.search(r'alt="([^"]*)"', picture)
+        assert words and len(words[1].split()) >= 4, picture[-200:]
+
+
+@EVERY
+def test_no_line_of_code_is_wider_than_a_page(name):
+    for source in notebooks.code_cells(name):
+        for line in source.splitlines():
+            assert len(line) <= 100, line
+
+
+@EVERY
+def test_cells_that_students_read_are_short(name):
+    """Test cells are folded; what an answer cell hides is not counted."""
+    for cell in cells(name):
+        graded = cell.metadata.get("nbgrader", {}).get("grade")
+        if cell.cell_type == "code" and not graded:
+            visible, _ = visible_and_hidden(cell)
+            assert len(visible) <= 30, visible[0]
 
 
 @EVERY

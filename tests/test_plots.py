@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+import sys
 
 import matplotlib
 
@@ -159,3 +161,73 @@ def test_animation_with_controls(figure):
     (line,) = ax.plot([0, 1], [0, 0])
     html = plots.animate(fig, lambda k: line.set_ydata([0, k]), 2, controls=True)
     assert "<input" in html.data and "data:image/png" in html.data
+
+
+# ------------------------------------------------------- pictures with their words
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed: the HTML of each picture, newest last, and the widgets."""
+    seen = []
+
+    class Handle:
+        def update(self, picture):
+            seen.append(picture.data)
+
+    def display(thing, display_id=False, include=()):
+        seen.append(getattr(thing, "data", thing))
+        return Handle() if display_id else None
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return seen
+
+
+def pixels(page):
+    data = re.search(r'base64,([^"]+)"', page)[1]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"))
+
+
+def test_show_gives_the_picture_its_words_and_closes_it(figure, shown):
+    fig, ax = figure
+    ax.plot([0, 1])
+    plots.show(fig, 'A line <b> from "0"\nto 1.')
+    assert 'alt="A line &lt;b&gt; from &quot;0&quot; to 1."' in shown[0]
+    assert pixels(shown[0]).min() < 200 and not plt.fignum_exists(fig.number)
+    with pytest.raises(ValueError, match="words"):
+        plots.show(plt.figure(), " ")
+
+
+def picture(h=0.5, field="sine"):
+    fig, ax = plt.subplots(figsize=(2, 2))
+    ax.plot([0, h], ls="-" if field == "sine" else ":")
+    ax.set_ylim(0, 1)
+    return fig
+
+
+CHOICES = {"h": [0.25, 0.5, 1.0], "field": ["sine", "line"]}
+
+
+def test_live_shows_the_defaults_and_follows_the_slider(shown):
+    plots.live(picture, "A line that rises to h.", **CHOICES)
+    controls, first = shown
+    slider, buttons = controls.children
+    assert slider.value == 0.5 and buttons.value == "sine"
+    slider.value = 1.0
+    buttons.value = "line"
+    assert 'alt="A line that rises to h."' in first
+    assert "Now with h = 1.0, field = sine." in shown[2]
+    assert "Now with h = 1.0, field = line." in shown[3]
+    assert len({pixels(page).tobytes() for page in shown[1:]}) == 3
+
+
+def test_live_without_ipywidgets_is_the_still_picture(shown, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    plots.live(picture, "A line that rises to h.", **CHOICES)
+    assert len(shown) == 1 and "A line that rises to h." in shown[0]
+
+
+@pytest.mark.parametrize("choices", [{"h": [1, 2]}, {"steps": [1, 2]}])
+def test_live_asks_for_a_default_among_the_values(choices):
+    with pytest.raises(ValueError, match="default among"):
+        plots.live(picture, "A line that rises to h.", **choices)

@@ -16,6 +16,8 @@ from autograder.authors import pairs, release, steps
 from autograder.authors.assignment import assignment
 from autograder.course import CourseError
 
+OURS = (steps.Stamp, steps.Fold)
+
 BAD_CELLS = {
     "raises": ("1 / 0", "division by zero"),
     "says something on stderr": ("import warnings; warnings.warn('careful')", "stderr"),
@@ -269,9 +271,19 @@ def test_a_free_point_and_a_wrong_solution_are_found(tmp_path):
     assert f"{TINY}: double is failed" in found
 
 
-def test_the_steps_are_those_of_nbgrader_and_one_of_ours():
+def test_the_steps_are_those_of_nbgrader_and_two_of_ours():
     theirs = GenerateAssignment.class_traits()["preprocessors"].default()
-    assert [step for step in steps.GENERATE if step is not steps.Stamp] == theirs
+    assert [step for step in steps.GENERATE if step not in OURS] == theirs
+
+
+def test_test_cells_are_folded_and_nothing_else(tiny):
+    for cell in assignment(tiny, TINY).released.cells:
+        graded = cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get(
+            "grade"
+        )
+        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == bool(
+            graded
+        )
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["again", "first"])

@@ -1,8 +1,8 @@
 """From a solution to what students get, and the gate that nothing slips through.
 
 nbgrader's own steps do the work, in memory (`steps`). What we add: the text twin, the
-badge "Open in Colab", and the address in the set-up line. The result depends on the
-source alone, to the byte.
+badge "Open in Colab", the address in the set-up line, and folded test cells.
+The result depends on the source alone, to the byte.
 """
 
 import json
@@ -32,7 +32,7 @@ VALIDATOR_LIMITS = sandbox.Limits(
 
 CODE_STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]
 TEXT_STUB = ["YOUR ANSWER HERE"]
-RELEASED_METADATA = {"nbgrader", "tags", "deletable", "editable"}
+RELEASED_METADATA = {"nbgrader", "tags", "deletable", "editable", "jupyter"}
 RELEASED_NBGRADER = {
     "cell_type",
     "checksum",

@@ -1,4 +1,4 @@
-"""nbgrader's own steps from a solution to its release, and the one that we add.
+"""nbgrader's own steps from a solution to its release, and those that we add.
 
 nbgrader runs them over files with a gradebook at hand (`nbgrader_config.py` names the
 same lists); `apply` runs them on a notebook in memory. The result is the same one.
@@ -12,6 +12,7 @@ from typing import Any
 from nbformat import NotebookNode
 from nbgrader import preprocessors
 from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import is_grade
 from traitlets import Unicode
 from traitlets.config import Config, PyFileConfigLoader
 
@@ -55,6 +56,18 @@ class Stamp(NbGraderPreprocessor):
         return nb, resources
 
 
+class Fold(NbGraderPreprocessor):
+    """Show a test cell folded, as JupyterLab and nbconvert can: a click opens it."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        for cell in nb.cells:
+            if cell.cell_type == "code" and is_grade(cell):
+                cell.metadata["jupyter"] = {"source_hidden": True}
+        return nb, resources
+
+
 COMPLETE = [
     preprocessors.IncludeHeaderFooter,
     preprocessors.InstantiateTests,
@@ -72,6 +85,7 @@ RELEASED = [
     preprocessors.ComputeChecksums,
     preprocessors.CheckCellMetadata,
     Stamp,
+    Fold,
 ]
 """From there to what students get."""
 

@@ -5,6 +5,8 @@ keeps its colour from the first notebook to the last: `COLOURS["rk4"]`.
 """
 
 import base64
+import html
+import inspect
 import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -454,6 +456,109 @@ def slope_triangle(
     )
 
 
+# ------------------------------------------------------- pictures with their words
+
+
+def show(fig: Figure, alt: str) -> None:
+    """Show a finished figure below the cell, with words for those who cannot see it.
+
+    Args:
+        fig: the figure; it is closed.
+        alt: what is to be seen, in a sentence or two, without "figure of".
+
+    Raises:
+        ValueError: if `alt` is empty.
+    """
+    from IPython.display import display
+
+    display(_with_words(fig, alt))
+
+
+def live(
+    draw: Callable[..., Figure], alt: str, **choices: Sequence[float | str]
+) -> None:
+    """Show a figure whose settings can be changed with sliders and buttons.
+
+    The picture is there without them too: where no kernel runs (GitHub, the printed
+    page) or ipywidgets is missing, it shows the defaults of `draw`.
+
+    Args:
+        draw: returns a new figure; an argument, with a default, for each choice.
+        alt: what the first picture shows, in words.
+        choices: the values of each argument, in order: numbers become a slider, words
+            buttons.
+
+    Raises:
+        ValueError: if a choice is no argument of `draw`, or its default not among the
+            values.
+    """
+    from IPython.display import display
+
+    now: dict[str, Any] = {}
+    parameters = inspect.signature(draw).parameters
+    for name, values in choices.items():
+        start = parameters[name].default if name in parameters else None
+        if start not in values:
+            raise ValueError(
+                f"live: draw needs an argument {name!r} with a default among "
+                f"{list(values)}, not {start!r}"
+            )
+        now[name] = start
+    picture = _with_words(draw(**now), alt)
+    controls = _controls(choices, now)
+    if controls is not None:
+        # Only the widget itself: a frontend without widgets shows nothing in its place.
+        display(controls, include=["application/vnd.jupyter.widget-view+json"])
+    shown = display(picture, display_id=True)
+
+    def changed(name: str, value: Any) -> None:
+        now[name] = value
+        state = ", ".join(f"{key} = {setting}" for key, setting in now.items())
+        shown.update(_with_words(draw(**now), f"{alt} Now with {state}."))
+
+    for control in controls.children if controls is not None else ():
+        control.observe(
+            lambda change: changed(change["owner"].description, change["new"]), "value"
+        )
+
+
+def _controls(choices: Mapping[str, Sequence], now: Mapping[str, Any]) -> Any:
+    """Return a slider for numbers, buttons for words; None without ipywidgets."""
+    try:
+        import ipywidgets
+    except ImportError:
+        return None
+    made = []
+    for name, values in choices.items():
+        words = any(isinstance(value, str) for value in values)
+        kind = ipywidgets.ToggleButtons if words else ipywidgets.SelectionSlider
+        options = {} if words else {"continuous_update": False}
+        made.append(
+            kind(options=list(values), value=now[name], description=name, **options)
+        )
+    return ipywidgets.VBox(made)
+
+
+def _with_words(fig: Figure, alt: str) -> Any:
+    """Return the figure as an image with a description, and close it.
+
+    It is HTML, since JupyterLab shows a bare image without its description.
+    """
+    from IPython.display import HTML
+
+    if not alt.strip():
+        raise ValueError("a figure needs words that say what is to be seen")
+    file = io.BytesIO()
+    fig.savefig(file, format="png", facecolor="white", bbox_inches="tight")
+    plt.close(fig)
+    data = base64.b64encode(file.getvalue()).decode()
+    return HTML(f'<img src="data:image/png;base64,{data}" alt="{_words(alt)}">')
+
+
+def _words(alt: str) -> str:
+    return html.escape(" ".join(alt.split()))
+
+
 # -------------------------------------------------------------------- animations
 
 
@@ -487,6 +592,7 @@ def animate(
     if controls:
         film = FuncAnimation(fig, draw, frames=n_frames, interval=interval)
         page = film.to_jshtml(fps=cast(int, 1000 / interval))  # a float will do
+        page = page.replace("<img ", f'<img alt="{_words(alt)}" ')
     else:
         frames = []
         for k in range(n_frames):
@@ -522,4 +628,4 @@ def _gif(frames: list, interval: int, alt: str, zoom: float) -> str:
     if zoom != 1:
         width = round(zoom * frames[0].width)
         size = f' width="{width}" style="image-rendering: pixelated"'
-    return f'<img src="data:image/gif;base64,{data}" alt="{alt}"{size}>'
+    return f'<img src="data:image/gif;base64,{data}" alt="{_words(alt)}"{size}>'
