@@ -172,13 +172,19 @@ def test_beside_diffrax(device, kind, gradients):
     for way in ways.values():
         for _ in range(3):
             way()
-    rounds = [{n: seconds(way, device) for n, way in ways.items()} for _ in range(ROUNDS)]
+    rounds = [
+        {n: seconds(way, device) for n, way in ways.items()} for _ in range(ROUNDS)
+    ]
     medians = {n: 1e3 * statistics.median(r[n] for r in rounds) for n in ways}
     ratio = medians["rk4 in one piece"] / medians["diffrax"]
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    print(f"\n{kind} on {name}, gradients={gradients}: {n_steps} steps of rk4, ", end="")
+    print(
+        f"\n{kind} on {name}, gradients={gradients}: {n_steps} steps of rk4, ", end=""
+    )
     for way, solution in ways.items():
-        print(f"{way} {medians[way]:.3f} ms ({error(solution(), expected):.0e})", end="; ")
+        print(
+            f"{way} {medians[way]:.3f} ms ({error(solution(), expected):.0e})", end="; "
+        )
     print(f"ratio {ratio:.2f}")
     if device == "cuda":
         assert ratio <= 1.1
