@@ -2,8 +2,9 @@
 
 diffrax solves with dopri5 at a tolerance. Ours takes rk4 with the fewest steps whose
 error is not larger, compiled into one piece: recorded in a CUDA graph on a GPU, by
-`torch.compile` on a CPU. Beside it our dopri5, as one calls it. What is timed is a whole
-solve, until the result is there; with gradients for the state and all weights, or not.
+`torch.compile` on a CPU. Beside it our dopri5, as one calls it. What is timed is a
+whole solve, until the result is there; with gradients for the state and all weights, or
+not.
 Here 'cnf' is a flow with the log-density beside the points, its trace written out.
 """
 
@@ -52,12 +53,12 @@ def field(kind, library, y, weights):
 
 
 def ours(kind, device, gradients):
-    """Return a solve of `(method, options)` and the arrays, and what it is called on."""
+    """Return a solve of `(method, options)`."""
     weights, y0 = problem(kind)
     weights = [torch.tensor(w, device=device, requires_grad=gradients) for w in weights]
     y0 = torch.tensor(y0, device=device, requires_grad=gradients)
 
-    def solve(method, options, y0=y0, weights=weights):
+    def solve(method, options):
         def f(t, y):
             return field(kind, torch, y, weights)
 
@@ -177,14 +178,10 @@ def test_beside_diffrax(device, kind, gradients):
     ]
     medians = {n: 1e3 * statistics.median(r[n] for r in rounds) for n in ways}
     ratio = medians["rk4 in one piece"] / medians["diffrax"]
-    name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    print(
-        f"\n{kind} on {name}, gradients={gradients}: {n_steps} steps of rk4, ", end=""
-    )
-    for way, solution in ways.items():
-        print(
-            f"{way} {medians[way]:.3f} ms ({error(solution(), expected):.0e})", end="; "
-        )
+    card = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    print(f"\n{kind} on {card}, gradients={gradients}, {n_steps} steps of rk4")
+    for name, way in ways.items():
+        print(f"{name}: {medians[name]:.3f} ms, error {error(way(), expected):.0e}")
     print(f"ratio {ratio:.2f}")
     if device == "cuda":
         assert ratio <= 1.1
