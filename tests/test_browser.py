@@ -15,9 +15,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import notebooks
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
+
+from autograder.authors import pairs
 
 SHOTS = notebooks.ROOT / "build" / "screenshots"
 TOKEN = "test"
@@ -195,4 +198,44 @@ def test_a_student_types_an_answer_and_reads_what_the_check_says(lab, page, tmp_
     assert "2 of 2 points" in said and "✗" not in said
     assert "your euler_step drives" in run_cell(page, drives)
     page.screenshot(path=SHOTS / f"{name}-answered.png")
+    assert page.locator(".jp-RenderedText[data-mime-type$=stderr]").count() == 0
+
+
+LIVE = """\
+from matplotlib import pyplot as plt
+from odenets import plots
+
+def picture(h=0.25, field="spiral"):
+    fig, ax = plt.subplots(figsize=(3, 2))
+    ax.plot([0, h], ls="-" if field == "spiral" else ":")
+    ax.set_ylim(0, 1)
+    return fig
+
+plots.live(picture, "A line from 0 to h.", h=[0.1, 0.25, 0.5], field=["spiral", "saddle"])
+"""
+
+
+def test_a_live_figure_follows_its_slider_and_buttons(lab, page, tmp_path):
+    path = tmp_path / "root" / "live.ipynb"
+    live = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(LIVE)])
+    live.metadata = pairs.METADATA  # else a dialogue asks for a kernel
+    nbformat.write(live, path)
+    opened(page, lab, path)
+    run_cell(page, 0)
+    picture = page.locator(".jp-OutputArea-output img")
+    expect(picture).to_have_count(1)
+    assert picture.get_attribute("alt") == "A line from 0 to h."
+    seen = [picture.get_attribute("src")]
+
+    handle = page.locator(".jupyter-widgets [role=slider], .noUi-handle").first
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    expect(picture).to_have_attribute("alt", re.compile(r"h = 0\.5, field = spiral"))
+    seen.append(picture.get_attribute("src"))
+    page.get_by_role("button", name="saddle").click()
+    expect(picture).to_have_attribute("alt", re.compile(r"h = 0\.5, field = saddle"))
+    seen.append(picture.get_attribute("src"))
+    assert len(set(seen)) == 3
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / "live.png")
     assert page.locator(".jp-RenderedText[data-mime-type$=stderr]").count() == 0
