@@ -176,12 +176,19 @@ def test_in_parts_agrees_with_nested_products():
         for _ in range(4)
     ]
     conv = [inimnet.ConvField(2, 3, gain=1.0).double() for _ in range(3)]
+    straight = [
+        inimnet.DenseField(4, 5, 3, gain=1.0, activation="relu").double()
+        for _ in range(4)
+    ]
+    far = [inimnet.HourglassField(2, 3, gain=1.0).double() for _ in range(3)]
     mixed = [dense[0], lambda x: torch.sin(x) * x.flip(-1), dense[1], torch.tanh]
     for phis, y in (
         (dense, x),
         (around, x),
         (mixed, x),
         (conv, draw(2, 2, 5, 4, seed=3)),
+        (straight, x),
+        (far, draw(2, 2, 8, 4, seed=3)),
     ):
         nested = inimnet.inimnet_forward(phis, y)
         for one, other in zip(inimnet.inimnet_forward_parts(phis, y), nested):
@@ -270,6 +277,71 @@ def test_gradient_of_the_loss_itself_agrees_to_second_order():
         (exact,) = torch.autograd.grad(loss(z).sum(), theta)
         errors.append((ours - exact).abs().max())
     assert 1.8 < order(errors, sizes) < 2.2
+
+
+def layers_of(coupled: bool, depth: int = 4, activation: str = "tanh") -> list:
+    torch.manual_seed(1)
+    fields = [
+        inimnet.DenseField(3, 5, gain=1.0, activation=activation).double()
+        for _ in range(1 if coupled else depth)
+    ]
+    return fields * depth if coupled else fields
+
+
+def assert_same(ones, others, **tolerances):
+    for one, other in zip(ones, others, strict=True):
+        torch.testing.assert_close(one, other, **tolerances)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("coupled", [False, True])
+def test_gradients_of_all_weights_at_all_depths(coupled, activation):
+    phis, x = layers_of(coupled, activation=activation), draw(6, 3, seed=7)
+    params = list(nn.ModuleList(phis).parameters())
+    gradients = inimnet.parameter_gradients(phis, x, loss_grad)
+    losses = inimnet.transported_loss(phis, x, loss)
+    assert len(gradients) == len(losses) == 5
+    assert all(not grad.any() for grad in gradients[0])
+    for grads, E in zip(gradients[1:], losses[1:]):
+        expected = torch.autograd.grad(
+            E.sum(), params, retain_graph=True, materialize_grads=True
+        )
+        assert_same(grads, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_of_all_weights_agree_with_finite_differences():
+    phis, x = layers_of(coupled=True, depth=3), draw(4, 3, seed=7)
+    gradients = inimnet.parameter_gradients(phis, x, loss_grad)[3]
+    h = 1e-5
+    for weights, grads in zip(phis[0].parameters(), gradients, strict=True):
+        flat, ends = weights.data.view(-1), []
+        for sign in (1, -2, 1):
+            flat[1] += sign * h
+            ends.append(inimnet.transported_loss(phis, x, loss)[3].sum().item())
+        slope = (ends[0] - ends[1]) / (2 * h)
+        assert grads.reshape(-1)[1].item() == pytest.approx(slope, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_a_constant_gradient_gives_that_of_a_loss_of_the_output(coupled):
+    phis, x = layers_of(coupled), draw(6, 3, seed=7)
+    z = inimnet.inimnet_forward(phis, x)
+    for depth in (1, 3, 4):
+        v = loss_grad(z[depth]).detach()
+        grads = inimnet.parameter_gradients(phis, x, lambda x, v=v: v)[depth]
+        expected = torch.autograd.grad(
+            loss(z[depth]).sum(),
+            list(nn.ModuleList(phis).parameters()),
+            retain_graph=True,
+            materialize_grads=True,
+        )
+        assert_same(grads, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_agree_with_those_of_the_deepest_layer_alone():
+    phis, x = layers_of(coupled=False), draw(6, 3, seed=7)
+    deepest = inimnet.parameter_gradient(phis, phis[-1].parameters(), x, loss_grad)
+    assert_same(inimnet.parameter_gradients(phis, x, loss_grad)[-1][-4:], deepest)
 
 
 # ------------------------------------------------------------------ continuous depth
@@ -376,6 +448,121 @@ def test_projectile_is_an_affine_field_solved_exactly_in_two_layers_of_order_two
     torch.testing.assert_close(z[:, 0], expected + 9.81 * 0.6 * 0.1 / 2)
 
 
+class Swirl(nn.Module):
+    """A field with weights, which depends on the depth."""
+
+    def __init__(self, dim: int = 3):
+        super().__init__()
+        torch.manual_seed(3)
+        self.phi = inimnet.DenseField(dim, 5, gain=1.0)
+        self.double()
+
+    def forward(self, p, x):
+        return (1 + p) * self.phi(x.flatten(1)).view_as(x)
+
+
+@pytest.mark.parametrize(
+    "method, p, n",
+    [
+        ("euler", [0.9, 0.4, 0.1], 2),
+        ("heun", [0.8, 0.5, 0.3], 1),
+        ("rk4", [0.7, 0.2], 1),
+    ],
+)
+def test_imbedded_gradients_are_those_of_the_imbedded_loss(method, p, n):
+    """E is imbedded, too: as the function x -> loss(x), carried along by the field."""
+    field, x = Swirl(), draw(5, 3, seed=6).requires_grad_()
+    Lambda, grads = inimnet.imbed_adjoint(field, x, p, loss_grad, method, n)
+    carried = inimnet._transport(field, lambda x: (loss(x),), None, x, p, method, n)
+    assert len(carried) == len(grads) == len(p)
+    params = list(field.parameters())
+    for depth, (E,) in enumerate(carried):
+        to_x, *to_params = torch.autograd.grad(
+            E.sum(), [x, *params], retain_graph=True, materialize_grads=True
+        )
+        torch.testing.assert_close(Lambda[depth], to_x)
+        assert_same(grads[depth], to_params)
+    assert not Lambda.requires_grad
+
+
+@pytest.mark.parametrize("method, n", [("heun", 2), ("rk4", 1)])
+def test_imbedded_gradients_of_a_loss_of_the_output(method, n):
+    field, x, p = Swirl(), draw(5, 3, seed=6), [0.9, 0.5]
+    z = inimnet.imbed(field, x, p, method, n)[-1]
+    v = loss_grad(z).detach()
+    _, grads = inimnet.imbed_adjoint(field, x, p, lambda x: v, method, n)
+    expected = torch.autograd.grad(loss(z).sum(), list(field.parameters()))
+    assert_same(grads[-1], expected)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 1, 1), (2, 1, 3)])
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "rk4", "midpoint"])
+def test_continuous_network_solves_every_depth(method, shape):
+    """Each depth by itself, started at its own p."""
+    field, x, p = Swirl(), draw(*shape, seed=6), [1.1, 0.8, 0.2, -0.3]
+    exact = method in ("dopri5", "bosh3")
+    options = None if exact else {"n_steps": 40}
+    net = inimnet.ContinuousInImNet(field, p, method, 1e-9, 1e-9, options)
+    z = net(x)
+    assert z.shape == (4, *shape)
+    assert torch.equal(z[0], x)
+    for start, depth in zip(p[1:], z[1:]):
+        expected = solvers.solve(field, x, start, p[0], rtol=1e-11, atol=1e-12)
+        torch.testing.assert_close(
+            depth, expected, rtol=0, atol=1e-7 if exact else 1e-3
+        )
+
+
+def test_continuous_network_solves_the_transport_equation():
+    field, x = Swirl(), draw(4, 3, seed=6)
+
+    def z(p, x):
+        net = inimnet.ContinuousInImNet(
+            field, [1.0, float(p)], "rk4", options={"n_steps": 30}
+        )
+        return net(x)[-1]
+
+    assert inimnet.transport_residual(z, field, 0.4, x, 1e-3).abs().max() < 1e-5
+
+
+def total(z):
+    """A loss that looks at all depths in different ways."""
+    weights = torch.arange(1, len(z) + 1, dtype=z.dtype)
+    return (weights * (loss(z.flatten(2)).mean(dim=1))).sum()
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 1, 3)])
+def test_sweep_of_the_continuous_network_against_autograd(shape):
+    field = Swirl()
+    x = draw(*shape, seed=6).requires_grad_()
+    net = inimnet.ContinuousInImNet(field, [1.0, 0.7, 0.1], rtol=1e-10, atol=1e-10)
+    value, to_x, grads = net.gradients(x.detach(), total)
+    expected = total(net(x))
+    torch.testing.assert_close(value, expected.detach())
+    other, *others = torch.autograd.grad(expected, [x, *field.parameters()])
+    torch.testing.assert_close(to_x, other, rtol=1e-6, atol=1e-6)
+    assert_same(grads, others, rtol=1e-6, atol=1e-6)
+
+
+def test_sweep_of_the_continuous_network_against_finite_differences():
+    field, x, h = Swirl(), draw(4, 3, seed=6), 1e-5
+    net = inimnet.ContinuousInImNet(field, [1.0, 0.7, 0.1], rtol=1e-11, atol=1e-12)
+    _, to_x, grads = net.gradients(x, total)
+    with torch.no_grad():
+        for weights, grad in zip((x, *field.parameters()), (to_x, *grads), strict=True):
+            flat, ends = weights.data.view(-1), []
+            for sign in (1, -2, 1):
+                flat[2] += sign * h
+                ends.append(total(net(x)).item())
+            slope = (ends[0] - ends[1]) / (2 * h)
+            assert grad.reshape(-1)[2].item() == pytest.approx(slope, rel=1e-5)
+
+
+def test_continuous_network_wants_falling_depths():
+    with pytest.raises(ValueError, match="fall"):
+        inimnet.ContinuousInImNet(Swirl(), [0.0, 0.5, 1.0])
+
+
 # ------------------------------------------------------------------ networks
 
 
@@ -453,6 +640,26 @@ def test_convolutional_network():
     expected = torch.stack(inimnet.inimnet_forward(flat, x.flatten(1)))
     torch.testing.assert_close(z.flatten(2), expected)
     assert len(inimnet.ConvInImNet(1, 3, coupled=True).phis) == 1
+
+
+def test_unknown_activation_is_refused():
+    with pytest.raises(ValueError, match="activation"):
+        inimnet.DenseField(2, 3, activation="wrong")
+
+
+def test_film_without_a_code():
+    torch.manual_seed(0)
+    model = inimnet.ConvVideoInImNet(3, 2, hidden=4).double()
+    films, t = draw(2, 3, 8, 8), torch.tensor([[0.1, 0.5, 0.9]]).expand(2, 3)
+    frames = model(films, t.double())
+    assert frames.shape == (3, 2, 3, 8, 8)
+    torch.testing.assert_close(frames[0], films[:, -1:].expand(2, 3, 8, 8))
+    # one frame of one film, by the recursion itself
+    state = torch.cat([films[1:], torch.full((1, 1, 8, 8), t[1, 2].item())], dim=1)
+    z = inimnet.inimnet_forward(list(model.imbedding.phis), state)
+    torch.testing.assert_close(frames[:, 1, 2], torch.stack(z)[:, 0, 2])
+    deepest = model(films, t.double(), deepest=True)
+    torch.testing.assert_close(deepest, frames[-1:])
 
 
 def test_unknown_variant_is_refused():

@@ -14,7 +14,8 @@ so that one recursion gives the outputs of the networks of all depths 0 .. L.
 
 Everywhere `phis` is a list of callables `phi(x)` that act on each sample of a batch by
 itself and keep the shape of `x`; `phis[0]` is phi_1, the first to act in the recursion.
-Every phi is smooth: the recursion differentiates it up to L - 1 times.
+The recursion differentiates every phi up to L - 1 times: a smooth one bends, one of
+ReLUs is straight wherever it has a derivative, so that only its slope remains.
 """
 
 import math
@@ -24,8 +25,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import jacrev, vmap
+from torch.func import functional_call, jacrev, vmap
 
+from odenets import solvers
+from odenets.adjoint import adjoint_dynamics
 from odenets.solvers import TABLEAUS
 
 # The types of torch name a third result, which is there on request only.
@@ -133,6 +136,11 @@ def tanh(a: Tensor) -> Tensor:
     return torch.cat([y, times(one_minus(times(y, y)), a1)])
 
 
+def relu(a: Tensor) -> Tensor:
+    """Return ReLU of a value in parts: all go through, or none does."""
+    return a * (a[:1] > 0)
+
+
 def cos_sin(a: Tensor) -> tuple[Tensor, Tensor]:
     """Return cosine and sine of a value in parts."""
     if len(a) == 1:
@@ -143,10 +151,12 @@ def cos_sin(a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def layers_in_parts(layers: Iterable[Any], a: Tensor) -> Tensor:
-    """Send a value in parts `(2 ** k, s, ...)` through affine layers and tanhs."""
+    """Send a value in parts `(2 ** k, s, ...)` through affine layers, tanh and ReLU."""
     for layer in layers:
         if isinstance(layer, nn.Tanh):
             a = tanh(a)
+        elif isinstance(layer, nn.ReLU):
+            a = relu(a)
         else:
             value = layer(a.flatten(0, 1)).unflatten(0, a.shape[:2])
             # A bias moves the value but not the derivatives.
@@ -285,6 +295,57 @@ def parameter_gradient(
     )
 
 
+def parameter_gradients(
+    phis: Sequence[nn.Module], x: Tensor, loss_grad: Map
+) -> list[tuple[Tensor, ...]]:
+    """Return the gradients of the summed transported loss for all weights, all depths.
+
+    G_l = dE_l/dtheta, summed over the samples, is one more function of the input that
+    the recursion carries along, beside Lambda_l of `inimnet_adjoint`:
+
+        G_{l+1} = G_l + (dG_l/dx) phi_{l+1} + (dphi_{l+1}/dtheta)^T Lambda_l,   G_0 = 0.
+
+    The last term is there for the weights of phi_{l+1} alone. Where layers share their
+    weights it comes back at each of them: coupled weights need nothing else. Nothing is
+    kept for a backward pass, there is none.
+
+    With a `loss_grad` that does not depend on `x`, v say, E_l is the linear function
+    v . z_l; for v = the gradient of any loss L at z_l(x) therefore, G_l is the exact
+    gradient of L(z_l(x)).
+
+    Args:
+        phis: L modules; one that stands at several layers has coupled weights.
+        x, loss_grad: as in `inimnet_adjoint`.
+    Returns: for each depth 0 .. L one tensor per parameter of `nn.ModuleList(phis)`.
+    """
+    modules = list(dict.fromkeys(phis))
+    weights = [_detached(module) for module in modules]
+
+    def all_depths(layers: Sequence[nn.Module], x: Tensor) -> list[tuple]:
+        if not layers:
+            zeros = [[torch.zeros_like(w) for w in ws.values()] for ws in weights]
+            return [(loss_grad(x), zeros)]
+        *shallower, phi = layers
+        own = modules.index(phi)
+        direction, transposed = vjp(
+            lambda theta, x: functional_call(phi, theta, (x,)), weights[own], x
+        )
+        depths, slopes = jvp(lambda x: all_depths(shallower, x), (x,), (direction,))
+        (Lambda, G), (dLambda, dG) = depths[-1], slopes[-1]
+        theta, pulled_back = transposed(Lambda)
+        G = [[g + dg for g, dg in zip(gs, dgs)] for gs, dgs in zip(G, dG)]
+        G[own] = [g + dg for g, dg in zip(G[own], theta.values())]
+        return [*depths, (Lambda + dLambda + pulled_back, G)]
+
+    depths = all_depths(list(phis), x.detach())
+    return [tuple(g for gs in G for g in gs) for _, G in depths]
+
+
+def _detached(module: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of a module by name, cut off from autograd."""
+    return {name: weight.detach() for name, weight in module.named_parameters()}
+
+
 # ------------------------------------------------------------------ continuous depth
 
 
@@ -309,6 +370,9 @@ MOST_STAGES = 14
 """So many stages `imbed` nests at most."""
 
 
+State = tuple[Tensor, ...]
+
+
 def imbed(
     f: Callable[[Any, Tensor], Tensor],
     x: Tensor,
@@ -331,7 +395,74 @@ def imbed(
         method: a name in `solvers.TABLEAUS`; its step size is fixed.
         n_steps: steps between two entries of `p`.
     Returns: `z(q; p_i, x)` stacked, shape `(len(p), *x.shape)`.
+    Raises:
+        ValueError: where the stages would be more than `MOST_STAGES`.
     """
+    depths = _transport(f, lambda x: (x,), None, x, p, method, n_steps)
+    return torch.stack([z for (z,) in depths])
+
+
+def imbed_adjoint(
+    field: nn.Module,
+    x: Tensor,
+    p: Sequence[float] | Tensor,
+    loss_grad: Map,
+    method: str = "euler",
+    n_steps: int = 1,
+) -> tuple[Tensor, list[State]]:
+    """Return gradients at every depth by one sweep forwards in depth.
+
+    With E(p, x) the loss carried along by the transport equation, Lambda = grad_x E and
+    G = dE/dtheta solve, from p = q on, what one gets by differentiating that equation:
+
+        dLambda/dp = -(grad_x Lambda) f - (df/dx)^T Lambda,     Lambda(q, x) = grad L,
+        dG/dp      = -(grad_x G) f - (df/dtheta)^T Lambda,      G(q, x) = 0.
+
+    They are solved as in `imbed`, so that they are the exact gradients of what the same
+    method makes of E. As in `parameter_gradients`, a constant `loss_grad` gives those
+    of a loss of z itself. All layers share the weights; nothing is kept.
+
+    Args:
+        field: `field(p, x)`, a module.   loss_grad: as in `inimnet_adjoint`.
+        x, p, method, n_steps: as in `imbed`.
+    Returns: Lambda, `(len(p), *x.shape)`, and for each p one tensor per parameter,
+        summed over the samples.
+    """
+    weights = _detached(field)
+
+    def called(theta: dict[str, Tensor], p: Any, x: Tensor) -> Tensor:
+        return functional_call(field, theta, (p, x))
+
+    def start(x: Tensor) -> State:
+        return loss_grad(x), *(torch.zeros_like(w) for w in weights.values())
+
+    def source(p: Any, x: Tensor, state: State) -> State:
+        _, transposed = vjp(lambda theta, x: called(theta, p, x), weights, x)
+        theta, pulled_back = transposed(state[0])
+        return pulled_back, *theta.values()
+
+    depths = _transport(
+        lambda p, x: called(weights, p, x),
+        start,
+        source,
+        x.detach(),
+        p,
+        method,
+        n_steps,
+    )
+    return torch.stack([state[0] for state in depths]), [state[1:] for state in depths]
+
+
+def _transport(
+    f: Callable[[Any, Tensor], Tensor],
+    start: Callable[[Tensor], State],
+    source: Callable[[Any, Tensor, State], State] | None,
+    x: Tensor,
+    p: Sequence[float] | Tensor,
+    method: str,
+    n_steps: int,
+) -> list[State]:
+    """Solve dS/dp = -(grad_x S) f - source(p, x, S), S(q, x) = start(x)."""
     tableau = TABLEAUS[method]
     a, b, c = tableau.a, tableau.b, tableau.c
     depths = [float(depth) for depth in p]
@@ -340,81 +471,172 @@ def imbed(
         raise ValueError(
             f"{nested} stages in all would cost (3 ** {nested} - 1) / 2 evaluations of "
             f"the field; take at most {MOST_STAGES}: fewer depths, fewer steps or "
-            "another method"
+            "another method, or a ContinuousInImNet"
         )
     walls = [depths[0]]
-    for start, end in pairwise(depths):
-        walls += [start + (end - start) * k / n_steps for k in range(1, n_steps + 1)]
+    for begin, end in pairwise(depths):
+        walls += [begin + (end - begin) * k / n_steps for k in range(1, n_steps + 1)]
 
-    def combine(parts: Sequence[Tensor], weights: Sequence[float], h: float) -> Tensor:
-        """Add the weighted stages to the state: `parts` is (z, K_1, ..., K_i)."""
+    def combine(parts: Sequence[State], weights: Sequence[float], h: float) -> State:
+        """Add the weighted stages to the state: `parts` is (S, K_1, ..., K_i)."""
         total = parts[0]
         for weight, stage in zip(weights, parts[1:]):
-            total = total + h * weight * stage if weight else total
+            if weight:
+                total = tuple(t + h * weight * k for t, k in zip(total, stage))
         return total
 
-    def stages(step: int, count: int, x: Tensor) -> tuple[Tensor, ...]:
-        """Return all depths so far, then z and K_1 .. K_count of the step, at x."""
+    def stages(step: int, count: int, x: Tensor) -> tuple[State, ...]:
+        """Return all depths so far, then S and K_1 .. K_count of the step, at x."""
         if count == 0:
-            return (x, x) if step == 0 else walk(step, x)
-        start, h = walls[step], walls[step + 1] - walls[step]
-        direction = f(start + c[count - 1] * h, x)
-        values, slopes = jvp(lambda x: stages(step, count - 1, x), (x,), (direction,))
-        done = step + 1  # so many depths stand in front of z, K_1, ...
-        stage = -combine(slopes[done:], a[count - 1], h)
+            return walk(step, x)
+        begin, h = walls[step], walls[step + 1] - walls[step]
+        time, row = begin + c[count - 1] * h, a[count - 1]
+        values, slopes = jvp(lambda x: stages(step, count - 1, x), (x,), (f(time, x),))
+        done = step + 1  # so many depths stand in front of S, K_1, ...
+        stage = tuple(-slope for slope in combine(slopes[done:], row, h))
+        if source is not None:
+            more = source(time, x, combine(values[done:], row, h))
+            stage = tuple(k - g for k, g in zip(stage, more))
         return (*values, stage)
 
-    def walk(steps: int, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the depths z at walls 0 .. steps, and the last of them once more."""
+    def walk(steps: int, x: Tensor) -> tuple[State, ...]:
+        """Return the states at walls 0 .. steps, and the last of them once more."""
+        if steps == 0:
+            return (start(x),) * 2
         values = stages(steps - 1, len(b), x)
-        z = combine(values[steps:], b, walls[steps] - walls[steps - 1])
-        return (*values[:steps], z, z)
+        state = combine(values[steps:], b, walls[steps] - walls[steps - 1])
+        return (*values[:steps], state, state)
 
-    values = walk(len(walls) - 1, x) if len(walls) > 1 else (x,)
-    return torch.stack(values[: len(walls)][::n_steps])
+    return list(walk(len(walls) - 1, x)[: len(walls)][::n_steps])
+
+
+class ContinuousInImNet(nn.Module):
+    """The outputs z(q; p_i, x) at all depths, by any solver; `x` of any shape.
+
+    A transport equation is solved along its characteristics, and those of this one are
+    the paths of y' = f(t, y): z(q; p, x) is where the path arrives at q that is in x at
+    p. So the paths start one after the other, the deepest first, and walk up to q
+    together. Unlike `imbed`, whose cost triples with every stage, this takes steps as
+    the solver likes, adaptive ones included; what is gone is the sweep that needs no
+    other start than p = q.
+
+    Args:
+        field: `field(p, x)`, a module that keeps the shape of `x` and treats each
+            sample by itself; its weights serve all depths. A smooth one: across the
+            kinks of a ReLU no solver keeps its order, in gradients least of all.
+        p: the depths at which z is wanted, falling from q = p[0].
+        method, rtol, atol, options: as in `solvers.odeint`.
+    Raises:
+        ValueError: if `p` does not fall.
+    """
+
+    def __init__(
+        self,
+        field: nn.Module,
+        p: Sequence[float],
+        method: str = "dopri5",
+        rtol: float = 1e-6,
+        atol: float = 1e-8,
+        options: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.field, self.p = field, [float(depth) for depth in p]
+        if any(end >= start for start, end in pairwise(self.p)):
+            raise ValueError(f"the depths must fall from q = p[0] on, not {self.p}")
+        self.settings = solvers.Settings(
+            method=method, rtol=rtol, atol=atol, options=options
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x (s, ...)` to `(len(p), s, ...)`, depth 0 first, which is `x`."""
+        paths = x[None][:0]
+        for end, start in reversed(list(pairwise(self.p))):
+            paths = torch.cat([x[None], paths])  # a path starts here
+            paths = solvers.solve(self._slopes, paths, start, end, **self.settings)
+        return torch.cat([x[None], paths])
+
+    def gradients(
+        self, x: Tensor, loss: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor, State]:
+        """Return a loss and its gradients by one sweep forwards in depth.
+
+        Along a path y the equations of `imbed_adjoint` are ordinary ones,
+
+            Lambda' = -(df/dx)^T Lambda,    G' = -(df/dtheta)^T Lambda,    y' = f,
+
+        with y = z(q; p_i, x) and Lambda = dloss/dy at p = q. They are solved from there
+        towards falling p, for all depths together; a path that has come to its p_i is
+        in x again, and leaves. Nothing is kept. What this costs is that z has to be
+        known at p = q, for which all depths are solved once before.
+
+        Args:
+            x: inputs `(s, ...)`.   loss: of the outputs `(len(p), s, ...)`, a number.
+        Returns: the loss, its gradient with respect to `x`, and one tensor for each
+            parameter of the field.
+        """
+        params = tuple(self.field.parameters())
+        with torch.no_grad():
+            z = self(x)
+        with torch.enable_grad():
+            z = z.requires_grad_()
+            value = loss(z)
+            (a,) = torch.autograd.grad(value, z)
+        y, a, grad_x = z.detach()[1:], a[1:], a[0]
+        total = x.new_zeros(sum(w.numel() for w in params))
+
+        def sweep(p: float, state: State) -> State:
+            dy, da, dparams = adjoint_dynamics(self._slopes, params, p, *state[:2])
+            return dy, da, torch.cat([w.reshape(-1) for w in dparams])
+
+        for start, end in pairwise(self.p):
+            y, a, total = solvers.solve(
+                sweep, (y, a, total), start, end, **self.settings
+            )
+            y, a, grad_x = y[1:], a[1:], grad_x + a[0]
+        grads = total.split([w.numel() for w in params])
+        shaped = tuple(grad.view_as(w) for grad, w in zip(grads, params))
+        return value.detach(), grad_x, shaped
+
+    def _slopes(self, p: float, paths: Tensor) -> Tensor:
+        return self.field(p, paths.flatten(0, 1)).view_as(paths)
 
 
 # ------------------------------------------------------------------ networks
 
 
-class DenseField(nn.Module):
-    """phi(x): a perceptron with smooth activations, `(s, dim)` to `(s, dim)`.
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+"""What stands between the affine layers of a field, by name."""
+
+
+class Field(nn.Module):
+    """phi(x): affine layers with activations between them, `x` to its own shape.
 
     The last layer starts small, so that an untrained network is near the identity.
+
+    Args:
+        affine: the affine layers, in their order.
+        activation: a name in `ACTIVATIONS`.
+        gain: the last layer is multiplied by it.
     """
 
-    def __init__(self, dim: int, width: int, n_layers: int = 2, gain: float = 0.1):
-        super().__init__()
-        sizes = [dim] + [width] * (n_layers - 1) + [dim]
-        layers: list[nn.Module] = []
-        for fan_in, fan_out in pairwise(sizes):
-            layers += [nn.Linear(fan_in, fan_out), nn.Tanh()]
-        self.layers = nn.Sequential(*layers[:-1])
-        _shrink(self.layers[-1], gain)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
-
-    def parts(self, a: Tensor) -> Tensor:
-        return layers_in_parts(self.layers, a)
-
-
-class ConvField(nn.Module):
-    """phi(x) of convolutions, `(s, channels, H, W)` to the same shape."""
-
     def __init__(
-        self, channels: int, hidden: int = 16, kernel_size: int = 3, gain: float = 0.1
+        self,
+        affine: Sequence[nn.Module],
+        activation: str = "tanh",
+        gain: float = 0.1,
     ):
         super().__init__()
-        padding = kernel_size // 2
-        self.layers = nn.Sequential(
-            nn.Conv2d(channels, hidden, kernel_size, padding=padding),
-            nn.Tanh(),
-            nn.Conv2d(hidden, hidden, kernel_size, padding=padding),
-            nn.Tanh(),
-            nn.Conv2d(hidden, channels, kernel_size, padding=padding),
-        )
-        _shrink(self.layers[-1], gain)
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation {activation!r} is not one of {sorted(ACTIVATIONS)}"
+            )
+        layers: list[nn.Module] = []
+        for layer in affine:
+            layers += [layer, ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers[:-1])
+        with torch.no_grad():
+            for param in self.layers[-1].parameters():
+                param.mul_(gain)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -423,10 +645,70 @@ class ConvField(nn.Module):
         return layers_in_parts(self.layers, a)
 
 
-def _shrink(layer: nn.Module, gain: float) -> None:
-    with torch.no_grad():
-        for param in layer.parameters():
-            param.mul_(gain)
+class DenseField(Field):
+    """phi(x): a perceptron of `n_layers` linear maps, `(s, dim)` to `(s, dim)`."""
+
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        n_layers: int = 2,
+        gain: float = 0.1,
+        activation: str = "tanh",
+    ):
+        sizes = [dim] + [width] * (n_layers - 1) + [dim]
+        super().__init__(
+            [nn.Linear(*ends) for ends in pairwise(sizes)], activation, gain
+        )
+
+
+class ConvField(Field):
+    """phi(x) of three convolutions, `(s, channels, H, W)` to the same shape."""
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int = 16,
+        kernel_size: int = 3,
+        gain: float = 0.1,
+        activation: str = "tanh",
+    ):
+        widths, padding = [channels, hidden, hidden, channels], kernel_size // 2
+        super().__init__(
+            [
+                nn.Conv2d(c_in, c_out, kernel_size, padding=padding)
+                for c_in, c_out in pairwise(widths)
+            ],
+            activation,
+            gain,
+        )
+
+
+class HourglassField(Field):
+    """phi(x) that sees far: convolutions to a quarter of the size, and back.
+
+    `(s, channels, H, W)` to the same shape; H and W are multiples of 4.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int = 32,
+        gain: float = 0.1,
+        activation: str = "tanh",
+    ):
+        wide = 2 * hidden
+        super().__init__(
+            [
+                nn.Conv2d(channels, hidden, 5, stride=2, padding=2),
+                nn.Conv2d(hidden, wide, 5, stride=2, padding=2),
+                nn.Conv2d(wide, wide, 5, padding=2),
+                nn.ConvTranspose2d(wide, hidden, 4, stride=2, padding=1),
+                nn.ConvTranspose2d(hidden, channels, 4, stride=2, padding=1),
+            ],
+            activation,
+            gain,
+        )
 
 
 class InImNet(nn.Module):
@@ -506,6 +788,7 @@ class LatentInImNet(InImNet):
         depth: trained depth.   coupled: one phi for all layers.
         n_layers: linear maps in each phi.   variant: a name in `VARIANTS`.
         period: of the time, where everything comes back; 0 if nothing does.
+        activation: a name in `ACTIVATIONS`.
     """
 
     def __init__(
@@ -517,9 +800,11 @@ class LatentInImNet(InImNet):
         n_layers: int = 2,
         variant: str = "exact",
         period: float = 0.0,
+        activation: str = "tanh",
     ):
         def make_phi() -> nn.Module:
-            phi = DenseField(latent_dim + (2 if period else 1), width, n_layers)
+            dim = latent_dim + (2 if period else 1)
+            phi = DenseField(dim, width, n_layers, activation=activation)
             return OnCircle(phi, period) if period else phi
 
         super().__init__(make_phi, depth, coupled, variant)
@@ -543,9 +828,10 @@ class ConvInImNet(InImNet):
         hidden: int = 16,
         kernel_size: int = 3,
         variant: str = "exact",
+        activation: str = "tanh",
     ):
         def make_phi() -> ConvField:
-            return ConvField(channels, hidden, kernel_size)
+            return ConvField(channels, hidden, kernel_size, activation=activation)
 
         super().__init__(make_phi, depth, coupled, variant)
 
@@ -678,7 +964,7 @@ class VideoInImNet(nn.Module):
 
     Args:
         n_context: frames that the encoder sees.   size: height and width, at most 32.
-        latent_dim, width, depth, coupled, n_layers, variant, period: see
+        latent_dim, width, depth, coupled, n_layers, variant, period, activation: see
             `LatentInImNet`.
         channels: of the first convolution.
         dense_decoder: hidden units of a `DenseDecoder`; 0 for a `FrameDecoder`.
@@ -697,11 +983,12 @@ class VideoInImNet(nn.Module):
         variant: str = "exact",
         period: float = 0.0,
         dense_decoder: int = 0,
+        activation: str = "tanh",
     ):
         super().__init__()
         self.encoder = FrameEncoder(n_context, size, latent_dim, channels)
         self.imbedding = LatentInImNet(
-            latent_dim, width, depth, coupled, n_layers, variant, period
+            latent_dim, width, depth, coupled, n_layers, variant, period, activation
         )
         self.decoder = (
             DenseDecoder(latent_dim, size, dense_decoder)
@@ -709,15 +996,66 @@ class VideoInImNet(nn.Module):
             else FrameDecoder(latent_dim, size, channels)
         )
 
-    def forward(self, context: Tensor, t: Tensor, depth: int | None = None) -> Tensor:
+    def forward(
+        self,
+        context: Tensor,
+        t: Tensor,
+        depth: int | None = None,
+        deepest: bool = False,
+    ) -> Tensor:
         """Return frames for all depths.
 
         Args:
             context: `(s, n_context, size, size)`.   t: times `(s, k)`, k per video.
             depth: deepest network, by default the trained depth.
-        Returns: `(depth + 1, s, k, size, size)`.
+            deepest: draw for the deepest network only.
+        Returns: `(depth + 1, s, k, size, size)`, or `(1, s, k, size, size)`.
         """
         code = self.encoder(context).repeat_interleave(t.shape[1], dim=0)
         codes = self.imbedding(code, t.flatten(), depth)
+        codes = codes[-1:] if deepest else codes
         frames = self.decoder(codes.flatten(0, 1))
         return frames.unflatten(0, (len(codes), *t.shape))
+
+
+class ConvVideoInImNet(nn.Module):
+    """Predict frames at given times without encoder and decoder: the state is a film.
+
+    The state is the first frames as channels and one channel more, which is filled with
+    the time; the prediction is read where the last of the frames stood. At depth 0 that
+    is this frame itself, whatever the time.
+
+    Args:
+        n_context: frames that are seen.   depth, coupled, variant: see `InImNet`.
+        hidden, activation: see `HourglassField`.
+    """
+
+    def __init__(
+        self,
+        n_context: int,
+        depth: int,
+        coupled: bool = False,
+        hidden: int = 32,
+        variant: str = "exact",
+        activation: str = "tanh",
+    ):
+        super().__init__()
+
+        def make_phi() -> nn.Module:
+            return HourglassField(n_context + 1, hidden, activation=activation)
+
+        self.imbedding = InImNet(make_phi, depth, coupled, variant)
+
+    def forward(
+        self,
+        context: Tensor,
+        t: Tensor,
+        depth: int | None = None,
+        deepest: bool = False,
+    ) -> Tensor:
+        """Return frames for all depths; as `VideoInImNet`."""
+        films = context.repeat_interleave(t.shape[1], dim=0)
+        times = t.flatten()[:, None, None, None].expand_as(films[:, :1])
+        z = self.imbedding(torch.cat([films, times], dim=1), depth)
+        z = z[-1:] if deepest else z
+        return z[:, :, -2].unflatten(1, t.shape)

@@ -1,10 +1,12 @@
 """Video prediction with InImNet at any size: rotating digits and bouncing balls.
 
     python -m odenets.studies.video --out results
-    python -m odenets.studies.video rotating --tag mine --width 80 --out results
+    python -m odenets.studies.video coupled --seeds 0 --out results
+    python -m odenets.studies.video --tag mine --tasks rotating --width 80 --out results
 
-The first command makes what notebook 10 shows, the second one trains other settings.
-An interrupted run goes on from its checkpoint. See `odenets.studies.study`.
+The first command makes what notebook 10 shows, the second one a part of it, and the
+third one trains other settings. An interrupted run goes on from its checkpoint. See
+`odenets.studies.study`.
 
 Notebook 10 calls the same functions with smaller numbers.
 """
@@ -16,7 +18,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +28,7 @@ from torch import Tensor, nn
 from odenets import training
 from odenets.data import images, video
 from odenets.data.affine import rotations, warp
-from odenets.nets.inimnet import VideoInImNet
+from odenets.nets.inimnet import ConvVideoInImNet, VideoInImNet
 from odenets.studies import study
 from odenets.studies.study import Row, Study
 
@@ -112,8 +116,11 @@ class Settings:
     """How a model is built and trained.
 
     Attributes:
-        latent_dim, width, depth, coupled, n_layers, channels, variant, dense_decoder:
-            of the model.
+        latent_dim, width, depth, coupled, n_layers, channels, variant, activation,
+            dense_decoder: of the model.
+        convolutional: no code, the state is a film; of the above `depth`, `coupled`,
+            `variant`, `activation` and `channels`, those of the hidden layer, count.
+        loss: "all" depths or the "deepest" only.
         batch: videos per step.   steps: optimiser steps.   lr: highest learning rate.
         weight_decay: of AdamW.   decay: of the running mean of the weights.
         augment, tilt: deform training videos; see `deform_digits`, `turn_boxes`.
@@ -128,7 +135,10 @@ class Settings:
     n_layers: int = 2
     channels: int = 16
     variant: str = "exact"
+    activation: str = "tanh"
     dense_decoder: int = 0
+    convolutional: bool = False
+    loss: str = "all"
     batch: int = 25
     steps: int = 10_000
     lr: float = 1e-3
@@ -156,9 +166,32 @@ FULL = {
 }
 """The full-size settings of each task."""
 
+LESSON = Settings(
+    latent_dim=16,
+    width=32,
+    coupled=True,
+    channels=8,
+    dense_decoder=256,
+    batch=8,
+    steps=1200,
+    lr=3e-3,
+    decay=0.98,
+    augment=0.1,
+)
+"""The settings of the lesson for rotating digits."""
 
-def build(task: Task, settings: Settings) -> VideoInImNet:
+
+def build(task: Task, settings: Settings) -> nn.Module:
     """Return an untrained model."""
+    if settings.convolutional:
+        return ConvVideoInImNet(
+            task.n_context,
+            settings.depth,
+            settings.coupled,
+            settings.channels,
+            settings.variant,
+            settings.activation,
+        )
     return VideoInImNet(
         task.n_context,
         task.size,
@@ -171,6 +204,7 @@ def build(task: Task, settings: Settings) -> VideoInImNet:
         settings.variant,
         task.period if settings.clock else 0.0,
         settings.dense_decoder,
+        settings.activation,
     )
 
 
@@ -230,20 +264,29 @@ def turn_boxes(
 AUGMENT = {"rotating": deform_digits, "balls": turn_boxes}
 
 
+LOSSES = "all", "deepest"
+"""The depths that the loss looks at."""
+
+
 def training_loss(
-    model: nn.Module, task: Task, videos: Tensor, frames: Tensor
+    model: nn.Module, task: Task, videos: Tensor, frames: Tensor, loss: str = "all"
 ) -> Tensor:
-    """Return the mean squared error per pixel over all depths and the given frames.
+    """Return the mean squared error per pixel over the depths and the given frames.
 
     Only the given frames are predicted and only they are compared: from any other
     frame, except those that the encoder sees, no gradient and no statistics come.
 
     Args:
         videos: `(s, n_frames, size, size)`.   frames: indices `(s, k)`.
+        loss: a name in `LOSSES`.
+    Raises:
+        ValueError: if there is no such loss.
     """
+    if loss not in LOSSES:
+        raise ValueError(f"loss {loss!r} is not one of {LOSSES}")
     context = videos[:, : task.n_context]
     rows = torch.arange(len(videos), device=videos.device)[:, None]
-    predicted = model(context, task.times(frames))
+    predicted = model(context, task.times(frames), deepest=loss == "deepest")
     return (predicted - videos[rows, frames]).square().mean()
 
 
@@ -319,6 +362,9 @@ def train(
             batch = AUGMENT[task.name](batch, settings, generator)
         return batch, frames.to(device)
 
+    def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+        return training_loss(model, task, *batch, loss=settings.loss)
+
     def after_step(_: nn.Module) -> None:
         nonlocal spent
         spent = time.monotonic() - start
@@ -342,17 +388,17 @@ def train(
         model,
         None,
         optimizer,
-        batch_loss=lambda batch: training_loss(model, task, *batch),
+        batch_loss=loss,
         scheduler=scheduler,
         clip=1.0,
         after_step=after_step,
+        capture=True,
     )
     with training.progress(None, desc, settings.steps) as bar:
         bar.update(scheduler.last_epoch)
         while scheduler.last_epoch < settings.steps and spent < limit:
             in_time = itertools.takewhile(lambda _: spent < limit, batches)
-            loss = step.epoch(in_time)
-            history.append((scheduler.last_epoch, loss))
+            history.append((scheduler.last_epoch, step.epoch(in_time)))
             bar.update(every)
             if test is not None and scheduler.last_epoch % 1000 == 0:
                 scores = errors(mean, task, test.to(device)).mean(dim=1)
@@ -402,6 +448,8 @@ class Job:
 
     Attributes:
         data: of the digits, mnist or digits.   n_train, n_test: numbers of videos.
+        beyond: the deepest network that is scored, with coupled weights deeper than
+            the trained one.
     """
 
     task: str
@@ -410,20 +458,73 @@ class Job:
     data: str
     n_train: int
     n_test: int
+    beyond: int
 
 
 SIZES = {"rotating": (500, 542), "balls": (10_000, 500)}
 """Numbers of videos for training and for testing."""
 
-WIDE = {"width": 128, "n_layers": 3, "latent_dim": 32, "channels": 32}
+BEYOND = 8
+"""Networks with coupled weights are scored down to this depth."""
+
+RULES = "exact", "approximate"
+"""The Jacobians that are compared; see `inimnet.VARIANTS`."""
+
+PARTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+    "base": [
+        ("rotating", "base", {"minutes": 8}),
+        ("balls", "base", {"minutes": 8}),
+        (
+            "rotating",
+            "wide",
+            {"width": 128, "n_layers": 3, "latent_dim": 32, "channels": 32}
+            | {"minutes": 8},
+        ),
+    ],
+    "coupled": [
+        (task, f"{variant}, {loss}", {"variant": variant, "loss": loss} | changes)
+        for task, steps in (("rotating", 4000), ("balls", 5000))
+        for changes in [{"coupled": True, "steps": steps}]
+        for variant in RULES
+        for loss in LOSSES
+    ]
+    + [
+        (
+            task,
+            "approximate, deepest, relu",
+            {"variant": "approximate", "loss": "deepest", "activation": "relu"}
+            | {"coupled": True, "steps": steps},
+        )
+        for task, steps in (("rotating", 4000), ("balls", 5000))
+    ],
+    "lesson": [
+        (
+            "rotating",
+            f"lesson: {variant}, {loss}, {activation}",
+            {"variant": variant, "loss": loss, "activation": activation},
+        )
+        for variant in RULES
+        for loss in LOSSES
+        for activation in ("tanh", "relu")
+    ],
+    "convolutional": [
+        (
+            "balls",
+            f"convolutional, {depth}",
+            {"convolutional": True, "depth": depth, "steps": 5000, "batch": 25},
+        )
+        for depth in (1, 2, 3)
+    ],
+}
+"""The record: for each part of it tasks, names, and changes of the settings."""
 
 
 def jobs(
-    tasks: Sequence[str] = tuple(TASKS),
+    parts: Sequence[str] = tuple(PARTS),
     /,
-    tag: str = "",
+    tasks: Sequence[str] = tuple(TASKS),
     seeds: Sequence[int] = (0, 1, 2),
-    minutes: float | None = None,
+    tag: str = "",
     data: str = "mnist",
     n_train: int | None = None,
     n_test: int | None = None,
@@ -433,6 +534,8 @@ def jobs(
     n_layers: int | None = None,
     channels: int | None = None,
     variant: str | None = None,
+    activation: str | None = None,
+    loss: str | None = None,
     batch: int | None = None,
     steps: int | None = None,
     lr: float | None = None,
@@ -440,46 +543,65 @@ def jobs(
     decay: float | None = None,
     augment: float | None = None,
     tilt: float | None = None,
+    minutes: float | None = None,
     coupled: bool = False,
     clock: bool = True,
+    convolutional: bool = False,
 ) -> list[Job]:
-    """Return the trainings of the record, or with a `tag` those with other settings.
+    """Return the trainings of the record or, with a `tag`, those with other settings.
 
     Args:
         tag: name of the settings that the other flags change, of the `Settings`
-        minutes: finish by then; 8 in the record
+        minutes: finish by then
         data: mnist or digits
+    Raises:
+        ValueError: other settings without a tag.
     """
     given = {
         name: value
         for name, value in locals().items()
         if name in Settings.__dataclass_fields__ and value is not None
     }
-    usual = {"coupled": False, "clock": True, "minutes": minutes}
+    usual = {"coupled": False, "clock": True, "convolutional": False}
     if tag:
-        models = [(task, tag, given) for task in tasks]
-    elif given.items() - usual.items():
+        chosen = [(task, tag, given, FULL[task], data) for task in tasks]
+    elif given.items() - usual.items() or (data, n_train, n_test) != (
+        "mnist",
+        None,
+        None,
+    ):
         raise ValueError("other settings than those of the record need a --tag")
     else:
-        models = [(task, "base", given | {"minutes": minutes or 8}) for task in tasks]
-        if "rotating" in tasks:
-            models += [("rotating", "wide", WIDE | {"minutes": minutes or 8})]
-    return [
-        Job(
-            task,
-            name,
-            replace(FULL[task], seed=seed, **changes),
-            data,
-            n_train or SIZES[task][0],
-            n_test or SIZES[task][1],
-        )
-        for task, name, changes in models
-        for seed in seeds
-    ]
+        chosen = [
+            (task, name, changes, LESSON, "digits")
+            if part == "lesson"
+            else (task, name, changes, FULL[task], data)
+            for part in parts
+            for task, name, changes in PARTS[part]
+            if task in tasks
+        ]
+    found = []
+    for task, name, changes, usual_settings, source in chosen:
+        sizes = (123, 60) if source == "digits" else SIZES[task]
+        for seed in seeds:
+            settings = replace(usual_settings, seed=seed, **changes)
+            beyond = BEYOND if settings.coupled else settings.depth
+            found.append(
+                Job(
+                    task,
+                    name,
+                    settings,
+                    source,
+                    n_train or sizes[0],
+                    n_test or sizes[1],
+                    beyond,
+                )
+            )
+    return found
 
 
 def work(job: Job, out: Path, device: str | None) -> Row:
-    """Train one model and score it on the test videos."""
+    """Train one model and score it on the test videos; keep what it draws."""
     place, task = training.pick_device(device), TASKS[job.task]
     sizes = job.n_train, job.n_test
     if task.name == "rotating":
@@ -489,14 +611,18 @@ def work(job: Job, out: Path, device: str | None) -> Row:
     name, path = f"{job.task} {job.tag} {job.settings.seed}", study.checkpoint(job, out)
     result = train(task, job.settings, videos, place, path, test, name)
     every = [k for k in range(task.n_frames) if k not in range(task.n_context)]
-    scored = errors(result.model, task, test.to(place))
+    model, test, depth = result.model, test.to(place), job.beyond
+    batch = 100 if depth < BEYOND else 20  # so deep, one sample becomes 2 ** 8
+    scored = errors(model, task, test, depth=depth, batch=batch)
+    last = errors(model, task, test, every, depth=depth, batch=batch)
+    keep_drawings(job, out, model, videos.to(place), test)
     return {
         "steps_taken": result.history[-1][0],
         "seconds": round(result.seconds),
         "device": str(place),
         "mse": scored.mean(dim=1).tolist(),
         "mse_by_frame": scored.tolist(),
-        "mse_all_frames": errors(result.model, task, test.to(place), every).tolist(),
+        "mse_all_frames": last.mean(dim=1).tolist(),
         "history": result.history,
     }
 
@@ -505,21 +631,122 @@ def by_depth(results: list[Row]) -> list[Row]:
     """Return a row for each depth of the results."""
     return [
         row
-        | {"steps": row["steps_taken"], "depth": depth, "mse": round(mse, 5)}
+        | {"steps": row["steps_taken"], "trained": row["depth"]}
+        | {"depth": depth, "mse": round(mse, 5)}
         | {"mse_by_frame": " ".join(f"{error:.5f}" for error in frames)}
         for row in results
         for depth, (mse, frames) in enumerate(zip(row["mse"], row["mse_by_frame"]))
     ]
 
 
-STUDY = Study(
+# ------------------------------------------------------------------ drawings
+
+DRAWINGS = Path(__file__).with_name("video_drawings.npz")
+"""What the networks of the record draw: a truth and the frames of all depths."""
+
+GREYS = 15
+"""Drawings are kept with so many levels of grey above black."""
+
+SHOWN = {"rotating": 3, "balls": 1}
+"""The video that is drawn, among those for training and among those for testing."""
+
+
+@torch.no_grad()
+def draw_depths(
+    model: nn.Module, task: Task, film: Tensor, frames: Sequence[int], depth: int
+) -> Tensor:
+    """Return the given frames of a film and, below, those that all depths predict.
+
+    Args:
+        film: `(n_frames, size, size)`.
+    Returns: `(1 + depth + 1, k, size, size)`, the truth first.
+    """
+    chosen = torch.tensor(frames, device=film.device)
+    predicted = model(film[None, : task.n_context], task.times(chosen)[None], depth)
+    return torch.cat([film[None, chosen], predicted[:, 0].clamp(0, 1)]).cpu()
+
+
+def keep_drawings(
+    job: Job, out: Path, model: nn.Module, videos: Tensor, test: Tensor
+) -> None:
+    """Write what the model of a job draws of a training and of a test video."""
+    task, row = TASKS[job.task], SHOWN[job.task]
+    frames = range(task.n_frames) if task.held_out is not None else task.targets
+    films = {"training": videos, "test": test}
+    drawn = {
+        f"{job.task}/{job.tag}/{name}": (
+            GREYS * draw_depths(model, task, some[row % len(some)], frames, job.beyond)
+        )
+        .round()
+        .to(torch.uint8)
+        .numpy()
+        for name, some in films.items()
+    }
+    path = out / "drawings" / f"{study.checkpoint(job, out).stem}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **drawn)  # type: ignore[arg-type]
+
+
+KEPT = {
+    "rotating/wide": range(16),
+    "balls/base": range(10),
+    "rotating/exact, all": range(0, 10, 2),
+    "rotating/approximate, all": range(0, 10, 2),
+    "balls/exact, all": range(0, 10, 2),
+    "balls/approximate, all": range(0, 10, 2),
+    "balls/convolutional, 1": range(10),
+    "balls/convolutional, 2": range(10),
+    "balls/convolutional, 3": range(10),
+}
+"""Of these networks the drawings are recorded, and of them these frames."""
+
+
+def drawings(path: Path | None = None) -> dict[str, Tensor]:
+    """Return the recorded drawings, `task/tag/training` or `task/tag/test` to frames.
+
+    Returns: tensors `(1 + depths, frames, size, size)` in [0, 1]; the truth, then the
+        depths 0, 1, ..
+    """
+    with np.load(path or DRAWINGS) as file:
+        return {name: torch.from_numpy(file[name]) / GREYS for name in file}
+
+
+class VideoStudy(Study):
+    """A study whose record holds drawings, too."""
+
+    def record(
+        self,
+        jobs: Sequence,
+        out: str | Path,
+        path: Path | None = None,
+        partial: bool = False,
+    ) -> Path:
+        """Write the record and, beside it, what the first seed draws."""
+        table = super().record(jobs, out, path, partial)
+        kept: dict[str, np.ndarray] = {}
+        for job in jobs:
+            frames = KEPT.get(f"{job.task}/{job.tag}")
+            drawn = Path(
+                out, "drawings", f"{study.checkpoint(job, Path(out)).stem}.npz"
+            )
+            if frames is not None and job.settings.seed == 0 and drawn.exists():
+                with np.load(drawn) as file:
+                    kept |= {name: file[name][:, list(frames)] for name in file}
+        if kept:
+            beside = table.with_name(f"{table.stem}_drawings.npz")
+            np.savez_compressed(beside, **kept)  # type: ignore[arg-type]
+        return table
+
+
+STUDY = VideoStudy(
     "video",
     jobs,
     work,
     by_depth,
     columns=(
-        *("task", "tag", "n_train", "n_test", "seed", "latent_dim", "width"),
-        *("n_layers", "augment", "steps", "seconds", "depth", "mse", "mse_by_frame"),
+        *("task", "tag", "data", "n_train", "n_test", "seed", "latent_dim", "width"),
+        *("n_layers", "augment", "coupled", "variant", "loss", "activation"),
+        *("trained", "steps", "seconds", "depth", "mse", "mse_by_frame"),
     ),
 )
 
