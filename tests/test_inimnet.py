@@ -10,6 +10,7 @@ from torch import nn
 from odenets import solvers
 from odenets.data.video import rotating_digits
 from odenets.nets import inimnet
+from odenets.studies import imbedding_cost
 from odenets.studies import video as study
 
 torch64 = torch.float64
@@ -495,6 +496,16 @@ def test_imbedded_gradients_of_a_loss_of_the_output(method, n):
     assert_same(grads[-1], expected)
 
 
+def test_imbedded_gradients_of_a_loss_of_all_depths():
+    field, x, p = Swirl(), draw(2, 1, 3, seed=6).requires_grad_(), [1.0, 0.7, 0.1]
+    ours = inimnet.imbed_gradients(field, x, p, total, "heun", 1)
+    expected = total(inimnet.imbed(field, x, p, "heun", 1))
+    to_x, *to_params = torch.autograd.grad(expected, [x, *field.parameters()])
+    torch.testing.assert_close(ours[0], expected.detach())
+    torch.testing.assert_close(ours[1], to_x)
+    assert_same(ours[2], to_params)
+
+
 @pytest.mark.parametrize("shape", [(4, 3), (4, 3, 1, 1), (2, 1, 3)])
 @pytest.mark.parametrize("method", ["dopri5", "bosh3", "rk4", "midpoint"])
 def test_continuous_network_solves_every_depth(method, shape):
@@ -761,3 +772,31 @@ def test_training_goes_on_from_a_checkpoint_bit_for_bit(tmp_path, monkeypatch):
     assert again.history == whole.history
     for one, other in zip(whole.model.parameters(), again.model.parameters()):
         assert torch.equal(one, other)
+
+
+# ------------------------------------------------------------------ what gradients cost
+
+
+def test_one_training_by_every_way_to_the_gradients():
+    runs = {way: imbedding_cost.train(way, n_steps=10) for way in imbedding_cost.WAYS}
+    one, *others = (run.gradient for run in runs.values())
+    for other in others:
+        assert (other - one).norm() < 1e-3 * one.norm()
+    imbedded, again, paths, forwards = (run.losses for run in runs.values())
+    # Float32: the ways are the same but for rounding, which training lets grow.
+    assert imbedded == pytest.approx(again, rel=1e-2)
+    assert paths == pytest.approx(forwards, rel=1e-2)
+    assert all(run.losses[-1] < 0.9 * run.losses[0] for run in runs.values())
+    kept, swept = list(runs.values())[2:]
+    assert swept.kilobytes < kept.kilobytes / 2
+
+
+def test_most_bytes_at_once():
+    def run():
+        x = torch.zeros(1000)  # 4000 bytes
+        y = x + 1
+        del x
+        return y.sum()
+
+    assert 8000 <= imbedding_cost.peak_bytes(run) < 8200
+    assert imbedding_cost.bytes_held(run) < 100

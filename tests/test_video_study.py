@@ -16,45 +16,82 @@ def test_the_record_holds_every_run_with_its_errors_by_depth():
     runs = study.recorded()
     assert {run["task"] for run in runs} == {"rotating", "balls"}
     for run in runs:
-        assert len(run["mse"]) == (5 if run["task"] == "rotating" else 4)
+        deepest = study.BEYOND if run["coupled"] else run["trained"]
+        assert len(run["mse"]) == deepest + 1
         frames = len(study.TASKS[run["task"]].scored)
         for error, by_frame in zip(run["mse"], run["mse_by_frame"]):
             assert len(by_frame) == frames
             assert abs(sum(by_frame) / frames - error) < 2e-5
-        assert max(run["mse"][1:]) < run["mse"][0] / 2
+        assert run["mse"][run["trained"]] < run["mse"][0] / 2
 
 
 def test_the_jobs_are_those_of_the_record():
-    jobs = study.jobs()
-    assert len(jobs) == len(study.recorded()) == 9
+    jobs = {(job.task, job.tag, job.settings.seed): job for job in study.jobs()}
     for run in study.recorded():
-        (job,) = (
-            job
-            for job in jobs
-            if (job.task, job.tag, job.settings.seed)
-            == (run["task"], run["tag"], run["seed"])
-        )
-        for name in ("latent_dim", "width", "n_layers", "augment"):
+        job = jobs[run["task"], run["tag"], run["seed"]]
+        for name in (
+            *("latent_dim", "width", "n_layers", "augment"),
+            *("coupled", "variant", "loss", "activation"),
+        ):
             assert getattr(job.settings, name) == run[name]
         assert (job.n_train, job.n_test) == (run["n_train"], run["n_test"])
-        assert job.settings.minutes == 8 and run["steps"] <= job.settings.steps
+        assert job.settings.depth == run["trained"]
+        assert run["steps"] <= job.settings.steps
 
 
-def test_the_commands_of_the_notebook_name_these_jobs():
-    wide = {"width": 128, "n_layers": 3, "latent_dim": 32, "channels": 32}
-    asked = [
-        *study.jobs(["rotating"], tag="base", seeds=[0], minutes=8.0),
-        *study.jobs(["rotating"], tag="wide", seeds=[0], minutes=8.0, **wide),
-        *study.jobs(["balls"], tag="base", seeds=[0], minutes=8.0),
-    ]
-    assert set(asked) <= set(study.jobs())
+def test_both_rules_and_both_losses_are_compared_with_three_seeds_each():
+    found: dict[tuple, set] = {}
+    for job in study.jobs(["coupled"]):
+        settings = job.settings
+        assert settings.coupled and job.beyond == 8
+        key = job.task, settings.variant, settings.loss, settings.activation
+        found.setdefault(key, set()).add(settings.seed)
+    for task in study.TASKS:
+        for variant in ("exact", "approximate"):
+            for loss in study.LOSSES:
+                assert found[task, variant, loss, "tanh"] == {0, 1, 2}
+        assert found[task, "approximate", "deepest", "relu"] == {0, 1, 2}
+
+
+def test_a_part_of_the_record_is_chosen_by_its_name():
+    one = study.jobs(["coupled"], tasks=["balls"], seeds=[0])
+    assert one and set(one) < set(study.jobs())
+    assert {(job.task, job.settings.seed) for job in one} == {("balls", 0)}
+    (mine,) = study.jobs(tag="mine", tasks=["rotating"], seeds=[0], width=80)
+    assert (mine.settings.width, mine.settings.latent_dim) == (80, 20)
     with pytest.raises(ValueError, match="--tag"):
-        study.jobs(["rotating"], width=128)
+        study.jobs(["base"], width=128)
+
+
+def test_a_loss_of_the_deepest_depth_trains_it_alone():
+    task = study.TASKS["rotating"]
+    videos = torch.rand(3, 16, 28, 28, generator=torch.Generator().manual_seed(0))
+    frames = torch.tensor([[1, 5, 9]] * 3)
+    torch.manual_seed(0)
+    net = study.build(task, replace(TINY, dense_decoder=0))
+    truth = videos[:, [1, 5, 9]]
+    predicted = net(videos[:, :1], task.times(frames))
+    for loss, depths in (("all", predicted), ("deepest", predicted[-1])):
+        value = study.training_loss(net, task, videos, frames, loss)
+        torch.testing.assert_close(value, (depths - truth).square().mean())
+    with pytest.raises(ValueError, match="loss"):
+        study.training_loss(net, task, videos, frames, "last")
+
+
+def test_films_are_trained_without_a_code():
+    task = replace(study.TASKS["balls"], size=16)
+    settings = replace(TINY, convolutional=True, channels=4, depth=1, steps=60, lr=1e-2)
+    videos, test = study.balls_videos(40, 10, n_balls=1)
+    small = [v[..., ::2, ::2].contiguous() for v in (videos, test)]
+    before = study.errors(study.build(task, settings), task, small[1])
+    after = study.errors(study.train(task, settings, small[0]).model, task, small[1])
+    assert torch.equal(after[0], before[0])  # the last frame that was seen
+    assert after[1].mean() < before[1].mean()
 
 
 def test_a_run_is_scored_by_depth_and_frame(tmp_path):
     settings = replace(TINY, steps=2, minutes=5)
-    job = study.Job("balls", "tiny", settings, "mnist", 4, 3)
+    job = study.Job("balls", "base", settings, "mnist", 4, 3, beyond=2)
     (row,) = study.STUDY.run([job], tmp_path, "cpu")
     assert row["steps_taken"] == 2 and len(row["history"]) == 1
     assert row["device"] == "cpu" and 0 <= row["seconds"] < 300
@@ -67,6 +104,14 @@ def test_a_run_is_scored_by_depth_and_frame(tmp_path):
     assert (run["seed"], run["steps"], run["latent_dim"]) == (0, 2, 4)
     assert run["mse"] == pytest.approx(row["mse"], abs=1e-5)
     assert run["mse_by_frame"][2] == pytest.approx(row["mse_by_frame"][2], abs=1e-5)
+    drawn = study.drawings(tmp_path / "record_drawings.npz")
+    assert set(drawn) == {"balls/base/training", "balls/base/test"}
+    _, test = study.balls_videos(4, 3)
+    for frames in drawn.values():
+        assert frames.shape == (1 + 3, 10, 32, 32)
+        assert frames.min() >= 0 and frames.max() <= 1
+    truth = drawn["balls/base/test"][0]
+    assert (truth - test[1, 3:13]).abs().max() <= 0.5 / study.GREYS + 1e-6
 
 
 def test_training_ends_in_time():

@@ -20,6 +20,7 @@ ReLUs is straight wherever it has a derivative, so that only its slope remains.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -453,6 +454,51 @@ def imbed_adjoint(
     return torch.stack([state[0] for state in depths]), [state[1:] for state in depths]
 
 
+def imbed_gradients(
+    field: nn.Module,
+    x: Tensor,
+    p: Sequence[float] | Tensor,
+    loss: Map,
+    method: str = "euler",
+    n_steps: int = 1,
+) -> tuple[Tensor, Tensor, State]:
+    """Return a loss of z at all depths and its gradients, by sweeps forwards in depth.
+
+    One sweep for z, and one for each depth with v_i = dloss/dz_i for a gradient that
+    does not depend on `x`: the results are those of autograd through `imbed`.
+
+    Args:
+        loss: of the outputs `(len(p), *x.shape)`, a number.
+        field, x, p, method, n_steps: as in `imbed_adjoint`.
+    Returns: the loss, its gradient with respect to `x`, and one tensor for each
+        parameter of the field.
+    """
+    with torch.no_grad():
+        z = imbed(field, x, p, method, n_steps)
+    value, v = _value_and_slope(loss, z)
+    grad_x, grads = v[0], [torch.zeros_like(w) for w in field.parameters()]
+    for depth in range(1, len(p)):
+        Lambda, G = imbed_adjoint(
+            field, x, p[: depth + 1], partial(_constant, v[depth]), method, n_steps
+        )
+        grad_x = grad_x + Lambda[-1]
+        grads = [total + more for total, more in zip(grads, G[-1])]
+    return value, grad_x, tuple(grads)
+
+
+def _constant(v: Tensor, x: Tensor) -> Tensor:
+    return v
+
+
+def _value_and_slope(loss: Map, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return loss(z) and its gradient, both without a graph."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        value = loss(z)
+        (slope,) = torch.autograd.grad(value, z)
+    return value.detach(), slope
+
+
 def _transport(
     f: Callable[[Any, Tensor], Tensor],
     start: Callable[[Tensor], State],
@@ -577,11 +623,8 @@ class ContinuousInImNet(nn.Module):
         params = tuple(self.field.parameters())
         with torch.no_grad():
             z = self(x)
-        with torch.enable_grad():
-            z = z.requires_grad_()
-            value = loss(z)
-            (a,) = torch.autograd.grad(value, z)
-        y, a, grad_x = z.detach()[1:], a[1:], a[0]
+        value, a = _value_and_slope(loss, z)
+        y, a, grad_x = z[1:], a[1:], a[0]
         total = x.new_zeros(sum(w.numel() for w in params))
 
         def sweep(p: float, state: State) -> State:
@@ -595,7 +638,7 @@ class ContinuousInImNet(nn.Module):
             y, a, grad_x = y[1:], a[1:], grad_x + a[0]
         grads = total.split([w.numel() for w in params])
         shaped = tuple(grad.view_as(w) for grad, w in zip(grads, params))
-        return value.detach(), grad_x, shaped
+        return value, grad_x, shaped
 
     def _slopes(self, p: float, paths: Tensor) -> Tensor:
         return self.field(p, paths.flatten(0, 1)).view_as(paths)

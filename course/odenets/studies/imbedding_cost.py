@@ -1,8 +1,8 @@
-"""What InImNet costs at each depth: work, time and memory, for notebook 09."""
+"""What InImNet and its gradients cost: work, time and memory, for notebook 09."""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from odenets import solvers
 from odenets.nets import inimnet
 
 
@@ -44,6 +45,15 @@ class _Storages(TorchDispatchMode):
         super().__init__()
         self.filled: dict[int, tuple[StorageWeakRef, int]] = {}
         self.given: set[int] = set()
+        self.peak = 0
+
+    def held(self) -> int:
+        """Return the bytes that are held now."""
+        return sum(
+            size
+            for key, (reference, size) in self.filled.items()
+            if key not in self.given and not reference.expired()
+        )
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         for tensor in tree_leaves(args):
@@ -57,6 +67,9 @@ class _Storages(TorchDispatchMode):
                 storage = tensor.untyped_storage()
                 reference = StorageWeakRef(storage)
                 self.filled[reference.cdata] = (reference, storage.nbytes())
+        for key in [k for k, (r, _) in self.filled.items() if r.expired()]:
+            del self.filled[key]
+        self.peak = max(self.peak, self.held())
         return result
 
 
@@ -64,13 +77,16 @@ def bytes_held(run: Callable[[], object]) -> int:
     """Return the bytes that `run()` fills and that are still held at its end."""
     with _Storages() as storages:
         result = run()
-    held = sum(
-        size
-        for key, (reference, size) in storages.filled.items()
-        if key not in storages.given and not reference.expired()
-    )
+    held = storages.held()
     del result
     return held
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """Return the most bytes that are held at once while `run()` runs."""
+    with _Storages() as storages:
+        run()
+    return storages.peak
 
 
 def measure(
@@ -104,3 +120,126 @@ def measure(
         )
     finally:
         torch.set_num_threads(threads)
+
+
+# ------------------------------------------------------------------ gradients
+
+Gradients = tuple[Tensor, Sequence[Tensor]]
+"""A loss, and one tensor for each parameter."""
+
+
+class Pendulum(torch.nn.Module):
+    """A field for (angle, speed) with weights to be learned, the same at all depths."""
+
+    def __init__(self, width: int = 16):
+        super().__init__()
+        self.phi = inimnet.DenseField(2, width)
+
+    def forward(self, p: float, x: Tensor) -> Tensor:
+        return self.phi(x)
+
+
+def swing(p: float, x: Tensor) -> Tensor:
+    """The field of a true pendulum, of length g: angle'' = -sin(angle)."""
+    return torch.stack([x[:, 1], -x[:, 0].sin()], dim=1)
+
+
+METHOD, N_STEPS = "heun", 1
+"""How the transport equation is solved by `imbed`, between two depths."""
+
+
+def by_autograd(value: Tensor, field: torch.nn.Module) -> Gradients:
+    """Return a loss and its gradients by a backward pass."""
+    return value.detach(), torch.autograd.grad(value, list(field.parameters()))
+
+
+def imbedded_backwards(field, x, p, loss) -> Gradients:
+    z = inimnet.imbed(field, x, p, METHOD, N_STEPS)
+    return by_autograd(loss(z), field)
+
+
+def imbedded_forwards(field, x, p, loss) -> Gradients:
+    value, _, grads = inimnet.imbed_gradients(field, x, p, loss, METHOD, N_STEPS)
+    return value, grads
+
+
+def paths_backwards(field, x, p, loss) -> Gradients:
+    return by_autograd(loss(inimnet.ContinuousInImNet(field, p)(x)), field)
+
+
+def paths_forwards(field, x, p, loss) -> Gradients:
+    value, _, grads = inimnet.ContinuousInImNet(field, p).gradients(x, loss)
+    return value, grads
+
+
+WAYS = {
+    "imbedded, autograd": imbedded_backwards,
+    "imbedded, forwards in depth": imbedded_forwards,
+    "along paths, autograd": paths_backwards,
+    "along paths, forwards in depth": paths_forwards,
+}
+"""The ways to the gradients of a continuous InImNet: `imbed` with fixed steps or a
+`ContinuousInImNet` with adaptive ones, with a backward pass or without."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training by one way to the gradients.
+
+    Attributes:
+        losses: one per step.
+        gradient: of the first step, all parameters in a row.
+        milliseconds: processor time of one gradient, a median.
+        kilobytes: the most that is held at once for one gradient.
+    """
+
+    losses: list[float]
+    gradient: Tensor
+    milliseconds: float
+    kilobytes: float
+
+
+def train(
+    way: str,
+    p: Sequence[float] = (1.0, 0.5, 0.0),
+    n_steps: int = 200,
+    n_samples: int = 64,
+    lr: float = 1e-2,
+) -> Training:
+    """Train a continuous InImNet to be a pendulum at all its depths, in one way.
+
+    From the angle and the speed x at time p it is to tell those at time q = p[0]. The
+    loss is the mean squared error over all depths, Adam follows its gradient.
+
+    Args:
+        way: a name in `WAYS`.
+        p: depths, falling.   n_samples: drawn once, the same in all steps.
+    """
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    field = Pendulum()
+    x = 1.5 * torch.randn(n_samples, 2, generator=generator)
+    targets = torch.stack([x] + [solvers.solve(swing, x, q, p[0]) for q in p[1:]])
+
+    def gradients() -> Gradients:
+        return WAYS[way](field, x, p, lambda z: (z - targets).square().mean())
+
+    optimizer = torch.optim.Adam(field.parameters(), lr=lr)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    losses, times, first = [], [], torch.empty(0)
+    try:
+        for step in range(n_steps):
+            start = time.process_time()
+            value, grads = gradients()
+            times.append(time.process_time() - start)
+            if step == 0:
+                first = torch.cat([grad.flatten() for grad in grads])
+            losses.append(value.item())
+            for weights, grad in zip(field.parameters(), grads, strict=True):
+                weights.grad = grad
+            optimizer.step()
+        peak = peak_bytes(gradients)
+    finally:
+        torch.set_num_threads(threads)
+    return Training(losses, first, 1e3 * statistics.median(times), peak / 1e3)

@@ -362,7 +362,7 @@ def train(
             batch = AUGMENT[task.name](batch, settings, generator)
         return batch, frames.to(device)
 
-    def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+    def batch_loss(batch: tuple[Tensor, Tensor]) -> Tensor:
         return training_loss(model, task, *batch, loss=settings.loss)
 
     def after_step(_: nn.Module) -> None:
@@ -388,7 +388,7 @@ def train(
         model,
         None,
         optimizer,
-        batch_loss=loss,
+        batch_loss=batch_loss,
         scheduler=scheduler,
         clip=1.0,
         after_step=after_step,
@@ -398,7 +398,8 @@ def train(
         bar.update(scheduler.last_epoch)
         while scheduler.last_epoch < settings.steps and spent < limit:
             in_time = itertools.takewhile(lambda _: spent < limit, batches)
-            history.append((scheduler.last_epoch, step.epoch(in_time)))
+            loss = step.epoch(in_time)
+            history.append((scheduler.last_epoch, loss))
             bar.update(every)
             if test is not None and scheduler.last_epoch % 1000 == 0:
                 scores = errors(mean, task, test.to(device)).mean(dim=1)
