@@ -195,6 +195,7 @@ def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
             contained=not options.unsandboxed,
             all_cells=options.all_cells,
             force=options.force,
+            dry_run=options.dry_run,
             students=tuple(options.students),
         )
         names = course.notebooks(options.notebooks)
@@ -235,6 +236,11 @@ def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument(
         "--force", action="store_true", help="grade again what did not change"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="write nothing: say who would get other points, and by which check",
     )
     parser.add_argument(
         "--all-cells",

@@ -40,6 +40,9 @@ c.Stamp.repository = find_course(Path(__file__).parent).repository
 c.GenerateAssignment.preprocessors = steps.GENERATE
 c.GenerateAssignment.post_convert_hook = "autograder.authors.release.write_twins"
 
+# Whoever grades reads the mark scheme in the copy; whoever gets feedback does not.
+c.GenerateFeedback.preprocessors = steps.FEEDBACK
+
 # What a student sees where an answer is missing.
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError()"}
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbformat import NotebookNode
 from nbgrader import preprocessors
 from nbgrader.preprocessors import NbGraderPreprocessor
-from nbgrader.utils import is_grade
+from nbgrader.utils import is_grade, is_task
 from traitlets import Unicode
 from traitlets.config import Config, PyFileConfigLoader
 
@@ -68,6 +69,17 @@ class Fold(NbGraderPreprocessor):
         return nb, resources
 
 
+class HideMarkScheme(preprocessors.ClearMarkScheme):
+    """Take mark schemes out of questions, for students; their own cells stay."""
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: dict[str, Any], cell_index: int
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        if is_task(cell):
+            self._remove_mark_scheme_region(cell)
+        return cell, resources
+
+
 COMPLETE = [
     preprocessors.IncludeHeaderFooter,
     preprocessors.InstantiateTests,
@@ -91,6 +103,10 @@ RELEASED = [
 
 GENERATE = [*COMPLETE, preprocessors.SaveCells, *RELEASED]
 """All that `nbgrader generate_assignment` does."""
+
+
+FEEDBACK = [preprocessors.GetGrades, HideMarkScheme, CSSHTMLHeaderPreprocessor]
+"""From a graded copy, in which whoever grades reads the mark scheme, to feedback."""
 
 
 def load_config(course: Course) -> Config:

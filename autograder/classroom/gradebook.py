@@ -148,21 +148,36 @@ class Classroom:
                 "it away, and grade again."
             ) from None
 
-    def enter_absent(self, student: str, name: str) -> None:
-        """Give nothing to a submission that could not be read, as nbgrader does."""
+    def enter_absent(
+        self, student: str, name: str, settled: dict[str, dict[str, Any]]
+    ) -> None:
+        """Give nothing to a submission that could not be read, as nbgrader does.
+
+        Args:
+            settled: what a person has to read nevertheless (see `enter`).
+        """
         with self.gradebook() as book:
             self._submission(book, student, name)
             notebook = book.find_submission_notebook(name, name, student)
             for grade in notebook.grades:
                 grade.auto_score = 0
-                grade.needs_manual_grade = False
+            self._settle(notebook, settled)
             book.db.commit()
 
-    def enter(self, asked: Assignment, student: str, notebook: NotebookNode) -> None:
+    def enter(
+        self,
+        asked: Assignment,
+        student: str,
+        notebook: NotebookNode,
+        settled: dict[str, dict[str, Any]],
+    ) -> None:
         """Record an executed notebook: the copy for formgrader, and its grades.
 
         The scores stand in the outputs of the test cells, where nbgrader looks for
         them; this side wrote them there.
+
+        Args:
+            settled: by cell, whether it `waits` for a person (see `changes.settled`).
         """
         name = asked.name
         write_atomically(self.autograded(student, name), pairs.to_text(notebook))
@@ -170,6 +185,21 @@ class Classroom:
             self._submission(book, student, name)
         kinds = [SaveAutoGrades, AssignLatePenalties]
         self._record(asked.course, kinds, notebook, name, student)
+        with self.gradebook() as book:
+            self._settle(book.find_submission_notebook(name, name, student), settled)
+            book.db.commit()
+
+    @staticmethod
+    def _settle(notebook: Any, settled: dict[str, dict[str, Any]]) -> None:
+        """Ask for a person where one is needed, and only there.
+
+        nbgrader would ask again for all that was ever graded by hand, and for answers
+        that are not there.
+        """
+        for grade in notebook.grades:
+            grade.needs_manual_grade = settled.get(grade.name, {}).get("waits", False)
+            if grade.auto_score is None and not grade.needs_manual_grade:
+                grade.auto_score = 0.0
 
     def _record(
         self,
@@ -195,7 +225,10 @@ class Classroom:
     def manual(
         self, name: str, students: Iterable[str] | None = None
     ) -> dict[str, dict[str, dict[str, Any]]]:
-        """Return what people decided, by student and cell: the score, the comment.
+        """Return what the gradebook says, by student and cell.
+
+        The score, whether it was given by hand, whether it waits for a person, and the
+        comment.
 
         Args:
             students: whose; by default everyone's.
@@ -274,6 +307,7 @@ def _decisions(submission: Any) -> dict[str, dict[str, Any]]:
             cells[grade.name] = {
                 "score": float(grade.score),
                 "waits": bool(grade.needs_manual_grade),
+                "by_hand": grade.manual_score is not None,
             }
         for comment in notebook.comments:
             cell = cells.setdefault(comment.name, {})

@@ -27,8 +27,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from ..authors.assignment import Assignment, assignment
-from ..classroom import feedback, report
+from ..authors.assignment import Assignment, assignment, label_of
+from ..classroom import changes, feedback, report, written
 from ..classroom.gradebook import Classroom
 from ..course import (
     MAX_SUBMISSION,
@@ -40,7 +40,7 @@ from ..course import (
 from ..worker import cluster, execute, sandbox
 from . import judge, sanitize, tests
 
-VERSION = 1  # of the result files
+VERSION = 2  # of the result files
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Options:
     contained: bool = True
     all_cells: bool = False
     force: bool = False
+    dry_run: bool = False
     students: tuple[str, ...] = ()
     quiet: bool = False
 
@@ -64,6 +65,7 @@ class Graded:
     done: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # the sandbox, not the student
+    changes: list["changes.Change"] = field(default_factory=list)
 
 
 @dataclass
@@ -76,8 +78,19 @@ class _Task:
     codes: list[execute.Code] = field(default_factory=list)
 
 
+@dataclass
+class _Outcome:
+    """What grading found about one submission, not yet written anywhere."""
+
+    result: dict[str, Any]
+    notebook: NotebookNode | None  # None: the submission could not be read
+
+
 def grade(asked: Assignment, room: Classroom, options: Options) -> Graded:
     """Grade every submission of an assignment that is new or changed.
+
+    What is graded for the first time is written at once; what is graded again only
+    after it was said what changes. With `dry_run` nothing is written.
 
     Raises:
         CourseError: if there is no sandbox, or the notebook itself is not in order.
@@ -102,11 +115,15 @@ def grade(asked: Assignment, room: Classroom, options: Options) -> Graded:
             fate.unchanged.append(student)
         else:
             todo.append((student, key))
-    if todo:
+    if todo and not options.dry_run:
         room.enter_assignment(asked)
     one = _Grading(room, asked, references, options, fate)
     with _engine(options) as engine, _progress(len(todo), name, options) as advance:
         one.all(todo, engine, advance)
+    one.say_what_changes()
+    if not options.dry_run:
+        for outcome in one.held:
+            one.write(outcome)
     return fate
 
 
@@ -120,6 +137,9 @@ class _Grading:
 
     def __post_init__(self) -> None:
         self.secrets = judge.secrets(self.asked, self.references)
+        names = [cell.exercise for cell in [*self.asked.tests, *self.asked.manual]]
+        self.titles = {name: written.title(self.asked, name) for name in names}
+        self.held: list[_Outcome] = []
 
     def all(
         self,
@@ -194,38 +214,105 @@ class _Grading:
         return asdict(job)
 
     def record(self, task: _Task, ran: dict[str, Any] | None) -> None:
-        """Judge what came back, and write it down: gradebook, feedback, result."""
-        name, student = self.asked.name, task.student
-        verdicts = self.verdicts(task, ran)
-        if task.submission is None or ran is None:
-            self.room.enter_absent(student, name)
-            answers = {}
+        """Judge what came back; write it down, unless it would replace something."""
+        outcome = self.outcome(task, ran)
+        there = self.room.read_result(task.student, self.asked.name) is not None
+        if there or self.options.dry_run:
+            self.held.append(outcome)
         else:
+            self.write(outcome)
+
+    def outcome(self, task: _Task, ran: dict[str, Any] | None) -> _Outcome:
+        """Judge what came back."""
+        verdicts = self.verdicts(task, ran)
+        notebook = None
+        answers: dict[str, str] = {}
+        own: dict[str, list[NotebookNode]] = {}
+        if task.submission is not None and ran is not None:
             handed = task.submission.notebook
+            own = written.answers(self.asked, handed)
+            texts = {name: written.text(self.asked, own[name]) for name in own}
+            answers = _answers(self.asked, handed) | texts
             notebook = _with_outputs(self.asked, handed, task, ran, verdicts)
-            self.room.enter(self.asked, student, notebook)
-            answers = _answers(self.asked, handed)
         notes = task.notes + _notes_on_run(ran, task)
         result = {
             "key": task.key,
             "version": VERSION,
-            "student": student,
-            "notebook": name,
+            "student": task.student,
+            "notebook": self.asked.name,
             "exercises": [asdict(self.shown(verdict)) for verdict in verdicts],
             "manual": [
-                {"name": cell.name, "points": cell.points} for cell in self.asked.manual
+                {
+                    "name": cell.name,
+                    "points": cell.points,
+                    "written": written.digest(own.get(cell.name, [])),
+                }
+                for cell in self.asked.manual
             ],
             "answers": answers,
+            "titles": self.titles,
             "notes": [self.redact(printable(n)) for n in notes],
             "readable": task.submission is not None,
             "sandboxed": self.options.contained,
             "seconds": ran["seconds"] if ran else 0.0,
         }
+        return _Outcome(result, notebook)
+
+    def write(self, outcome: _Outcome) -> None:
+        """Write down what was found: gradebook, feedback, result."""
+        name, result = self.asked.name, outcome.result
+        student = result["student"]
+        settled = self.settled(outcome)
+        if outcome.notebook is None:
+            self.room.enter_absent(student, name, settled)
+        else:
+            self.room.enter(self.asked, student, outcome.notebook, settled)
         manual = self.room.manual(name, [student]).get(student, {})
         page = feedback.page(result, manual)
         write_atomically(self.room.feedback(student, name), page)
         write_atomically(self.room.result(student, name), report.to_json(result))
         self.fate.done.append(student)
+
+    def before(self, student: str) -> tuple[changes.Decisions, dict[str, Any] | None]:
+        """Return what the gradebook says of a student, and the last result."""
+        name = self.asked.name
+        now = self.room.manual(name, [student]).get(student, {})
+        return now, self.room.read_result(student, name)
+
+    def read(self, student: str, old: dict[str, Any] | None) -> dict[str, str]:
+        """Return digests of the answers that were there when they were last graded.
+
+        Where no result tells, the copy does that a person had before them.
+        """
+        cells = old["manual"] if old else []
+        if any("written" in cell for cell in cells):
+            return {cell["name"]: cell["written"] for cell in cells}
+        try:
+            copy = sanitize.read(self.room.autograded(student, self.asked.name))
+        except sanitize.Unreadable:
+            return {}
+        own = written.answers(self.asked, copy)
+        return {name: written.digest(own[name]) for name in own}
+
+    def settled(self, outcome: _Outcome) -> changes.Decisions:
+        """Return what the gradebook is to hold (see `changes.settled`)."""
+        now, old = self.before(outcome.result["student"])
+        by_hand = any(one.get("by_hand") for one in now.values())
+        read = self.read(outcome.result["student"], old) if by_hand else {}
+        return changes.settled(outcome.result, read, now)
+
+    def say_what_changes(self) -> None:
+        """Print who gets other points than before, and why."""
+        again = 0
+        for outcome in self.held:
+            now, old = self.before(outcome.result["student"])
+            again += old is not None
+            after = self.settled(outcome)
+            change = changes.between(outcome.result, old, now, after)
+            if change is not None:
+                self.fate.changes.append(change)
+        if self.held and not self.options.quiet:
+            print(changes.table(self.asked.name, self.fate.changes, again), flush=True)
 
     def shown(self, verdict: judge.Verdict) -> judge.Verdict:
         """Return a verdict whose texts repeat nothing of the hidden tests."""
@@ -331,6 +418,10 @@ def _with_outputs(
             outputs = _verdict_outputs(earned[asked.graded[code.test].exercise], count)
         notebook.cells[place].outputs = [nbformat.from_dict(one) for one in outputs]
         notebook.cells[place].execution_count = count
+    for cell in notebook.cells:
+        target = asked.graded.get(label_of(cell) or "")
+        if target is not None and target.is_task:
+            cell.source = target.source  # with the mark scheme: a person grades here
     return notebook
 
 
@@ -435,10 +526,11 @@ def session(
     with room.alone():
         failed = False
         plain = asdict(options) | {"names": names}
-        write_atomically(note, json.dumps(plain, indent=1) + "\n")
+        if not options.dry_run:
+            write_atomically(note, json.dumps(plain, indent=1) + "\n")
         for name in names:
             failed |= not _grade_and_say(course, room, name, options)
-        if not failed:
+        if not failed and not options.dry_run:
             note.unlink(missing_ok=True)
     return 1 if failed else 0
 
@@ -448,15 +540,24 @@ def _grade_and_say(
 ) -> bool:
     """Grade one notebook and print its table; return whether all was graded."""
     fate = grade(assignment(course, name), room, options)
+    if options.dry_run:
+        print(f"{len(fate.unchanged)} unchanged. A trial: nothing was written.")
+        return _say_failures(fate)
     print(report.table(name, report.write(room, name)))
     print(f"{len(fate.done)} graded, {len(fate.unchanged)} unchanged.")
     if not options.contained:
         print("Graded without a sandbox, with resource limits only.")
+    in_order = _say_failures(fate)
+    print(f"Feedback: {room.root}/feedback/STUDENT/{name}/{name}.html")
+    print(f"As CSV:   {room.table(name)}\n")
+    return in_order
+
+
+def _say_failures(fate: Graded) -> bool:
+    """Name who could not be graded; return whether all were."""
     for student, why in fate.failed.items():
         said = f"{printable(student)}, the machine failed ({printable(why)})"
         print(f"NOT graded: {said}. Grade again.")
-    print(f"Feedback: {room.root}/feedback/STUDENT/{name}/{name}.html")
-    print(f"As CSV:   {room.table(name)}\n")
     return not fate.failed
 
 
