@@ -105,6 +105,8 @@ def opened(page: Page, lab: str, path: Path) -> None:
 def run_cell(page: Page, number: int, text: str | None = None) -> str:
     """Type `text` into a cell, run the cell, and return what it says."""
     cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
+    if (folded := cell.locator(".jp-InputPlaceholder .jp-Placeholder-content")).count():
+        folded.click()  # test cells are
     cell.locator(".cm-content").click(position={"x": 5, "y": 5})
     if text is not None:
         page.keyboard.press("ControlOrMeta+a")
@@ -124,7 +126,8 @@ def test_all_cells_run_and_the_page_shows_checks_and_figures(lab, page, tmp_path
     figures = 0
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            figures += sum("image/png" in o.get("data", {}) for o in cell["outputs"])
+            pages = [o.get("data", {}).get("text/html", "") for o in cell["outputs"]]
+            figures += sum("".join(page).count("<img ") for page in pages)
             cell.update(outputs=[], execution_count=None)
     (tmp_path / "root" / f"{name}.ipynb").write_text(json.dumps(notebook))
 
@@ -147,7 +150,8 @@ def test_all_cells_run_and_the_page_shows_checks_and_figures(lab, page, tmp_path
     assert page.locator(".jp-RenderedText[data-mime-type$=stderr]").count() == 0
     assert page.locator(".jp-OutputArea-output img").count() == figures > 0
     # Progress bars are gone, and no trace of them will be saved.
-    assert page.locator(".jupyter-widgets").count() == 0
+    assert page.locator(".jupyter-widget-hprogress").count() == 0
+    assert page.locator(".jupyter-widget-slider, .widget-slider").count() > 0
     # Formulas are typeset, not shown as source.
     assert page.locator(".jp-RenderedMarkdown mjx-container").count() > 10
     assert not re.search(r"\$\$", shown)
@@ -211,7 +215,8 @@ def picture(h=0.25, field="spiral"):
     ax.set_ylim(0, 1)
     return fig
 
-plots.live(picture, "A line from 0 to h.", h=[0.1, 0.25, 0.5], field=["spiral", "saddle"])
+choices = {"h": [0.1, 0.25, 0.5], "field": ["spiral", "saddle"]}
+plots.live(picture, "A line from 0 to h.", **choices)
 """
 
 
