@@ -689,12 +689,11 @@ def keep_drawings(
 
 
 KEPT = {
-    "rotating/wide": range(16),
-    "balls/base": range(10),
+    "rotating/base": range(16),
     "rotating/exact, all": range(0, 10, 2),
     "rotating/approximate, all": range(0, 10, 2),
-    "balls/exact, all": range(0, 10, 2),
-    "balls/approximate, all": range(0, 10, 2),
+    "balls/exact, all": range(10),
+    "balls/approximate, all": range(10),
     "balls/convolutional, 1": range(10),
     "balls/convolutional, 2": range(10),
     "balls/convolutional, 3": range(10),
