@@ -201,7 +201,7 @@ def test_show_gives_the_picture_its_words_and_closes_it(figure, shown):
 def picture(h=0.5, field="sine"):
     fig, ax = plt.subplots(figsize=(2, 2))
     ax.plot([0, h], ls="-" if field == "sine" else ":")
-    ax.set_ylim(0, 1)
+    ax.set(ylim=(0, 1), title=f"the end is {h:g}")
     return fig
 
 
@@ -217,7 +217,7 @@ def test_live_shows_the_defaults_and_follows_the_slider(shown):
     buttons.value = "line"
     assert 'alt="A line that rises to h."' in first
     assert "Now with h = 1.0, field = sine." in shown[2]
-    assert "Now with h = 1.0, field = line." in shown[3]
+    assert "Now with h = 1.0, field = line. the end is 1. At first:" in shown[3]
     assert len({pixels(page).tobytes() for page in shown[1:]}) == 3
 
 

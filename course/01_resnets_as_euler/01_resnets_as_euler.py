@@ -150,11 +150,11 @@ side = check.predict(
 )
 half = check.predict(
     "Half the step, twice the layers: what becomes of the distance from the curve's end?",
-    among=["stays", "halved", "quartered"], mine="",
+    among=["the same", "halved", "quartered"], mine="",
 )
 
 # %%
-T = 6.0
+t_end = 6.0
 y_start = torch.tensor([1.3, 0.8], dtype=torch.float64)
 matrices = {
     "turn": [[-0.2, 1.0], [-1.0, -0.2]],
@@ -162,12 +162,12 @@ matrices = {
     "stiff": [[-0.4, 0.0], [0.0, -5.0]],
 }
 fields = {k: lambda t, y, K=K: torch.tanh(y @ y.new_tensor(K)) for k, K in matrices.items()}
-times = torch.linspace(0, T, 201, dtype=torch.float64)
+times = torch.linspace(0, t_end, 201, dtype=torch.float64)
 curves = {k: solvers.odeint(f, y_start, times) for k, f in fields.items()}  # adaptive steps
 
 
 def walk(field, n_layers):
-    h, states = T / n_layers, [y_start]
+    h, states = t_end / n_layers, [y_start]
     for j in range(n_layers):
         states.append(my_euler_step(fields[field], j * h, states[-1], h))
     return torch.stack(states)
@@ -179,7 +179,7 @@ def distance(field, n_layers):
 
 # %%
 def picture(h=0.75, field="turn"):
-    n_layers = round(T / h)
+    n_layers = round(t_end / h)
     fig, ax = plt.subplots(figsize=(5.6, 4.8))
     plots.slope_field(ax, fields[field], (-2.6, 2.6), (-2.6, 2.6))
     ax.plot(*curves[field].T, color=plots.COLOURS["exact"], label="the exact curve")
@@ -199,8 +199,8 @@ out = walk("turn", 8)[-1].norm() > curves["turn"][-1].norm()
 side.reveal("outside" if out else "inside", "a tangent leaves a curve on its outer side.")
 ratio = distance("turn", 48) / distance("turn", 96)
 half.reveal(
-    min({"stays": 1, "halved": 2, "quartered": 4}.items(), key=lambda e: abs(e[1] - ratio))[0],
-    "each step errs by about h squared, and there are T / h of them.",
+    min({"the same": 1, "halved": 2, "quartered": 4}.items(), key=lambda e: abs(e[1] - ratio))[0],
+    "each step errs by about h squared, and there are 1 / h as many.",
 )
 
 # %% [markdown]
@@ -1020,8 +1020,8 @@ plots.show(fig, "Five panels: the ring around the inner points is folded and pus
 
 # %%
 refined = check.predict(
-    "8 layers become 128, same field, shorter steps. What becomes of the accuracy?",
-    among=["rises", "stays", "falls"], mine="",
+    "8 layers become 128, same field, shorter steps: what is the accuracy, compared with before?",
+    among=["higher", "the same", "lower"], mine="",
 )
 
 
@@ -1046,7 +1046,7 @@ for r, rate in rates.items():
     print(f"{r * N:3d} layers, h = {T / N / r:<6.4g}: {rate:.0%} of the held-out points right")
 change = rates[16] - rates[1]
 refined.reveal(
-    "falls" if change < -0.02 else "rises" if change > 0.02 else "stays",
+    "lower" if change < -0.02 else "higher" if change > 0.02 else "the same",
     "what was learned are 8 long steps, not the field between them.",
 )
 

@@ -484,7 +484,8 @@ def live(
 
     Args:
         draw: returns a new figure; an argument, with a default, for each choice.
-        alt: what the first picture shows, in words.
+        alt: what the first picture shows, in words. Later ones are described by the
+            titles of their axes: put what is measured into a title.
         choices: the values of each argument, in order: numbers become a slider, words
             buttons.
 
@@ -514,7 +515,10 @@ def live(
     def changed(name: str, value: Any) -> None:
         now[name] = value
         state = ", ".join(f"{key} = {setting}" for key, setting in now.items())
-        shown.update(_with_words(draw(**now), f"{alt} Now with {state}."))
+        fig = draw(**now)
+        titles = [ax.get_title() for ax in fig.axes if ax.get_title()]
+        words = ". ".join([f"Now with {state}", *titles, f"At first: {alt}"])
+        shown.update(_with_words(fig, words))
 
     for control in controls.children if controls is not None else ():
         control.observe(
