@@ -427,23 +427,17 @@ def work(job: Job, out: Path, device: str | None) -> Row:
 def summary(rows: Iterable[Row]) -> list[Row]:
     """Join the seeds of each experiment: mean, lowest and highest accuracy, time."""
     names = [name for name in study.settings(Job()) if name != "seed"]
-    groups: dict[tuple, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in names), []).append(row)
     table = []
-    for group in groups.values():
-        accuracies = [row["accuracy"] for row in group]
-        joined = {
+    for head, *group in study.over_seeds(rows, names):
+        head |= {
             "seed": None,
             "seeds": len(group),
-            "lowest": min(accuracies),
-            "highest": max(accuracies),
             "seconds": statistics.median(row["seconds"] for row in group),
         }
-        for name in ("accuracy", "loss", "norm", "deployed", "residuals"):
-            if name in group[0]:
-                joined[name] = _mean([row[name] for row in group])
-        table.append(group[0] | joined)
+        for name in ("loss", "norm", "deployed", "residuals"):
+            if name in head:
+                head[name] = _mean([row[name] for row in group])
+        table.append(head)
     return table
 
 

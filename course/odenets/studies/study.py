@@ -39,6 +39,7 @@ import json
 import multiprocessing
 import os
 import re
+import statistics
 import tempfile
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -213,6 +214,28 @@ def checkpoint(job: Any, out: Path) -> Path:
     words = [Path(inspect.getfile(type(job))).stem, *settings(job).values()]
     name = re.sub(r"[^\w.-]+", "_", "-".join(map(str, words)))
     return out / "checkpoints" / f"{name}.pt"
+
+
+def over_seeds(rows: Iterable[Row], same: Collection[str]) -> list[list[Row]]:
+    """Join rows that differ by their seed alone, in the order in which they came.
+
+    Args:
+        rows: with `accuracy` and `seed`.
+        same: names in which the rows of a group agree.
+    Returns: the groups; at the head of each a row with the mean `accuracy`, its
+        `lowest`, its `highest` and the `seeds`, and all else as in the first one.
+    """
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        key = json.dumps([row[name] for name in same])
+        groups.setdefault(key, []).append(row)
+    for group in groups.values():
+        found = [row["accuracy"] for row in group]
+        head: Row = {"accuracy": statistics.mean(found)}
+        head |= {"lowest": min(found), "highest": max(found)}
+        head["seeds"] = " ".join(str(row["seed"]) for row in group)
+        group.insert(0, group[0] | head)
+    return list(groups.values())
 
 
 class Draws:
