@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_SUBMISSION = 20 << 20  # bytes of a notebook that is handed in
+MAX_SUBMISSION = 50 << 20  # bytes of a notebook that is handed in
 NOTEBOOK_NAME = re.compile(r"\d\d_[a-z0-9_]+")
 
 

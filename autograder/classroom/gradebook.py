@@ -29,7 +29,7 @@ from sqlalchemy.exc import SAWarning
 from ..authors import pairs, steps
 from ..authors.assignment import Assignment
 from ..authors.assignment import assignment as asked_in
-from ..course import Course, CourseError, find_course, write_atomically
+from ..course import Course, CourseError, find_course, printable, write_atomically
 
 COURSE_ID = "odenets"
 
@@ -71,6 +71,17 @@ class Classroom:
 
     def students(self, name: str) -> list[str]:
         """Return who handed in something for `name`, in order."""
+        return [one for one in self._folders(name) if _is_text(one)]
+
+    def misnamed(self, name: str) -> list[str]:
+        """Return the folders with something for `name` whose own name is no text.
+
+        `unzip` leaves such names: bytes that are not UTF-8.
+        """
+        folders = self._folders(name)
+        return [printable(one) for one in folders if not _is_text(one)]
+
+    def _folders(self, name: str) -> list[str]:
         if not self.submitted.is_dir():
             return []
         return sorted(
@@ -274,6 +285,15 @@ def before_autograde(assignment: str, **_: Any) -> None:
         known = {one.name for one in book.assignments}
     if assignment not in known:
         room.enter_assignment(asked_in(find_course(), assignment))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8: Python shows other bytes as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _create(path: Path) -> None:

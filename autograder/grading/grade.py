@@ -514,7 +514,7 @@ def session(
     else:
         came = {name: set(room.students(name)) for name in names}
         wanted = set(options.students) or set().union(*came.values())
-        names = [name for name in names if came[name] & wanted]
+        names = [n for n in names if came[n] & wanted or room.misnamed(n)]
         if not names:
             print(
                 f"Nothing handed in: {room.submitted}/STUDENT/NOTEBOOK/NOTEBOOK.ipynb"
@@ -542,23 +542,26 @@ def _grade_and_say(
     fate = grade(assignment(course, name), room, options)
     if options.dry_run:
         print(f"{len(fate.unchanged)} unchanged. A trial: nothing was written.")
-        return _say_failures(fate)
+        return _say_failures(fate, room.misnamed(name))
     print(report.table(name, report.write(room, name)))
     print(f"{len(fate.done)} graded, {len(fate.unchanged)} unchanged.")
     if not options.contained:
         print("Graded without a sandbox, with resource limits only.")
-    in_order = _say_failures(fate)
+    in_order = _say_failures(fate, room.misnamed(name))
     print(f"Feedback: {room.root}/feedback/STUDENT/{name}/{name}.html")
     print(f"As CSV:   {room.table(name)}\n")
     return in_order
 
 
-def _say_failures(fate: Graded) -> bool:
+def _say_failures(fate: Graded, misnamed: list[str]) -> bool:
     """Name who could not be graded; return whether all were."""
     for student, why in fate.failed.items():
         said = f"{printable(student)}, the machine failed ({printable(why)})"
         print(f"NOT graded: {said}. Grade again.")
-    return not fate.failed
+    for folder in misnamed:
+        said = "the folder's name is not UTF-8. Rename it, and grade again."
+        print(f"NOT graded: {folder}: {said}")
+    return not (fate.failed or misnamed)
 
 
 def _interrupted(note: Path) -> tuple[list[str], Options]:
