@@ -197,6 +197,14 @@ def test_the_copy_that_was_worked_on_counts(asked, tmp_path, below, label):
     assert labels.index("double") < labels.index("test_double")
 
 
+def test_a_stub_of_another_release_is_untouched_too(asked, tmp_path):
+    notebook = copied(asked, below=True)
+    stub = notebook["cells"][index(notebook, "double") + 1]
+    stub["source"] = "".join(stub["source"]).replace("twice", "two times")
+    came = restored(asked, tmp_path, notebook)
+    assert found(came, "double").strip() == DOUBLE
+
+
 def test_a_retyped_answer_counts_where_the_labelled_one_was_left(asked, tmp_path):
     notebook = json.loads(nbformat.writes(asked.released))
     own = {"cell_type": "code", "metadata": {}, "source": DOUBLE, "outputs": []}

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ MAX_SOURCE = 2 << 20
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 # Colab keeps a picture that is pasted into a text in the text itself.
 PASTED = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/=]{64,})")
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 MAKERS = {
     "code": nbformat.v4.new_code_cell,
     "markdown": nbformat.v4.new_markdown_cell,
@@ -234,8 +236,7 @@ def _defined(source: str) -> set[str]:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return {node.name for node in body if isinstance(node, kinds)}
+    return {node.name for node in body if isinstance(node, DEFINITIONS)}
 
 
 def _one_of_each(asked: Assignment, made: Submission) -> None:
@@ -391,7 +392,24 @@ def _own_texts(
 
 
 def _untouched(target: Graded, cell: NotebookNode) -> bool:
-    return _plain(cell.source) == _plain(target.visible)
+    """Whether a cell is as it was handed out; its docstring may be another's."""
+    if _plain(cell.source) == _plain(target.visible):
+        return True
+    code = cell.cell_type == target.cell_type == "code"
+    return code and bool(bare := _bare(cell.source)) and bare == _bare(target.visible)
+
+
+@lru_cache(maxsize=256)
+def _bare(source: str) -> str:
+    """Return code without docstrings and comments; "" where it is no code."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    for node in ast.walk(tree):
+        if isinstance(node, DEFINITIONS) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
 
 
 def _position(notebook: NotebookNode, name: str) -> int | None:
