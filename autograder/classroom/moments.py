@@ -7,7 +7,7 @@ as two moments is read as none.
 import re
 import warnings
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache
 
 from dateutil import parser as dates
@@ -21,7 +21,7 @@ class Unclear(ValueError):
     """A text that is no moment, or more than one; the message says why."""
 
 
-def moment(text: str, zone: tzinfo = timezone.utc) -> datetime:
+def moment(text: str, zone: tzinfo = UTC) -> datetime:
     """Return the moment that a text tells of, in UTC and without a time zone.
 
     Args:
@@ -65,7 +65,7 @@ def moment(text: str, zone: tzinfo = timezone.utc) -> datetime:
     try:
         return (
             (one if one.tzinfo else one.replace(tzinfo=zone))
-            .astimezone(timezone.utc)
+            .astimezone(UTC)
             .replace(tzinfo=None)
         )
     except (OverflowError, ValueError):
@@ -95,7 +95,7 @@ def stamp(moment: datetime) -> str:
 
 def shown(moment: datetime) -> str:
     """Return a moment (UTC) in the time zone of this machine."""
-    there = moment.replace(tzinfo=timezone.utc).astimezone()
+    there = moment.replace(tzinfo=UTC).astimezone()
     return f"{there:%Y-%m-%d %H:%M %Z}"
 
 

@@ -45,8 +45,6 @@ class Submission:
 
     notebook: NotebookNode
     notes: list[str] = field(default_factory=list)
-    written: dict[str, str] = field(default_factory=dict)
-    """What stood in a locked text beside its own words, by its label."""
 
 
 # ------------------------------------------------------------------------- reading
@@ -339,7 +337,6 @@ def _put_back(
                 + (" above what was written into it" if rest else "")
             )
             if rest:
-                made.written[name] = rest
                 cells.insert(at + 1, nbformat.v4.new_markdown_cell(rest))
                 if pictures := _attached(old):
                     cells[at + 1]["attachments"] = pictures
