@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_readme,
         _add_collect,
         _add_grade,
+        _add_read,
         _add_formgrader,
         _add_report,
         _add_feedback,
@@ -275,6 +276,26 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the class: a folder with submitted/ (default: autograder/)",
     )
+
+
+def _add_read(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    def run(course: Course, options: argparse.Namespace) -> None:
+        from .authors.assignment import assignment
+        from .classroom import read
+        from .classroom.gradebook import Classroom
+
+        room = Classroom(options.folder or course.autograder)
+        names = [n for n in course.notebooks(options.notebooks) if room.students(n)]
+        asked = [assignment(course, name) for name in names]
+        read.serve(room, asked, options.port, not options.no_browser, options.names)
+
+    parser = _command(
+        commands, "read", run, "read the written answers, a page for each question"
+    )
+    parser.add_argument("--port", type=int, default=8899, help="of the server")
+    parser.add_argument("--no-browser", action="store_true", help="only say where")
+    parser.add_argument("--names", action="store_true", help="show who wrote what")
+    _add_folder(parser)
 
 
 def _add_formgrader(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -112,6 +113,23 @@ check.score(exercise)
 # ### END MARK SCHEME
 '''
 
+QUESTION = """
+# %% [markdown] nbgrader={"grade": false, "grade_id": "question_depth", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": true}
+# ### Question 1.4 - How deep? (2 points, ~3 min)
+# How deep is it?
+#
+# ### BEGIN MARK SCHEME
+# Two points for abyssal.
+# ### END MARK SCHEME
+
+# %% [markdown]
+# *Your answer to question 1.4: double-click here and write.*
+
+# %% [markdown]
+# ## Recap
+"""
+PLACEHOLDER = "*Your answer to question 1.4: double-click here and write.*"
+
 NAMES = {
     "double": {
         "checks": ["twice one half"],
@@ -154,6 +172,25 @@ def hand_in(where: Course, room: Classroom, name: str, **students: str) -> Assig
         path.write_text(f"# A student.\n{text}", encoding="utf-8")
         sample.write(room, asked, sample.read(path))
     return asked
+
+
+def write(room, student, *texts, after=PLACEHOLDER):
+    """Let a student write texts into cells of their own, the first in its place."""
+    path = room.submission(student, TINY)
+    notebook = nbformat.read(path, as_version=4)
+    (at,) = (i for i, c in enumerate(notebook.cells) if c.source == after)
+    cells = [nbformat.v4.new_markdown_cell(text) for text in texts]
+    notebook.cells[at : at + 1] = cells
+    nbformat.write(notebook, path)
+
+
+def by_hand(room, student, cell, points, comment=""):
+    with room.gradebook() as book:
+        grade = book.find_grade(cell, TINY, TINY, student)
+        grade.manual_score, grade.needs_manual_grade = points, False
+        if comment:
+            book.find_comment(cell, TINY, TINY, student).manual_comment = comment
+        book.db.commit()
 
 
 def graded(where: Course, room: Classroom, name: str, **options) -> grade.Graded:

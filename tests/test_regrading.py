@@ -8,14 +8,18 @@ import sys
 import nbformat
 import pytest
 from grading_tools import (
+    PLACEHOLDER,
+    QUESTION,
     SOURCE,
     TINY,
+    by_hand,
     executed,
     graded,
     hand_in,
     needs_bubblewrap,
     rows,
     run_autograder,
+    write,
 )
 
 from autograder.authors import pairs
@@ -25,47 +29,11 @@ from autograder.classroom.gradebook import Classroom
 
 pytestmark = needs_bubblewrap
 
-QUESTION = """
-# %% [markdown] nbgrader={"grade": false, "grade_id": "question_depth", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": true}
-# ### Question 1.4 - How deep? (2 points, ~3 min)
-# How deep is it?
-#
-# ### BEGIN MARK SCHEME
-# Two points for abyssal.
-# ### END MARK SCHEME
-
-# %% [markdown]
-# *Your answer to question 1.4: double-click here and write.*
-
-# %% [markdown]
-# ## Recap
-"""  # noqa: E501
-PLACEHOLDER = "*Your answer to question 1.4: double-click here and write.*"
-
 
 @pytest.fixture(scope="module")
 def asking(tmp_path_factory):
     """The tiny course, and below it a question as the notebooks ask them."""
     return executed(tmp_path_factory.mktemp("course"), SOURCE + QUESTION)
-
-
-def write(room, student, *texts, after=PLACEHOLDER):
-    """Let a student write texts into cells of their own, the first in its place."""
-    path = room.submission(student, TINY)
-    notebook = nbformat.read(path, as_version=4)
-    (at,) = (i for i, c in enumerate(notebook.cells) if c.source == after)
-    cells = [nbformat.v4.new_markdown_cell(text) for text in texts]
-    notebook.cells[at : at + 1] = cells
-    nbformat.write(notebook, path)
-
-
-def by_hand(room, student, cell, points, comment=""):
-    with room.gradebook() as book:
-        grade = book.find_grade(cell, TINY, TINY, student)
-        grade.manual_score, grade.needs_manual_grade = points, False
-        if comment:
-            book.find_comment(cell, TINY, TINY, student).manual_comment = comment
-        book.db.commit()
 
 
 @pytest.fixture(scope="module")

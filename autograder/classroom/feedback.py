@@ -1,7 +1,8 @@
 """The page that a student gets: what was asked, what came, what it looks like.
 
-It is written from our own verdicts, never from what the notebook printed, all text is
-escaped, and the browser is told to run nothing. Hidden tests appear by name.
+It is written from our own verdicts, never from what the notebook printed. All text is
+escaped, prose is cleaned, and the browser is told to run nothing. Hidden tests appear
+by name.
 """
 
 import re
@@ -11,9 +12,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from markupsafe import Markup
+from nbconvert.filters.markdown_mistune import MarkdownWithMath
 
 from ..course import write_atomically
+from . import prose
 from .gradebook import Classroom
 
 TEMPLATES = Environment(
@@ -35,8 +38,9 @@ class _Part:
     points: float
     reason: str
     checks: list[dict[str, Any]]
-    answer: str
-    comment: str
+    answer: str  # code
+    text: Markup  # prose
+    comment: Markup
 
 
 def page(result: dict[str, Any], manual: dict[str, dict[str, Any]]) -> str:
@@ -63,13 +67,14 @@ def _by_tests(
 ) -> _Part:
     name, points = exercise["exercise"], exercise["points"]
     return _Part(
-        name,
+        _title(name, result),
         manual.get(f"test_{name}", {}).get("score", exercise["score"]),
         points,
         exercise["reason"] if exercise["score"] < points else "",
         exercise["checks"],
         result["answers"].get(name, ""),
-        manual.get(name, {}).get("comment", ""),
+        Markup(),
+        _html(manual.get(name, {}).get("comment", "")),
     )
 
 
@@ -78,17 +83,20 @@ def _by_a_person(
 ) -> _Part:
     decided = manual.get(cell["name"], {})
     score = None if decided.get("waits", False) else decided.get("score", 0.0)
-    answer = result["answers"].get(cell["name"], "")
-    comment = decided.get("comment", "")
-    return _Part(cell["name"], score, cell["points"], "", [], answer, comment)
+    text = _html(result["answers"].get(cell["name"], ""))
+    comment = _html(decided.get("comment", ""))
+    title = _title(cell["name"], result)
+    return _Part(title, score, cell["points"], "", [], "", text, comment)
 
 
-class _Renderer(IPythonRenderer):
-    """nbconvert's, but a picture that is not there stops nobody."""
+def _title(name: str, result: dict[str, Any]) -> str:
+    """Return how the notebook calls an exercise, and its name."""
+    title = result.get("titles", {}).get(name, name)
+    return title if title == name else f"{title} ({name})"
 
-    def _embed_image_or_attachment(self, url: str) -> str:
-        missing = url.startswith("attachment:") and url[11:] not in self.attachments
-        return "" if missing else super()._embed_image_or_attachment(url)
+
+def _html(text: str) -> Markup:
+    return Markup(prose.to_html(text))  # cleaned there
 
 
 @pass_context
@@ -99,7 +107,7 @@ def markdown(context: Context, source: str) -> str:
     The tags of our hints do nothing, and stay; so do pasted pictures.
     """
     attachments = context.get("cell", {}).get("attachments", {})
-    renderer = _Renderer(
+    renderer = prose.Renderer(
         escape=True, allow_harmful_protocols=False, attachments=attachments
     )
     page = MarkdownWithMath(renderer=renderer).render(source)
