@@ -1055,7 +1055,10 @@ class VideoInImNet(nn.Module):
         Returns: `(depth + 1, s, k, size, size)`, or `(1, s, k, size, size)`.
         """
         code = self.encoder(context).repeat_interleave(t.shape[1], dim=0)
-        codes = self.imbedding(code, t.flatten(), depth)
+        asked = (
+            () if depth is None else (depth,)
+        )  # not every imbedding is asked for one
+        codes = self.imbedding(code, t.flatten(), *asked)
         codes = codes[-1:] if deepest else codes
         frames = self.decoder(codes.flatten(0, 1))
         return frames.unflatten(0, (len(codes), *t.shape))

@@ -328,6 +328,7 @@ def train(
     checkpoint: Path | None = None,
     test: Tensor | None = None,
     desc: str = "training",
+    model: nn.Module | None = None,
 ) -> Result:
     """Train with AdamW, a cosine schedule and a running mean of the weights.
 
@@ -336,10 +337,11 @@ def train(
         checkpoint: gone on from when it exists, bit for bit; written every 250 steps
             (of the greatest number that divides both 250 and all steps).
         test: scored now and then, only to print; nothing is chosen by it.
+        model: trained in place of the one that `build` makes.
     """
     training.set_seed(settings.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    model = build(task, settings).to(device)
+    model = (build(task, settings) if model is None else model).to(device)
     mean = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
@@ -507,6 +509,14 @@ PARTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         for variant in RULES
         for loss in LOSSES
         for activation in ("tanh", "relu")
+    ]
+    + [
+        (
+            "rotating",
+            f"lesson: {variant}, all, tanh, no circle",
+            {"variant": variant, "clock": False},
+        )
+        for variant in RULES
     ],
     "convolutional": [
         (
