@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_read,
         _add_formgrader,
         _add_report,
+        _add_similar,
         _add_feedback,
         _add_export,
     ):
@@ -322,17 +323,51 @@ def _add_report(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> None:
-        from .classroom import report
+        from .classroom import overview, report
         from .classroom.gradebook import Classroom
 
         room = Classroom(options.folder or course.autograder)
-        for name in course.notebooks(options.notebooks):
+        names = course.notebooks(options.notebooks)
+        if options.html:
+            page = overview.write(room, names)
+            print(page or f"nothing is graded below {room.root}")
+            return
+        for name in names:
             rows = report.write(room, name)
             if rows or options.notebooks:
                 print(report.table(name, rows))
                 print(f"As CSV: {room.table(name)}\n")
 
     parser = _command(commands, "report", run, "print the table of a class again")
+    parser.add_argument(
+        "--html",
+        action="store_true",
+        help="write one page instead: points, exercises, mistakes, the term",
+    )
+    _add_folder(parser)
+
+
+def _add_similar(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> None:
+        from .authors.assignment import assignment
+        from .classroom import similar
+        from .classroom.gradebook import Classroom
+
+        room = Classroom(options.folder or course.autograder)
+        for name in course.notebooks(options.notebooks):
+            students = len(room.students(name))
+            if students:
+                asked = assignment(course, name)
+                found = similar.pairs(room, asked, options.least)
+                print(similar.table(name, found, students))
+
+    text = "list pairs of answers that agree in what few others wrote"
+    parser = _command(commands, "similar", run, text)
+    parser.add_argument(
+        "--least", type=float, default=0.5, help="how far they agree, from 0 to 1"
+    )
     _add_folder(parser)
 
 
