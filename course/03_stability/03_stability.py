@@ -22,7 +22,7 @@
 #
 # 1. *compute* the eigenvalues that decide whether forward propagation is stable (3.1),
 # 2. *tell* which step of Euler's method is stable, and for which spectra none is (3.2),
-# 3. *build* antisymmetric, Hamiltonian and leapfrog layers, and *invert* one (3.3 to 3.6),
+# 3. *build* antisymmetric, Hamiltonian and leapfrog layers, and invert one (3.3 to 3.6),
 # 4. *prolong* the weights of a trained network to twice the depth (3.7),
 # 5. *explain* from both sides why eigenvalues should be near the imaginary axis (3.8).
 #
@@ -60,8 +60,8 @@ training.set_seed(0)
 # K_- = \begin{pmatrix} -2 & 0 \\ 2 & -1 \end{pmatrix}, \qquad
 # K_0 = \begin{pmatrix} 0 & -1 \\ 1 & 0 \end{pmatrix}. \tag{2}$$
 #
-# *Predict first:* two inputs are 0.28 apart. After ten layers, under which $K$ are they farthest apart?
-# And how much of their distance has $K_-$ left after a hundred?
+# *Predict first:* two inputs are 0.28 apart. Under which $K$ are they farthest apart after ten layers?
+# And how much does $K_-$ leave after a hundred?
 
 # %%
 farthest = check.predict("Farthest apart after ten layers?", among=["K+", "K-", "K0"], mine="")
@@ -456,7 +456,7 @@ def picture(h=0.2, gamma=0.0):
     plots.trajectories(ax, torch.stack(states), plots.COLOURS["antisymmetric"], marker=".")
     size = states[-1].norm() / states[0].norm()
     ax.set(xlabel="feature $y_1$", ylabel="feature $y_2$", aspect="equal")
-    ax.set_title(f"stable up to h = {longest(gamma):.3f}; at T = 20: {size:.2g} of the start")
+    ax.set_title(f"stable up to h = {longest(gamma):.3g}; at T = 20: {size:.2g} times the start")
     return fig
 
 
@@ -871,7 +871,7 @@ nearest.reveal(min(distance, key=distance.get), "its steps neither grow nor fade
 # *Figure: all four singular values of $\partial Y_N / \partial Y_0$ against the number of layers.*
 #
 # **Reading the picture.** The contracting network (printed only) has lost everything.
-# The ResNet is *flat* from 64 layers on, and stretches 26-fold whatever the depth.
+# The ResNet is *flat* from 64 layers on, and stretches 26- to 29-fold whatever the depth.
 # Flat are also the Hamiltonian network and leapfrog, once $h\omega$, printed below, is under 2; before, they explode.
 # The undamped antisymmetric network is the least flat: Euler's growth fades slowly with $h$.
 # Damping tames it, and fades the signal. Around one is not one: a shear may still stretch.
@@ -999,25 +999,26 @@ def learn(kind, last, gamma=0.0, seed=0, n_features=2):
 
 # %% tags=["nbval-ignore-output"]
 last = scale.pick(quick=8, lesson=64, full=64)
-kinds["damped"] = (Antisymmetric, needed(20 / 64, 1.0), plots.BLUE)
-print(f"damped: gamma = {kinds['damped'][1]:.2f}. Held-out accuracy in %, mean of 3 seeds (range)")
+damping_64 = needed(20 / 64, 1.0)
+nets = kinds | {"damped": (Antisymmetric, damping_64, plots.BLUE)}
+print(f"damped: gamma = {damping_64:.2f}. Held-out accuracy in %, mean of 3 seeds (range)")
 runs, rates = {}, {}
-for name, (kind, damping, _) in training.progress(kinds.items(), "training"):
+for name, (kind, damping, _) in training.progress(nets.items(), "training"):
     runs[name] = [list(learn(kind, last, damping, seed)) for seed in range(3)]
     rates[name] = 100 * np.array([[t.level.val_accuracy[-1] for t in run] for run in runs[name]])
     means = " ".join(f"{rate:6.1f}" for rate in rates[name].mean(axis=0))
     worst, top = rates[name][:, -1].min(), rates[name][:, -1].max()
     print(f"{name:14s}{means}  ({worst:.1f} to {top:.1f})")
 learned = runs["antisymmetric"][0][-1].net
-omega = torch.linalg.eigvals(my_antisymmetric(learned.K.detach(), 0.0)).imag.max().item()
-print(f"antisymmetric, {last} layers: h omega = {learned.h * omega:.2f} after training")
+frequency = torch.linalg.eigvals(my_antisymmetric(learned.K.detach(), 0.0)).imag.max().item()
+print(f"antisymmetric, {last} layers: h omega = {learned.h * frequency:.2f} after training")
 winner = max(rates, key=lambda name: rates[name][:, -1].mean())
 best.reveal(winner, "it has room besides the plane.")
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(13.5, 3.2), width_ratios=(1.3, 1, 1, 1))
 layers = [4 * 2**k for k in range(rates["ResNet"].shape[1])]
-for marker, (name, (_, _, colour)) in zip("o^svD", kinds.items()):
+for marker, (name, (_, _, colour)) in zip("o^svD", nets.items()):
     axes[0].semilogx(
         layers, rates[name].mean(axis=0), marker + "-", base=2, color=colour, label=name
     )
@@ -1040,7 +1041,7 @@ plots.show(fig, "Accuracy against depth for five networks; and the classes that 
 #
 # **Reading the picture.** A flow of the plane cannot take a ring off the points inside (Dupont et al. 2019, notebook 01), except for thin cuts.
 # The ResNet and both antisymmetric networks have two features only: they jump with long steps, or cut.
-# Partners and velocities lead out of the plane: Hamiltonian and leapfrog are the best at 64 layers.
+# Partners and velocities lead out of the plane: Hamiltonian and leapfrog win at 64 layers.
 # Damping makes no clear difference here, inside the range of the seeds: training has driven $h\omega$ (printed, first seed) beyond 1,
 # where *no* $\gamma$ is enough. Training need not keep to the frequencies for which a layer is stable.
 #
@@ -1058,11 +1059,11 @@ print(f"{my_layers} layers:", ", ".join(f"{rate:.1f} %" for rate in found))
 print("aim met:", min(found) >= 98)
 
 
-# %% [markdown] nbgrader={"cell_type": "markdown", "checksum": "9d05f43e6689f3d40bbbefa80b037f68", "grade": false, "grade_id": "question_near_zero", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
+# %% [markdown] nbgrader={"cell_type": "markdown", "checksum": "676cc5a3a1d840f2fd6a8f4076a70a64", "grade": false, "grade_id": "question_near_zero", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
 # ### Question 3.8 - Why near zero? (3 points, ~7 min)
 # "$\operatorname{Re}\lambda \approx 0$ for all eigenvalues of the Jacobian, in all layers": explain why from both sides.
-# In four to six sentences: what goes wrong for $\operatorname{Re}\lambda \gg 0$, what goes wrong for $\operatorname{Re}\lambda \ll 0$,
-# each time for the *signal* on its way forth and for the *gradient* on its way back; and why $\operatorname{Re}\lambda = 0$ exactly is not good enough for Euler's method.
+# In four to six sentences: what goes wrong for $\operatorname{Re}\lambda \gg 0$, and for $\operatorname{Re}\lambda \ll 0$,
+# for the *signal* on its way forth and for the *gradient* on its way back; and why $\operatorname{Re}\lambda = 0$ exactly is not enough for Euler's method.
 #
 
 # %% [markdown]
@@ -1251,7 +1252,7 @@ for net in stable.NETS:
         errors = 100 * np.array([[row[f"{part}_error"] for part in parts] for row in rows])
         means = " / ".join(f"{e:.2f}" for e in errors.mean(axis=0))
         low, high = errors[:, 2].min(), errors[:, 2].max()
-        print(f"{net:13s} {layers:2d} layers, {len(rows)} seeds: {means} ({low:.2f} to {high:.2f})")
+        print(f"{net:13s} {layers:2d} layers, seeds: {len(rows)}; {means} ({low:.2f}-{high:.2f})")
 
 # %% [markdown]
 # **Reading the table.** The training errors are near zero: what is left is generalisation.
@@ -1263,8 +1264,8 @@ for net in stable.NETS:
 # **For which weights does a signal neither blow up nor die out?** For those whose Jacobians have eigenvalues near the imaginary axis, in layers whose step suits the axis:
 # with 1024 layers a ResNet stretched 26-fold, the undamped antisymmetric network still 5-fold, the Hamiltonian one 1.6-fold; $K_-$ left $10^{-5}$ after a hundred layers.
 #
-# * The eigenvalues of $\operatorname{diag}(\sigma')K^\top$ decide, not those of $K$; for antisymmetric $K$ both lie on the axis.
-# * Euler's method is stable for $h \le -2\operatorname{Re}\lambda/|\lambda|^2$, and for no step on the axis: it needs $\gamma \approx h\omega^2$, and pays with $e^{-\gamma T/2}$.
+# * The eigenvalues of $\operatorname{diag}(\sigma')K^\top$ decide, not those of $K$.
+# * Euler's method is stable for $h \le -2\operatorname{Re}\lambda/|\lambda|^2$, for no step on the axis: it needs $\gamma \approx h\omega^2$, and pays with a fading signal.
 # * Verlet and leapfrog are stable for $h\omega < 2$; the Verlet step can be inverted exactly.
 # * Weights that are smooth in time can be prolonged.
 # * Near the axis both signal and gradient survive.
