@@ -6,7 +6,7 @@ and a Runge-Kutta method with `n_steps` equal steps solves it. Euler's method wi
 step per cell and epsilon = n_cells is a residual network, layer by layer.
 
 Which weights a stage of a step reads is decided on integers (`cell_index`), and
-`refine` splits the cells without changing the function.
+`refine` splits the cells without changing the weights as a function of depth-time.
 """
 
 import copy
@@ -232,9 +232,11 @@ class ContinuousNet(nn.Module):
     def refined(
         self, variance: float = 0.0, generator: torch.Generator | None = None
     ) -> "ContinuousNet":
-        """Return a copy with twice the cells and twice the steps, the same function.
+        """Return a copy with twice the cells and twice the steps.
 
-        Epsilon stays, so the equation is the same and each step is half as long.
+        Weights as a function of depth-time, and epsilon, stay: the equation is the same.
+        Each step is half as long, so what the net computes changes by the error of its
+        solver: little with rk4, much in a net that was trained with Euler's method.
 
         Args:
             variance: v > 0 multiplies every weight and bias of the convolutions in the
