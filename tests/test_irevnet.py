@@ -277,3 +277,16 @@ def test_full_scale_beats_the_plain_net_with_a_third_of_its_parameters():
             found.append(irevnet.test(net, loaders[1]))
     print({make.__name__: found for make, found in rates.items()})
     assert sum(rates[irevnet.iRevNet]) >= sum(rates[irevnet.Net])
+
+
+# ---------------------------------------------------------------- there and back again
+
+
+def test_roundtrip_error_by_hand():
+    x = torch.tensor([[4.0, -2.0]])
+    assert irevnet.roundtrip_error(lambda v: 2 * v, lambda v: 0.25 * v, x) == 0.5
+    assert irevnet.roundtrip_error(lambda v: v.mul_(2), lambda v: v.div_(4), x) == 0.5
+    assert x.tolist() == [[4.0, -2.0]]
+    assert irevnet.roundtrip_error(lambda v: v / 0, lambda v: v, x) == math.inf
+    with pytest.raises(ValueError, match="shape"):
+        irevnet.roundtrip_error(lambda v: v[:, :1], lambda v: v, x)

@@ -3,24 +3,26 @@
 #
 # **The question.** Can a network that classifies keep everything it was shown,
 # so that the input comes back from the features without being stored?
+# What needs not be stored saves memory when deep networks are trained.
 #
-# **Time** about 75 minutes - **points** 20 - **you need** convolutions in PyTorch,
+# **Time** about 80 minutes - **points** 20 - **you need** convolutions in PyTorch,
 # how a classifier is trained, and the idea of a residual layer (notebook 01).
+#
+# **Short of time?** Do exercises 7.2, 7.6 and 7.8.
 #
 # After this notebook you can
 #
 # 1. *train and test* a small classifier with a loop of your own,
-# 2. *build* an invertible layer out of any function whatsoever,
-# 3. *decide* when such networks form a group, and write the inverse down,
+# 2. *invert* a layer that contains a function which has no inverse,
+# 3. *decide* when such networks form a group,
 # 4. *assemble* an i-RevNet and compare it with a plain network,
-# 5. *verify* that it is invertible, and tell exact arithmetic from floating point.
+# 5. *measure* what a round trip loses, and tell exact arithmetic from floating point.
 #
 # **Sources.** The first half of the lab *i-RevNet and i-ResNet*: its questions 1 to 9,
 # marked Q1 to Q9 here; names and sizes are the lab's.
 # J.-H. Jacobsen, A. Smeulders and E. Oyallon, *i-RevNet: deep invertible networks*,
-# ICLR 2018, [arXiv 1802.07088](https://arxiv.org/abs/1802.07088): the couplings and
-# the squeeze of section 3. L. Dinh, D. Krueger and Y. Bengio, *NICE*, 2015,
-# [arXiv 1410.8516](https://arxiv.org/abs/1410.8516): additive couplings (section 3.2).
+# ICLR 2018, [arXiv 1802.07088](https://arxiv.org/abs/1802.07088), section 3. L. Dinh, D. Krueger
+# and Y. Bengio, *NICE*, 2015, [arXiv 1410.8516](https://arxiv.org/abs/1410.8516), section 3.2.
 
 # %%
 import importlib.util
@@ -37,13 +39,27 @@ plots.style()
 training.set_seed(0)
 
 # %% [markdown]
-# ## 1. The data, and a plain network (Q1)
+# ## 1. The data, and a plain network (Q1, Q2)
 #
 # Few images make the task interesting: **500 images to learn from**, all others to test.
-# The lab reads an image of $28\times28$ pixels as $16$ channels of $7\times7$ pixels,
-# simply by `view(16, 7, 7)`. What does a channel show then?
+# In the lesson they are handwritten digits of $8\times8$ pixels, enlarged to $28\times28$;
+# at full scale it is MNIST.
+# The lab reads an image as $16$ channels of $7\times7$ pixels, by `view(16, 7, 7)`.
+#
+# *Predict first* (Q1): what does one channel show then? And which call makes a picture of a
+# tensor `x` of this shape again?
 
 # %%
+shown = check.predict(
+    "What does one channel show?",
+    among=["a small digit", "a piece of two or three rows", "every 16th pixel"],
+    mine="",
+)
+whole = check.predict(
+    "Which call makes it a picture again?",
+    among=["x.view(28, 28)", "x.mean(0)", "x.transpose(0, 2)"],
+    mine="",
+)
 dataset = scale.pick(quick="digits", lesson="digits", full="mnist")
 data = invertible.load(dataset)  # a small set: what is not learnt from is tested on
 (train_images, train_labels), (test_images, test_labels) = data
@@ -55,53 +71,52 @@ def loaders(view, seed):
 
 
 print(f"{dataset}: {len(train_images)} images to learn from, {len(test_images)} to test")
-print("images of each class to learn from:", *train_labels.bincount().tolist())
 
 # %%
 fig, axes = plt.subplots(2, 1, figsize=(9, 1.9), height_ratios=[1, 0.62])
 chosen = [int((train_labels == digit).nonzero()[0]) for digit in range(10)]
 plots.image_row(axes[0], train_images[chosen], [str(digit) for digit in range(10)])
 axes[0].set_ylabel("images", rotation=0, ha="right")
-plots.image_row(axes[1], irevnet.lab_view(train_images[chosen[3]])[0], gap=1)
+x = irevnet.lab_view(train_images[chosen[3]])[0]
+plots.image_row(axes[1], x, gap=1)
 axes[1].set_ylabel("the 3 in\n16 channels", rotation=0, ha="right", va="center")
-plt.show()
+plots.show(fig, "The digits 0 to 9; below, 16 little squares made of the 3, none of them a digit.")
+print("x.view(28, 28) is the 3 again:", torch.equal(x.view(28, 28), train_images[chosen[3]][0]))
+shown.reveal("a piece of two or three rows", "49 pixels in a row are one and three quarter rows")
+whole.reveal("x.view(28, 28)", "view never moves a number, it only says how to read them")
 
 # %% [markdown]
-# *Figure: one training image of each class, and below it the 16 channels of $7\times7$
-# pixels that the lab's view makes of the 3.*
+# *Figure: one training image of each class, and the 16 channels that the lab's view makes of
+# the 3.*
 #
-# **Reading the picture.** A channel holds 49 pixels in a row, one and three quarter rows
-# of the image, wrapped into a square. No digit can be recognised in it.
-# The network has to put the pieces together; section 7 shows a kinder way to cut.
-
-# %% [markdown]
-# The plain network of the lab is "VGG-like": convolution, ReLU, and again, four times,
+# **Reading the picture.** A channel holds 49 pixels in a row, wrapped into a square: no digit
+# can be recognised in it. The network has to put the pieces together.
+#
+# The lab's plain network, `irevnet.Net`, is "VGG-like": four times
 #
 # $$x_{j+1} = \mathrm{ReLU}(W_j * x_j + b_j), \qquad j = 0, \dots, 3, \tag{1}$$
 #
 # with kernels of $7\times7$ from 16 to 16 channels, and a linear classifier on top.
-# It is `irevnet.Net`. Each ReLU forgets the negative half of what it sees.
-
-# %% [markdown]
-# ### Exercise 7.1 - Train and test [Q2] (3 points, ~10 min)
+# Each ReLU forgets the negative half of what it sees.
+#
+# ### Exercise 7.1 - Train and test [Q2] (3 points, ~10 min, difficulty 2 of 5)
 # Write the two routines that the whole lab uses.
 # Training minimises the cross-entropy with stochastic gradient descent, **momentum 0.9**;
-# testing counts. All of `torch` may be used; the package's own loops (`irevnet`, `iresnet`, `training`) may not.
+# testing counts. All of `torch` may be used; the package's own loops (`irevnet`, `iresnet`,
+# `training`) may not.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # PyTorch <em>adds</em> each new gradient to the old one. Who empties it?</details>
 # <details><summary>Hint 2 - the idea</summary>
-# For each batch: zero the gradients, compute scores and loss, go backward, step.
-# For testing, count hits and samples separately and divide once at the end:
-# the last batch may be smaller than the others.</details>
+# For each batch: zero the gradients, loss, backward, step.
+# For testing, count hits and samples, and divide once at the end.</details>
 # <details><summary>Hint 3 - almost the code</summary>
-# <code>optimizer.zero_grad(); loss = criterion(net(inputs), labels); loss.backward();
+# <code>loss = criterion(net(inputs), labels); loss.backward();
 # optimizer.step(); losses.append(loss.item())</code>.
-# In <code>test</code>: note <code>modes = [(module, module.training) for module in net.modules()]</code>, then
-# <code>net.eval()</code> and, in a <code>try</code> and under <code>torch.no_grad()</code>,
-# <code>correct += (net(inputs).argmax(1) == labels).sum().item()</code>;
-# <code>finally: for module, mode in modes: module.training = mode</code>.
-# (<code>net.train(...)</code> would give one mode to all modules, also to those that somebody froze.)</details>
+# In <code>test</code>: note the mode of every module, then
+# <code>net.eval()</code> and, in a <code>try</code> and under <code>torch.no_grad()</code>, count
+# <code>(net(inputs).argmax(1) == labels).sum().item()</code>;
+# <code>finally: for module, mode in modes: module.training = mode</code>.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "train_and_test", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def train(net, loader, n_epoch=40, learning_rate=0.05):
@@ -156,8 +171,16 @@ def test(net, loader):
     "train_and_test",
     points=3,
     answer=lambda: (train, test),
-    package=(irevnet.train, irevnet.test, iresnet.train_norm, training.Step, training.train_epoch,
-             training.fit, training.accuracy, training.evaluate),
+    package=(
+        irevnet.train,
+        irevnet.test,
+        iresnet.train_norm,
+        training.Step,
+        training.train_epoch,
+        training.fit,
+        training.accuracy,
+        training.evaluate,
+    ),
     further=5,
 )
 def exercise(checks):
@@ -219,8 +242,11 @@ def exercise(checks):
         [net := small_net(), irevnet.train(net, batches, 2, 0.2), net.weight, net.bias][2:],
     )
     checks.close(
-        "a loader that gives its batches in another order in every second epoch: the losses, and how often it is read",
-        lambda: [loader := Alternating(batches), train(small_net(), loader, 3, 0.1), loader.reads][1:],
+        "a loader that gives its batches in another order in every second epoch: the losses, "
+        "and how often it is read",
+        lambda: [loader := Alternating(batches), train(small_net(), loader, 3, 0.1), loader.reads][
+            1:
+        ],
         [irevnet.train(small_net(), Alternating(batches), 3, 0.1), 3],
     )
     checks.close(
@@ -230,12 +256,14 @@ def exercise(checks):
         rtol=1e-8,
     )
     checks.close(
-        "three of six samples are right, in batches of four and two; four of six, in batches of two and four",
+        "three of six samples are right, in batches of four and two; "
+        "four of six, in batches of two and four",
         lambda: [tested(torch.nn.Identity(), unequal), tested(torch.nn.Identity(), more)],
         [3 / 6, 4 / 6],
     )
     checks.equal(
-        "while testing: the fraction, and whether the net, or its part, is in training mode and gradients are recorded",
+        "while testing: the fraction, and whether the net, or its part, is in training mode "
+        "and gradients are recorded",
         lambda: [
             [net := Reader(), tested(net, unequal), net.seen][1:],
             [net := torch.nn.Sequential(Reader()), tested(net, more[:1]), net[0].seen][1:],
@@ -243,9 +271,13 @@ def exercise(checks):
         [[1 / 2, [False, False]], [1.0, [False, False]]],
     )
     checks.equal(
-        "after testing a net with a frozen part: the mode of the net and of each part, and whether gradients are recorded",
+        "after testing a net with a frozen part: the mode of the net and of each part, "
+        "and whether gradients are recorded",
         lambda: [modes_after(way, unequal[:1]) for way in (True, False)],
-        [[3 / 4, [False, False], [True, False, True], True], [3 / 4, [False, False], [False, True, False], True]],
+        [
+            [3 / 4, [False, False], [True, False, True], True],
+            [3 / 4, [False, False], [False, True, False], True],
+        ],
     )
     checks.equal(
         "the same when the net raises an error in the third batch, and a further test",
@@ -262,12 +294,16 @@ def exercise(checks):
         "a net of two layers in float32, the first and the last of the losses of ten epochs",
         lambda: [
             torch.manual_seed(5),
-            net := torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3)),
+            net := torch.nn.Sequential(
+                torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3)
+            ),
             train(net, [(x.float(), y) for x, y in batches], 10, 0.05)[::19],
         ][2],
         [
             torch.manual_seed(5),
-            net := torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3)),
+            net := torch.nn.Sequential(
+                torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3)
+            ),
             irevnet.train(net, [(x.float(), y) for x, y in batches], 10, 0.05)[::19],
         ][2],
         rtol=1e-4,
@@ -289,95 +325,87 @@ def exercise(checks):
         [["a batch of one", [False, False], [False, True, False], True], 4 / 6],
     )
     ### END HIDDEN TESTS
+
+
 check.score(exercise)
 
-# %%
-my_train, my_test = check.yours(exercise, irevnet.train, irevnet.test)
-
-# %% [markdown]
-# Now the plain network learns its 500 images.
-# The lab's learning rate is 0.05, for MNIST. The small digits are brighter, their gradients larger,
-# and with 0.05 the plain network often ends with all its ReLUs dead, so that 0.02 is used for them.
-# Try it: put 0.05 in.
-
 # %% tags=["nbval-ignore-output"]
+my_train, my_test = check.yours(exercise, irevnet.train, irevnet.test)
 n_epoch = scale.pick(quick=2, lesson=40, full=40)
 seeds = scale.pick(quick=[0], lesson=[0, 1, 2], full=[0, 1, 2, 3, 4])
-learning_rate = 0.02 if dataset == "digits" else 0.05
+learning_rate = 0.02 if dataset == "digits" else 0.05  # 0.05 is the lab's, for MNIST
 losses, accuracies = {}, {}
 
 
 def run(name, make, view=irevnet.lab_view):
-    """Train one net per seed; keep the losses and accuracies, return the last net."""
+    """Train one net per seed; keep losses and accuracies in %, return the last net."""
     losses[name], accuracies[name] = [], []
     for seed in training.progress(seeds, name):
         training.set_seed(seed)
         net = make()
         train_loader, test_loader = loaders(view, seed)
         losses[name].append(my_train(net, train_loader, n_epoch, learning_rate))
-        accuracies[name].append(my_test(net, test_loader))
+        accuracies[name].append(100 * my_test(net, test_loader))
+    count = sum(parameter.numel() for parameter in net.parameters())
+    found = torch.tensor(accuracies[name])
+    print(f"{name}: {count} parameters, accuracy {found.mean():.1f} %,", end=" ")
+    print(f"seeds from {found.min():.1f} to {found.max():.1f}")
     return net
 
 
-def report(name, net):
-    count = sum(parameter.numel() for parameter in net.parameters())
-    rates = torch.tensor(accuracies[name])
-    print(
-        f"{name:22} {count:6d} parameters, accuracy {rates.mean():.1%} on average, "
-        f"from {rates.min():.1%} to {rates.max():.1%} over {len(rates)} seeds"
-    )
-
-
 plain_net = run("plain net", irevnet.Net)
-report("plain net", plain_net)
 
 # %%
-fig, ax = plt.subplots(figsize=(7, 3.6))
-for k, curve in enumerate(losses["plain net"]):
-    ax.semilogy(curve, color=plots.COLOURS["vgg"], alpha=0.9 ** (3 * k), lw=1.2, label=f"seed {seeds[k]}")
+fig, ax = plt.subplots(figsize=(7, 3.4))
+for curve, seed, line, colour in zip(losses["plain net"], seeds, ("-", "--", ":"), plots.PALETTE):
+    ax.semilogy(curve, line, color=colour, lw=1.3, label=f"seed {seed}")
 ax.set(xlabel="step (8 steps make an epoch)", ylabel="training loss", ylim=(1e-4, 20))
+ax.axhline(2.303, color=plots.GREY, lw=1)
 ax.legend()
-plt.show()
+plots.show(fig, "Three jagged losses that start on a plateau at 2.3 and then fall, with setbacks.")
 
 # %% [markdown]
-# *Figure: the training loss of the plain network at every step, for each seed.*
+# *Figure: the training loss of the plain network, a line per seed; grey, $\ln 10$, which is
+# guessing.*
 #
-# **Reading the picture.** The loss stays at $\ln 10 \approx 2.3$, which is guessing, until the
+# **Reading the picture.** The loss stays at guessing until the
 # network finds a way out, and some runs are thrown back later.
-# A deep plain network is hard to train. Keep this picture for later.
-
-# %% [markdown]
+# A deep plain network is hard to train. (With the lab's learning rate 0.05 it often ends on the
+# small digits with all its ReLUs dead. Try it.)
+#
 # ## 2. Additive couplings (Q3)
 #
-# How can a layer be invertible when it contains a function $F$ that is not?
-# Cut the features into two halves $x$ and $\tilde x$. Change one by a function of the other,
-# and let them swap places:
+# Let $F: \mathbb R^n \to \mathbb R^m$ be *any* function: a ReLU, a constant, a whole network.
+# It need not have an inverse. *Can you build an invertible map $\Phi_F$ of pairs $(x, \tilde x)$,
+# with $x \in \mathbb R^n$ and $\tilde x \in \mathbb R^m$, out of $F$ and additions only?*
+# What must it keep, so that $F$ can be computed again?
+
+# %% [markdown]
+# *Your proposal for $\Phi_F$: double-click here and write, before you read on.*
+
+# %% [markdown]
+# The answer of NICE, with a swap so that the other half has its turn in the next layer:
 #
 # $$\Phi_F:\quad (x_j, \tilde x_j) \;\mapsto\; (x_{j+1}, \tilde x_{j+1})
 #   = (\tilde x_j + F_j(x_j),\; x_j). \tag{2}$$
 #
-# The half $x_j$ that $F_j$ has read is still there, as $\tilde x_{j+1}$.
-# So $F_j(x_j)$ can be computed *again* and taken away:
+# Dimensions: the lab writes $F_j: \mathbb R^{n_j} \to \mathbb R^{m_{j+1}}$. What is added to
+# $\tilde x_j$ has its size, so $F_j: \mathbb R^{n_j} \to \mathbb R^{m_j}$; the two agree
+# without the swap ($m_{j+1} = m_j$). With it, $n_{j+1} = m_j$ and $m_{j+1} = n_j$.
 #
-# $$x_j = \tilde x_{j+1}, \qquad \tilde x_j = x_{j+1} - F_j(\tilde x_{j+1}). \tag{3}$$
-#
-# $F_j$ itself is never inverted. It may be a ReLU, a constant, a whole network.
-# Dimensions: if $x_j \in \mathbb R^{n_j}$ and $\tilde x_j \in \mathbb R^{m_j}$, then
-# $F_j: \mathbb R^{n_j} \to \mathbb R^{m_j}$, and the swap gives $n_{j+1} = m_j$, $m_{j+1} = n_j$.
-
-# %% [markdown]
-# ### Exercise 7.2 - A network out of additions only [Q3] (4 points, ~10 min)
-# Write equations (2) and (3) for a list of functions, the first of the list first.
+# ### Exercise 7.2 - A network out of additions only [Q3] (4 points, ~12 min, difficulty 3 of 5, important)
+# Derive the inverse of (2), and write both for a list of functions, the first of the list first.
 # The list and the halves that are given stay as they are, and results carry gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
-# To undo putting on socks and then shoes, which comes off first?</details>
+# Which of the two results is an old half? And what comes off first, shoes or socks?</details>
 # <details><summary>Hint 2 - the idea</summary>
-# The inverse walks through the list backwards, and in each step it reads the half that
+# The inverse walks through the list backwards, and in each step it computes F of the half that
 # the layer has kept: the second one.</details>
 # <details><summary>Hint 3 - almost the code</summary>
 # Forward: <code>x, x_tilde = x_tilde + f(x), x</code>. Backward, for
-# <code>f in reversed(fs)</code>: <code>y, y_tilde = y_tilde, y - f(y_tilde)</code>.</details>
+# <code>f in reversed(fs)</code>: the old <code>x</code> is <code>y_tilde</code>, the old
+# <code>x_tilde</code> is <code>y - f(y_tilde)</code>.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "coupling", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def coupling_forward(fs, x, x_tilde):
@@ -399,7 +427,7 @@ def coupling_forward(fs, x, x_tilde):
 
 
 def coupling_inverse(fs, y, y_tilde):
-    """Undo `coupling_forward(fs, ...)`, equation (3), with the same functions.
+    """Undo `coupling_forward(fs, ...)` with the same functions, none of them inverted.
 
     Returns:
         The two halves before the first layer, a tuple, for any two halves `y`, `y_tilde`.
@@ -466,12 +494,18 @@ def exercise(checks):
     checks.close(
         "halves of different sizes, three functions that cannot be inverted; two of them",
         lambda: [coupling_forward(list(fs), x, x_tilde), coupling_forward(fs[:2], 2 * x, x_tilde)],
-        [irevnet.coupling_forward(fs, x, x_tilde), irevnet.coupling_forward(fs[:2], 2 * x, x_tilde)],
+        [
+            irevnet.coupling_forward(fs, x, x_tilde),
+            irevnet.coupling_forward(fs[:2], 2 * x, x_tilde),
+        ],
     )
     checks.close(
         "the way back from any two halves, with three functions and with two",
         lambda: [coupling_inverse(list(fs), x_tilde, x), coupling_inverse(fs[:2], x, 2 * x_tilde)],
-        [irevnet.coupling_inverse(fs, x_tilde, x), irevnet.coupling_inverse(fs[:2], x, 2 * x_tilde)],
+        [
+            irevnet.coupling_inverse(fs, x_tilde, x),
+            irevnet.coupling_inverse(fs[:2], x, 2 * x_tilde),
+        ],
     )
     checks.close(
         "one layer, F(v) = v^2, from (3, -2) forward and backward; no layer at all",
@@ -541,106 +575,114 @@ def exercise(checks):
     )
     checks.close(
         "both results, forward and backward in turn",
-        lambda: [coupling_forward(fs, x, x_tilde), coupling_inverse(fs, 2 * x_tilde, x), coupling_forward(fs, -x, x_tilde)],
-        [irevnet.coupling_forward(fs, x, x_tilde), irevnet.coupling_inverse(fs, 2 * x_tilde, x), irevnet.coupling_forward(fs, -x, x_tilde)],
+        lambda: [
+            coupling_forward(fs, x, x_tilde),
+            coupling_inverse(fs, 2 * x_tilde, x),
+            coupling_forward(fs, -x, x_tilde),
+        ],
+        [
+            irevnet.coupling_forward(fs, x, x_tilde),
+            irevnet.coupling_inverse(fs, 2 * x_tilde, x),
+            irevnet.coupling_forward(fs, -x, x_tilde),
+        ],
     )
     ### END HIDDEN TESTS
+
+
 check.score(exercise)
+
+# %% [markdown]
+# Your inverse should read
+#
+# $$x_j = \tilde x_{j+1}, \qquad \tilde x_j = x_{j+1} - F_j(\tilde x_{j+1}). \tag{3}$$
+#
+# What do such layers do to space? With one number in each half we can draw it.
+#
+# *Predict first:* what happens to the area of a small square?
 
 # %%
 my_coupling_forward, my_coupling_inverse = check.yours(
     exercise, irevnet.coupling_forward, irevnet.coupling_inverse
 )
+area = check.predict("The area of the square", among=["grows", "stays", "shrinks"], mine="")
 
-# %% [markdown]
-# What does such a network do to space?
-# With one number in each half we can draw it.
-# *Predict first:* each layer adds to one coordinate something that depends on the other.
-# What happens to the area of the small squares?
+side = torch.linspace(0, 1, 40, dtype=torch.float64)
+zero, one = torch.zeros_like(side), torch.ones_like(side)
+edge = torch.stack([torch.cat([side, one, 1 - side, zero]), torch.cat([zero, side, one, 1 - side])])
+edge = 0.25 + 0.25 * edge  # the edge of a small square, (2, 160)
+fine = torch.linspace(-1.5, 1.5, 200, dtype=torch.float64)[:, None].expand(200, 13)
+lines = torch.linspace(-1.5, 1.5, 13, dtype=torch.float64).expand(200, 13)
+
+
+def wiggles(strength=1.0):
+    """Four functions of one number."""
+    sizes = (0.8 * strength, -0.7 * strength, 0.6 * strength, -0.9 * strength)
+    return [lambda v, s=s: s * torch.sin(2 * v + 0.5 * s) for s in sizes]
+
+
+def area_of(corners):
+    u, v = corners
+    return 0.5 * abs((u * v.roll(-1) - v * u.roll(-1)).sum().item())
 
 # %%
-training.set_seed(4)
-wiggles = [
-    lambda v, s=s: s * torch.sin(2 * v + 0.5 * s) for s in (0.8, -0.7, 0.6, -0.9)
-]
-lines = torch.linspace(-1.5, 1.5, 13, dtype=torch.float64)
-fine = torch.linspace(-1.5, 1.5, 200, dtype=torch.float64)
-cell = torch.tensor([0.25, 0.5], dtype=torch.float64)
-across, up = torch.meshgrid(*[torch.linspace(0.25, 0.5, 40, dtype=torch.float64)] * 2, indexing="ij")
+def picture(layers=4, strength=1.0):
+    fs = wiggles(strength)[:layers]
+    fig, ax = plt.subplots(figsize=(5, 4.6))
+    for grid in ((fine, lines), (lines, fine)):
+        ax.plot(*my_coupling_forward(fs, *grid), color=plots.COLOURS["irevnet"], lw=0.7)
+    ends = my_coupling_forward(fs, *edge)
+    ax.fill(*ends, color="black")
+    ax.set(xlabel="first half $x$", ylabel="second half $\\tilde x$", aspect="equal")
+    ax.set_title(f"after {layers} layers: area of the square {area_of(ends):.4f}")
+    return fig
 
-fig, axes = plt.subplots(1, 3, figsize=(11, 4), sharex=True, sharey=True)
-for ax, depth in zip(axes, (0, 2, 4)):
-    for value in lines:
-        for x, y in ((fine, value.expand(200)), (value.expand(200), fine)):
-            ends = my_coupling_forward(wiggles[:depth], x, y)
-            ax.plot(*ends, color=plots.COLOURS["irevnet"], lw=0.7, alpha=0.7)
-    edge = torch.cat([torch.stack([across[0], up[0]]), torch.stack([across[:, -1], up[:, -1]]),
-                      torch.stack([across[-1], up[-1]]).flip(1), torch.stack([across[:, 0], up[:, 0]]).flip(1)], 1)
-    corner = torch.stack(my_coupling_forward(wiggles[:depth], *edge))
-    ax.fill(*corner, color=plots.GREY)
-    u, v = corner
-    area = 0.5 * abs((u * v.roll(-1) - v * u.roll(-1)).sum())
-    ax.set(title=f"after {depth} layers", xlabel="first half $x$", aspect="equal")
-    print(f"after {depth} layers: area of the filled square {area:.4f}")
-axes[0].set_ylabel("second half $\\tilde x$")
-plt.show()
-back = torch.stack(my_coupling_inverse(wiggles, *corner))
-print(f"the square after 4 layers, taken back by (3): largest distance from the start {(back - edge).abs().max():.0e}")
+
+words = "A bent grid that nowhere folds over itself, with a black patch of area 0.0625 in it."
+plots.live(picture, words, layers=[0, 1, 2, 3, 4], strength=[0.5, 1.0, 1.5, 2.0])
+for layers in (0, 2, 4):
+    ends = my_coupling_forward(wiggles()[:layers], *edge)
+    print(f"after {layers} layers: area of the square {area_of(ends):.4f}")
+home = torch.stack(my_coupling_inverse(wiggles(), *ends))
+print(f"taken back by (3): largest distance from the start {(home - edge).abs().max():.0e}")
+area.reveal("stays", "each layer is a shear and a swap, and neither changes an area")
 
 # %% [markdown]
-# *Figure: a grid in the plane before, between and after four couplings; one small square is
-# filled.*
+# *Figure: a grid in the plane after up to four couplings; one small square is filled. Move the
+# number of layers and the strength of the functions.*
 #
-# **Reading the picture.** The squares bend and stretch, but none folds over another one,
-# and the filled one keeps its area. Equation (3) brings it home up to rounding.
-# Each layer is a shear followed by a swap. In the coordinates of (2) its Jacobian is
+# **Reading the picture.** The grid bends, but it never folds over itself, and the filled square
+# keeps its area. Each layer is a shear followed by a swap; in the coordinates of (2) its
+# Jacobian is
 #
 # $$\begin{pmatrix} DF_j & I \\ I & 0 \end{pmatrix}, \qquad
 #   \bigl|\det\bigr| = 1 \quad\text{whatever } F_j \text{ is.} \tag{4}$$
 #
-# So $\log|\det D\Phi| = 0$: an additive coupling *preserves volume*.
-# Here is the same for a small convolutional network with 18 numbers in and out.
-
-# %%
-training.set_seed(7)
-small = irevnet.iRevNet(channels=2, image_size=3, kernel_size=3).double()
-point = torch.randn(1, 2, 3, 3, dtype=torch.float64)
-jacobian = torch.func.jacrev(lambda v: small(v, classif=False))(point).reshape(18, 18)
-singular = torch.linalg.svdvals(jacobian)
-print(f"largest and smallest singular value: {singular[0]:.3f}, {singular[-1]:.3f}")
-print(f"log |det| = {abs(torch.linalg.slogdet(jacobian)[1]):.10f}")
-
-# %% [markdown]
-# The network stretches some directions and shrinks others, and the two balance exactly.
-# For a classifier this is a mere curiosity. For a *density* it is a limit:
-# a network that preserves volume cannot pile probability up (notebooks 06 and 08).
-
-# %% [markdown]
+# For a classifier this is a curiosity. For a *density* it is a limit: what preserves
+# volume cannot pile probability up (notebooks 06 and 08).
+#
 # ## 3. The group question (Q4)
 #
-# Write $B_F(x, \tilde x) = (\tilde x + F(x), x)$ for one layer.
-# Let $\mathcal F_J$ be the set of all networks $B_{F_J} \cdots B_{F_1}$ of depth $J$, for all widths,
-# and $\mathcal F = \cup_J \mathcal F_J$. When is $\mathcal F$ a group?
+# Write $B_F(x, \tilde x) = (\tilde x + F(x), x)$ for one layer. Choose which widths are allowed.
+# Let $\mathcal F$ be the set of all networks $B_{F_J} \cdots B_{F_1}$, of any depth $J$,
+# whose layers have allowed widths. When is $\mathcal F$ a group?
+# One layer deserves a look: that of $F = 0$ is a swap, and a swap undoes itself.
 #
-# One layer deserves a look: that of the function $F = 0$.
-# It is a swap, $B_0(x, \tilde x) = (\tilde x, x)$, and a swap undoes itself.
-
-# %% [markdown]
-# ### Exercise 7.3 - The inverse is a network, too [Q4] (2 points, ~8 min)
+# ### Exercise 7.3 - The inverse is a network, too [Q4] (2 points, ~8 min, difficulty 4 of 5)
 # Equation (3) is not of the form (2): it reads the second half, and subtracts.
 # Find layers **of the form (2)** whose product is the inverse of `coupling_forward(fs, ...)`.
-# Both halves have the same shape here. The list `fs` and the halves stay as they are, and results carry gradients.
+# Both halves have the same shape here. The list `fs` and the halves stay as they are, and results
+# carry gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Write down what the swap <code>B_0</code> does before and after a layer.</details>
 # <details><summary>Hint 2 - the idea</summary>
-# <code>B_F</code> is undone by three layers: swap, then <code>B_{-F}</code>, then swap.
-# Check it by hand on <code>(x, x~)</code>. For more layers do this in reversed order.</details>
+# <code>B_F</code> is undone by three layers, two of which are swaps. For more layers do this in
+# reversed order.</details>
 # <details><summary>Hint 3 - almost the code</summary>
 # For each <code>f</code> in <code>reversed(fs)</code> append <code>torch.zeros_like</code>,
 # a function that returns <code>-f(v)</code>, and <code>torch.zeros_like</code> again.
-# Beware: in <code>lambda v: -f(v)</code> the name <code>f</code> is looked up when the lambda is
-# <em>called</em>, after the loop; write <code>lambda v, f=f: -f(v)</code>.</details>
+# In <code>lambda v: -f(v)</code> the name <code>f</code> is looked up after the loop:
+# write <code>lambda v, f=f: -f(v)</code>.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "inverse_element", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def inverse_element(fs):
@@ -676,7 +718,11 @@ def exercise(checks):
     x_tilde = torch.randn(5, 4, generator=generator, dtype=torch.float64)
 
     def curved(M):  # three functions with the weights M, neither odd nor even
-        return [lambda v: torch.relu(v @ M[0]), lambda v: torch.tanh(v @ M[1] + 1), lambda v: v**2 @ M[2]]
+        return [
+            lambda v: torch.relu(v @ M[0]),
+            lambda v: torch.tanh(v @ M[1] + 1),
+            lambda v: v**2 @ M[2],
+        ]
 
     fs = curved(M)
 
@@ -698,7 +744,10 @@ def exercise(checks):
             apply(inverse_element(fs[:1]), x, x_tilde),
             apply(inverse_element(fs[2:]), x_tilde, 2 * x),
         ],
-        [irevnet.coupling_inverse(fs[:1], x, x_tilde), irevnet.coupling_inverse(fs[2:], x_tilde, 2 * x)],
+        [
+            irevnet.coupling_inverse(fs[:1], x, x_tilde),
+            irevnet.coupling_inverse(fs[2:], x_tilde, 2 * x),
+        ],
     )
     checks.close(
         "three layers, then their inverse: back at the start",
@@ -722,10 +771,14 @@ def exercise(checks):
             apply(gs, x_tilde, x),
             [fs.index(f) for f in given],
         ][2:],
-        [irevnet.coupling_inverse(fs, x, x_tilde), irevnet.coupling_inverse(fs, x_tilde, x), [0, 1, 2]],
+        [
+            irevnet.coupling_inverse(fs, x, x_tilde),
+            irevnet.coupling_inverse(fs, x_tilde, x),
+            [0, 1, 2],
+        ],
     )
     checks.close(
-        "F(v) = v, which hands its argument over: the result, and the halves: they are left unchanged",
+        "F(v) = v, which hands its argument over: the result, and the halves, left unchanged",
         lambda: [
             kept := (x.clone(), x_tilde.clone()),
             irevnet.coupling_forward(inverse_element([lambda v: v]), *kept),
@@ -756,83 +809,64 @@ def exercise(checks):
     )
     checks.close(
         "four layers",
-        lambda: irevnet.coupling_forward(inverse_element([torch.cos, *fs[:2], torch.sin]), x, x_tilde),
+        lambda: irevnet.coupling_forward(
+            inverse_element([torch.cos, *fs[:2], torch.sin]), x, x_tilde
+        ),
         irevnet.coupling_inverse([torch.cos, *fs[:2], torch.sin], x, x_tilde),
     )
     ### END HIDDEN TESTS
+
+
 check.score(exercise)
 
 # %%
 my_inverse_element = check.yours(exercise)
-
-# %%
-undo = my_inverse_element(wiggles)
-for name, layers in (("four layers", wiggles), ("then those that undo them", [*wiggles, *undo])):
-    u, v = my_coupling_forward(layers, *edge)
-    area = 0.5 * abs((u * v.roll(-1) - v * u.roll(-1)).sum())
-    distance = (torch.stack([u, v]) - edge).abs().max()
-    print(f"{name}: area of the square {area:.4f}, largest distance from the start {distance:.0e}")
-
-# %% [markdown]
-# The square of the picture is back in its place, with layers of the form (2) alone: a longer network of the same kind
-# is the inverse of a shorter one.
+undo = my_inverse_element(wiggles())
+print(f"{len(undo)} layers of the form (2) undo {len(wiggles())}:", end=" ")
+home = torch.stack(my_coupling_forward([*wiggles(), *undo], *edge))
+print(f"the square comes home, largest distance {(home - edge).abs().max():.0e}")
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_group", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": true}
 # ### Question 7.4 - When is it a group? [Q4] (3 points, ~10 min)
-# Give a necessary and sufficient condition on the widths $n_j$, $m_j$ for $\mathcal F$ to be a group
-# under composition, and say what the class of the functions $F$ must contain for your proof to work.
+# Give a necessary and sufficient condition on the allowed widths for $\mathcal F$ to be a
+# group under composition, and say what the class of the functions $F$ must contain for your proof.
 # Then look at the layers of the lab, $F = \mathrm{ReLU}\circ\mathrm{conv}$, biases included:
-# do *they* generate a group?
+# do the networks that are built of them *form* a group?
 #
 # ### BEGIN MARK SCHEME
 # One point for each of these three; half a point where it is stated without a reason.
 #
-# * **Composition.** Any two networks must compose, so all halves have one common size, $n_j = m_j = n$
-#   for all $j$. It is necessary, as otherwise some products are not defined (with a fixed total
-#   dimension there remains a groupoid), and it is sufficient for closure and associativity.
-# * **Neutral element and inverse.** $B_0$ is a swap, $B_0^2 = \mathrm{id}$ and
-#   $B_F^{-1} = B_0 B_{-F} B_0$, so that the inverse of a product is again a product of layers.
+# * **Composition.** Any two networks must compose: all halves have one common size,
+#   $n_j = m_j = n$. Otherwise some products are not defined, and there is a groupoid only; with
+#   it, composition is concatenation of lists, closed and associative.
+# * **Neutral element and inverse.** $B_0$ is a swap, $B_0^2 = \mathrm{id}$, and
+#   $B_F^{-1} = B_0 B_{-F} B_0$ since $(x, \tilde x) \mapsto (\tilde x + Fx, x) \mapsto
+#   (x, \tilde x + Fx) \mapsto (\tilde x, x) \mapsto (x, \tilde x)$.
 #   The class of functions has to contain $0$, and $-F$ together with $F$.
-# * **The lab's layers.** $F = \mathrm{ReLU}\circ\mathrm{conv} \ge 0$, so a layer never lowers the sum of all
-#   coordinates. A network that raises it somewhere has no inverse of the same kind: these networks are a
-#   monoid only. (They are invertible as maps; a linear last map or a sign in $F$ restores the group.)
-#
-# A full answer: $\mathcal F$ is a group if and only if all halves have one common size, $n_j = m_j =
-# n$.
-# Necessary: if two layers of different sizes occur, some two networks cannot be composed, and closure
-# fails (for a fixed total dimension one still has a groupoid, whose arrows go between the possible
-# splits).
-# Sufficient, if the class of functions contains $0$ and with $F$ also $-F$: composition is
-# concatenation of lists, hence closed and associative; $B_0$ is the swap, so $B_0 B_0 = \mathrm{id}$
-# is the neutral element; and $B_F^{-1} = B_0 B_{-F} B_0$ since $(x, \tilde x) \mapsto (\tilde x + F
-# x, x) \mapsto (x, \tilde x + F x) \mapsto (\tilde x + Fx - Fx, x) \mapsto (x, \tilde x)$.
-# With $F = \mathrm{ReLU}\circ\mathrm{conv}$ the class is not closed under negation, and no detour
-# helps: $F \ge 0$, so the sum of all coordinates never falls from layer to layer. A network that
-# makes it grow for some input has no inverse among them. They form a monoid, although each of them is
-# an invertible map.
+# * **The lab's layers.** $F \ge 0$, so no layer lowers the sum of all coordinates. A network that
+#   raises it somewhere has no inverse of the same kind: these networks form a monoid only. (They
+#   are invertible as maps; a sign in $F$ or a linear last map restores the group.)
 # ### END MARK SCHEME
 
 # %% [markdown]
 # *Your answer to question 7.4: double-click here and write.*
 
 # %% [markdown]
-# ## 4. The parts of the i-RevNet (Q5, Q6)
+# ## 4. The i-RevNet (Q5 to Q8)
 #
 # For images the two halves are halves of the channels.
-
-# %% [markdown]
-# ### Exercise 7.5 - Split along the channels [Q5] (2 points, ~5 min)
+#
+# ### Exercise 7.5 - Split along the channels [Q5] (1 point, ~5 min, difficulty 1 of 5)
 # A tensor of size `(batch, chan, N, N)` becomes two of size `(batch, chan // 2, N, N)`,
 # the first channels in the first one; `inverse` puts them together. Results carry gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # Which axis holds the channels?</details>
 # <details><summary>Hint 2 - the idea</summary>
-# Slice the axis 1 at its middle, and concatenate along the axis 1.
-# Slicing does not complain about an odd number: you have to.</details>
+# Slice the axis 1 at its middle. Slicing does not complain about an odd number: you have
+# to.</details>
 # <details><summary>Hint 3 - almost the code</summary>
-# <code>half = x.shape[1] // 2</code>; return <code>x[:, :half], x[:, half:]</code>.
-# The inverse is <code>torch.cat(X, dim=1)</code>.</details>
+# <code>x[:, :half], x[:, half:]</code>, and <code>torch.cat(X, dim=1)</code>.</details>
 
 # %% nbgrader={"grade": false, "grade_id": "split_along_channels", "locked": false, "schema_version": 3, "solution": true, "task": false}
 class SplitAlongChannels(torch.nn.Module):
@@ -857,10 +891,10 @@ class SplitAlongChannels(torch.nn.Module):
         return torch.cat(X, dim=1)
         ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "test_split_along_channels", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "test_split_along_channels", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "split_along_channels",
-    points=2,
+    points=1,
     answer=lambda: SplitAlongChannels,
     package=irevnet.SplitAlongChannels,
     further=3,
@@ -892,7 +926,10 @@ def exercise(checks):
     )
     checks.equal(
         "two pairs, put together",
-        lambda: [SplitAlongChannels().inverse((x[:, :3], x[:, 3:])), SplitAlongChannels().inverse((b, a))],
+        lambda: [
+            SplitAlongChannels().inverse((x[:, :3], x[:, 3:])),
+            SplitAlongChannels().inverse((b, a)),
+        ],
         [x, torch.cat([b, a], 1)],
     )
     checks.equal(
@@ -937,24 +974,26 @@ def exercise(checks):
         (torch.cat([x, x[:, :2]], 1), torch.cat([x[:, 2:], x[:, :4]], 1)),
     )
     ### END HIDDEN TESTS
+
+
 check.score(exercise)
 
 # %%
 MySplitAlongChannels = check.yours(exercise)
 
 # %% [markdown]
-# ### Exercise 7.6 - The invertible layer [Q6] (3 points, ~8 min)
+# ### Exercise 7.6 - The invertible layer [Q6] (2 points, ~8 min, difficulty 2 of 5, important)
 # The lab swaps the halves in the other order than (2), which is the same up to names:
 #
 # $$(a, b) \;\mapsto\; (b,\; a + \mathrm{ReLU}(W * b + \beta)). \tag{5}$$
 #
-# The pair that is given stays as it is, and results carry gradients.
+# Its inverse is yours to find. The pair that is given stays as it is, and results carry
+# gradients.
 #
 # <details><summary>Hint 1 - a nudge</summary>
 # After the layer, in which place stands the half that the convolution has read?</details>
 # <details><summary>Hint 2 - the idea</summary>
-# Given <code>(c, d)</code>, you know that <code>c</code> is the old <code>b</code>. Compute the same
-# activated convolution of it and take it away from <code>d</code>.</details>
+# Given <code>(c, d)</code>, you know that <code>c</code> is the old <code>b</code>.</details>
 # <details><summary>Hint 3 - almost the code</summary>
 # <code>a, b = X; return b, a + torch.relu(self.conv(b))</code>, and backwards
 # <code>c, d = X; return d - torch.relu(self.conv(c)), c</code>.</details>
@@ -981,10 +1020,10 @@ class InvertibleLayer(torch.nn.Module):
         return d - torch.relu(self.conv(c)), c
         ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "test_invertible_layer", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "test_invertible_layer", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "invertible_layer",
-    points=3,
+    points=2,
     answer=lambda: InvertibleLayer,
     package=irevnet.InvertibleLayer,
     further=3,
@@ -1001,7 +1040,12 @@ def exercise(checks):
         return layer
 
     def slopes(layer, call):  # by both images, by the kernel and by the bias; 0 where none flows
-        at = [a.clone().requires_grad_(), b.clone().requires_grad_(), layer.conv.weight, layer.conv.bias]
+        at = [
+            a.clone().requires_grad_(),
+            b.clone().requires_grad_(),
+            layer.conv.weight,
+            layer.conv.bias,
+        ]
         total = sum(((j + 1) * half**2).sum() for j, half in enumerate(call(layer, at[:2])))
         total = total + 0 * sum(part.sum() for part in at)
         return torch.autograd.grad(total, at)
@@ -1009,12 +1053,21 @@ def exercise(checks):
     checks.close(
         "two pairs of three images each, through a layer with a 3x3 kernel",
         lambda: [filled(InvertibleLayer(3))((a, b)), filled(InvertibleLayer(3))((2 * c, a))],
-        [filled(irevnet.InvertibleLayer(3))((a, b)), filled(irevnet.InvertibleLayer(3))((2 * c, a))],
+        [
+            filled(irevnet.InvertibleLayer(3))((a, b)),
+            filled(irevnet.InvertibleLayer(3))((2 * c, a)),
+        ],
     )
     checks.close(
         "the inverse of any two pairs",
-        lambda: [filled(InvertibleLayer(3)).inverse((a, b)), filled(InvertibleLayer(3)).inverse((2 * c, a))],
-        [filled(irevnet.InvertibleLayer(3)).inverse((a, b)), filled(irevnet.InvertibleLayer(3)).inverse((2 * c, a))],
+        lambda: [
+            filled(InvertibleLayer(3)).inverse((a, b)),
+            filled(InvertibleLayer(3)).inverse((2 * c, a)),
+        ],
+        [
+            filled(irevnet.InvertibleLayer(3)).inverse((a, b)),
+            filled(irevnet.InvertibleLayer(3)).inverse((2 * c, a)),
+        ],
     )
     checks.close(
         "forward: both results, and the given pair: it is left unchanged",
@@ -1023,7 +1076,9 @@ def exercise(checks):
     )
     checks.close(
         "backward: both results, and the given pair: it is left unchanged",
-        lambda: [kept := [c.clone(), b.clone()], filled(InvertibleLayer(3)).inverse(kept), kept][1:],
+        lambda: [kept := [c.clone(), b.clone()], filled(InvertibleLayer(3)).inverse(kept), kept][
+            1:
+        ],
         [filled(irevnet.InvertibleLayer(3)).inverse((c, b)), (c, b)],
     )
     checks.close(
@@ -1070,16 +1125,15 @@ def exercise(checks):
         ][2:],
     )
     ### END HIDDEN TESTS
+
+
 check.score(exercise)
 
 # %%
 MyInvertibleLayer = check.yours(exercise)
 
 # %% [markdown]
-# ## 5. The i-RevNet (Q7, Q8)
-
-# %% [markdown]
-# ### Exercise 7.7 - Put it together [Q7] (3 points, ~8 min)
+# ### Exercise 7.7 - Put it together [Q7] (3 points, ~8 min, difficulty 2 of 5)
 # Split, four layers, join: these are the *features*, of the same shape as the image.
 # A linear classifier reads them. The parts are given, with the lab's names: of the package you may
 # use `irevnet.SplitAlongChannels` and `irevnet.InvertibleLayer`. Results carry gradients.
@@ -1087,10 +1141,9 @@ MyInvertibleLayer = check.yours(exercise)
 # <details><summary>Hint 1 - a nudge</summary>
 # Only the classifier throws information away. Where does it stand?</details>
 # <details><summary>Hint 2 - the idea</summary>
-# Compute the features first. If <code>classif</code> is false return them, otherwise flatten them
-# and apply <code>fc</code>. The inverse takes features, not scores.</details>
+# Compute the features first. The inverse takes features, not scores.</details>
 # <details><summary>Hint 3 - almost the code</summary>
-# <code>X = self.split(x)</code>, then <code>X = layer(X)</code> for the four layers,
+# <code>X = self.split(x)</code>, <code>X = layer(X)</code> for the four layers,
 # <code>features = self.split.inverse(X)</code>. For the inverse: split again, call
 # <code>layer.inverse</code> from <code>conv4</code> to <code>conv1</code>, join.</details>
 
@@ -1165,7 +1218,10 @@ def exercise(checks):
     )
     checks.close(
         "the images that have given features, three and two",
-        lambda: [filled(iRevNet()).inverse(x), [net := filled(iRevNet()), net(y[:1]), net.inverse(y)][2]],
+        lambda: [
+            filled(iRevNet()).inverse(x),
+            [net := filled(iRevNet()), net(y[:1]), net.inverse(y)][2],
+        ],
         [filled(irevnet.iRevNet()).inverse(x), filled(irevnet.iRevNet()).inverse(y)],
     )
     checks.close(
@@ -1198,137 +1254,408 @@ def exercise(checks):
     )
     checks.close(
         "the trip back from any features and forward again",
-        lambda: [net := filled(iRevNet()), image := net.inverse(x.transpose(2, 3)), net(image, classif=False)][1:],
+        lambda: [
+            net := filled(iRevNet()),
+            image := net.inverse(x.transpose(2, 3)),
+            net(image, classif=False),
+        ][1:],
         [filled(irevnet.iRevNet()).inverse(x.transpose(2, 3)), x.transpose(2, 3)],
     )
     checks.close(
         "features and scores of an image, and the image: it is left unchanged",
-        lambda: [kept := x[1:].clone(), net := filled(iRevNet()), net(kept, False), net(kept), net.inverse(kept), kept][2:],
-        [net := filled(irevnet.iRevNet()), net(x[1:], False), net(x[1:]), net.inverse(x[1:]), x[1:]][1:],
+        lambda: [
+            kept := x[1:].clone(),
+            net := filled(iRevNet()),
+            net(kept, False),
+            net(kept),
+            net.inverse(kept),
+            kept,
+        ][2:],
+        [
+            net := filled(irevnet.iRevNet()),
+            net(x[1:], False),
+            net(x[1:]),
+            net.inverse(x[1:]),
+            x[1:],
+        ][1:],
+    )
+    ### END HIDDEN TESTS
+
+
+check.score(exercise)
+
+# %% [markdown]
+# Both networks see the same 500 images with the same optimiser (Q8). The i-RevNet has about a
+# third of the parameters, since its kernels map 8 channels to 8, and it may not forget anything.
+#
+# *Predict first:* how much accuracy does that cost?
+
+# %%
+MyiRevNet = check.yours(exercise)
+price = check.predict(
+    "The i-RevNet is", among=["worse by 5 points or more", "about as good", "better"], mine=""
+)
+
+# %% tags=["nbval-ignore-output"]
+reversible_net = run("i-RevNet", MyiRevNet)
+fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), width_ratios=[1.7, 1])
+styles = {"plain net": ("vgg", ":", "s"), "i-RevNet": ("irevnet", "-", "o")}
+for (name, (colour, line, marker)), net in zip(styles.items(), (plain_net, reversible_net)):
+    colour = plots.COLOURS[colour]
+    for k, curve in enumerate(losses[name]):
+        axes[0].semilogy(curve, line, color=colour, lw=1, label=None if k else name)
+    counts = [sum(parameter.numel() for parameter in net.parameters())] * len(seeds)
+    axes[1].plot(counts, accuracies[name], marker, color=colour, ls="")
+    axes[1].annotate(name, (counts[0], accuracies[name][0]), (-8, 0), textcoords="offset points",
+                     ha="right", va="center")
+axes[0].set(xlabel="step (8 steps make an epoch)", ylabel="training loss", ylim=(1e-4, 20))
+axes[0].legend()
+axes[1].set(xlabel="parameters", ylabel="test accuracy in %", xlim=(0, 65000))
+axes[1].set(xticks=[0, 20000, 40000, 60000])
+plots.show(
+    fig,
+    "The i-RevNet's losses fall at once, those of the plain net after a plateau. Accuracies: "
+    "i-RevNet near 92 % with 20426 parameters, plain net 77 to 88 % with 58090.",
+)
+means = [sum(accuracies[name]) / len(seeds) for name in styles]
+gap = means[1] - means[0]
+answer = "better" if gap > 2 else "about as good" if gap > -5 else "worse by 5 points or more"
+price.reveal(answer, "its layers are residual, which makes them easy to train")
+
+# %% [markdown]
+# *Figure: left, training losses, one line per seed; right, test accuracy against the number of
+# parameters, one mark per seed.*
+#
+# **Reading the picture.** It costs nothing: the smaller, invertible network is the better one.
+# Its loss falls at once, while the plain network's stands still. The layers (5) are residual:
+# a signal, and a gradient, pass all four of them unharmed. The losses suggest that the plain
+# network is short of a good way to be trained rather than of information.
+#
+# ## 5. Exactly invertible? (Q9)
+#
+# ### Exercise 7.8 - What does a round trip lose? [Q9] (2 points, ~8 min, difficulty 3 of 5, important)
+# Write the measurement: the largest error of an entry that comes back, in units of the
+# largest entry that was sent. It has to be trusted even where it hurts: a map may
+# overwrite its argument, overflow, or return `nan`, and none of that may look like a
+# small error.
+#
+# <details><summary>Hint 1 - a nudge</summary> If <code>there</code> changes the tensor that it is
+# given, with what do you compare?</details>
+# <details><summary>Hint 2 - the idea</summary> Send a clone. Compare the shapes before you
+# subtract: <code>(4, 1)</code> minus <code>(4, 3)</code> is no error for PyTorch. And what is the
+# largest of 1 and nan?</details>
+# <details><summary>Hint 3 - almost the code</summary> Under <code>torch.no_grad()</code>:
+# <code>came = back(there(x.clone()))</code>; <code>inf</code> if not
+# <code>torch.isfinite(came).all()</code>, else the largest <code>(came - x).abs()</code>
+# divided by the largest <code>x.abs()</code>.</details>
+
+# %% nbgrader={"grade": false, "grade_id": "roundtrip_error", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def roundtrip_error(there, back, x):
+    """Return what `x` loses on the way through `there` and `back`.
+
+    Args:
+        there, back: maps of one tensor; they may write into their argument.
+        x: tensor of any shape, not all zero; left unchanged.
+
+    Returns:
+        The largest `|back(there(x)) - x|` of all entries, divided by the largest `|x|`, a
+        Python float; `inf` if anything comes back that is not finite. The maps are
+        applied to the dtype of `x`, without recording gradients.
+
+    Raises:
+        ValueError: if what comes back has not the shape of `x`.
+    """
+    ### BEGIN SOLUTION
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError(f"{tuple(came.shape)} came back for {tuple(x.shape)}")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+    ### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "test_roundtrip_error", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+@check.exercise(
+    "roundtrip_error",
+    points=2,
+    answer=lambda: roundtrip_error,
+    package=irevnet.roundtrip_error,
+    further=4,
+)
+def exercise(checks):
+    inf = float("inf")
+    x = torch.tensor([[3.0, -2.0, 0.5], [1.0, -5.0, 2.5]], dtype=torch.float64)
+    off = torch.tensor([[0.1, -0.6, 0.3], [0.0, 0.4, 0.2]], dtype=torch.float64)
+
+    def add(value):
+        return lambda v: v + value
+
+    def times(value):
+        return lambda v: value * v
+
+    def in_place(value):  # overwrites its argument
+        return lambda v: v.mul_(value)
+
+    def recording(v):  # adds 1 where gradients are recorded
+        return v + 1 * torch.is_grad_enabled()
+
+    def spoilt(value):  # one entry becomes `value`
+        return lambda v: torch.where(v == 0.5, torch.full_like(v, value), v)
+
+    def refusal(call):  # the kind of the error that a call ends in
+        try:
+            came = call()
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            return "ValueError" if isinstance(error, ValueError) else type(error).__name__
+        return f"no error, but {came}"
+
+    checks.close(
+        "there v + off and back unchanged, from x and from -2 x: the errors and their type",
+        lambda: [
+            [error := roundtrip_error(add(off), lambda v: v, y), type(error).__name__]
+            for y in (x, -2 * x)
+        ],
+        [[0.6 / 5, "float"], [0.06, "float"]],
+    )
+    checks.close(
+        "there v^2, back the root of it plus off: every sign is lost",
+        lambda: roundtrip_error(torch.square, lambda v: v.sqrt() + off, x),
+        10.4 / 5,
+    )
+    checks.close(
+        "maps that overwrite their argument: there 2 v, back 0.4 v, and x afterwards",
+        lambda: [mine := x.clone(), roundtrip_error(in_place(2.0), in_place(0.4), mine), mine][1:],
+        [0.2, x],
+    )
+    checks.equal(
+        "one entry comes back as nan, one as inf, one as -inf",
+        lambda: [roundtrip_error(times(1.0), spoilt(v), x) for v in (inf - inf, inf, -inf)],
+        [inf, inf, inf],
+    )
+    checks.close(
+        "v + 1e8 and back, in float32 and in float64",
+        lambda: [
+            roundtrip_error(add(1e8), add(-1e8), torch.tensor([1.25, -2.5], dtype=dtype))
+            for dtype in (torch.float32, torch.float64)
+        ],
+        [1.0, 0.0],
+    )
+    checks.close(
+        "maps that add 1 where gradients are recorded, and 0.25 on the way back; a learned factor",
+        lambda: [
+            roundtrip_error(recording, lambda v: recording(v) + 0.25, x),
+            roundtrip_error(times(torch.tensor(0.5, requires_grad=True)), times(1.0), x),
+            torch.is_grad_enabled(),
+        ],
+        [0.05, 0.5, True],
+    )
+    checks.equal(
+        "a column or six numbers in a row for a matrix, and one row too few, are refused with a "
+        "ValueError",
+        lambda: [
+            refusal(lambda: roundtrip_error(times(1.0), lambda v: v.flatten(), x)),
+            refusal(lambda: roundtrip_error(times(1.0), lambda v: v[:, :1], x)),
+            refusal(lambda: roundtrip_error(lambda v: v[:1], times(1.0), x)),
+            refusal(lambda: roundtrip_error(times(2.0), times(1.0), x)),
+        ],
+        ["ValueError", "ValueError", "ValueError", "no error, but 1.0"],
+    )
+    ### BEGIN HIDDEN TESTS
+    pictures = torch.sin(torch.arange(48.0)).view(2, 2, 3, 4)
+    checks.close(
+        "images in float32: there 0.5 v, back 3 v",
+        lambda: roundtrip_error(times(0.5), times(3.0), pictures),
+        0.5,
+        rtol=1e-5,
+    )
+    checks.close(
+        "one number: there v - 7, back 2 v",
+        lambda: roundtrip_error(add(-7.0), times(2.0), torch.tensor(4.0, dtype=torch.float64)),
+        2.5,
+    )
+    checks.equal(
+        "overflow in float32, where all entries come back as inf",
+        lambda: roundtrip_error(times(1e38), times(10.0), pictures + 5),
+        inf,
+    )
+    checks.equal(
+        "an image comes back flat",
+        lambda: refusal(lambda: roundtrip_error(times(1.0), lambda v: v.flatten(1), pictures)),
+        "ValueError",
     )
     ### END HIDDEN TESTS
 check.score(exercise)
 
-# %%
-MyiRevNet = check.yours(exercise)
-
 # %% [markdown]
-# Both networks see the same 500 images with the same optimiser (Q8).
-# *Predict first:* the i-RevNet has about a third of the parameters, since its kernels map 8 channels
-# to 8 instead of 16 to 16, and it may not forget anything. How much accuracy does that cost?
-
-# %% tags=["nbval-ignore-output"]
-reversible_net = run("i-RevNet", MyiRevNet)
-report("plain net", plain_net)
-report("i-RevNet", reversible_net)
-
-# %%
-fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.8), width_ratios=[1.7, 1])
-for name, colour in (("plain net", plots.COLOURS["vgg"]), ("i-RevNet", plots.COLOURS["irevnet"])):
-    for k, curve in enumerate(losses[name]):
-        axes[0].semilogy(curve, color=colour, lw=1, alpha=0.8, label=name if k == 0 else None)
-axes[0].set(xlabel="step (8 steps make an epoch)", ylabel="training loss", ylim=(1e-4, 20))
-axes[0].legend()
-counts = {"plain net": plain_net, "i-RevNet": reversible_net}
-for name, net in counts.items():
-    count = sum(parameter.numel() for parameter in net.parameters())
-    colour = plots.COLOURS["vgg" if name == "plain net" else "irevnet"]
-    axes[1].plot([count] * len(seeds), accuracies[name], "o", color=colour, alpha=0.8, label=name)
-axes[1].set(xlabel="parameters", ylabel="accuracy on the test images", xlim=(0, 65000))
-axes[1].set(xticks=[0, 20000, 40000, 60000], xticklabels=["0", "20 000", "40 000", "60 000"])
-axes[1].legend(loc="lower left")
-plt.show()
-
-# %% [markdown]
-# *Figure: left, training losses of the two networks, one line per seed; right, test accuracy
-# against the number of parameters, one dot per seed.*
+# The inverse is a *formula*, right for any weights, without any iteration. What remains is
+# rounding. First your i-RevNet, then a stack of 1 to 128 untrained layers, on normal random
+# inputs.
 #
-# **Reading the picture.** Here it costs nothing: the smaller, invertible network is the better one on average.
-# Its loss falls at once, while the plain network's stands still for many steps; later both are jagged.
-# With (5) written as $a + \dots$, the layers of the i-RevNet are residual:
-# a signal, and a gradient, can pass all four of them unharmed.
-# The losses suggest that the plain network is short of a good way to be trained rather than of information.
+# *Predict first:* after 128 layers in float32, how large is the error?
 
-# %% [markdown]
-# **Exactly? (Q9)** We take a network, trained or not, and bring features back to images.
+# %%
+my_roundtrip_error = check.yours(exercise)
+lost = check.predict(
+    "Back from 128 layers in float32, the error is",
+    among=["below a millionth", "about a hundredth", "larger than the input"],
+    mine="",
+)
+split = MySplitAlongChannels()
+
+
+def through(layers):
+    """Return the map of images through the layers, and the way back."""
+
+    def there(x):
+        X = split(x)
+        for layer in layers:
+            X = layer(X)
+        return split.inverse(X)
+
+    def back(y):
+        X = split(y)
+        for layer in reversed(layers):
+            X = layer.inverse(X)
+        return split.inverse(X)
+
+    return there, back
 
 # %% tags=["nbval-ignore-output"]
-generator = torch.Generator().manual_seed(9)
-x = torch.randn(1, 16, 7, 7, generator=generator)
-with torch.no_grad():
-    for name, net in (("untrained", MyiRevNet()), ("trained", reversible_net)):
-        for dtype in (torch.float32, torch.float64):
-            net = net.to(dtype)
-            error = (net.inverse(net(x.to(dtype), classif=False)) - x.to(dtype)).abs().max()
-            print(f"{name:9} net in {str(dtype)[6:]}: largest error {error:.0e}")
+x = torch.randn(16, 16, 7, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+for name, net in (("untrained", MyiRevNet()), ("trained", reversible_net)):
+    for dtype in (torch.float32, torch.float64):
+        net = net.to(dtype)
+        error = my_roundtrip_error(lambda v: net(v, classif=False), net.inverse, x.to(dtype))
+        print(f"{name} i-RevNet, {str(dtype)[6:]}: relative error {error:.0e}")
 reversible_net = reversible_net.float()
 
-# %% [markdown]
-# The inverse is a *formula*, exact in exact arithmetic, for any weights, without any iteration.
-# What remains is rounding, and float64 rounds more finely.
-# Can it add up in a deep network? The next cell stacks up to 128 untrained layers.
-
-# %%
 training.set_seed(3)
-deep = [MyInvertibleLayer() for _ in range(128)]
-split = MySplitAlongChannels()
-start = torch.randn(16, 16, 7, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+stack = [MyInvertibleLayer() for _ in range(128)]
 depths = [1, 2, 4, 8, 16, 32, 64, 128]
-error_at, size_at = {torch.float32: [], torch.float64: []}, []
+errors, sizes = {torch.float32: [], torch.float64: []}, []
+for dtype, found in errors.items():
+    for depth in depths:
+        there, back = through([layer.to(dtype) for layer in stack[:depth]])
+        found.append(my_roundtrip_error(there, back, x.to(dtype)))
 with torch.no_grad():
-    for dtype in error_at:
-        for depth in depths:
-            layers = [layer.to(dtype) for layer in deep[:depth]]
-            X = split(start.to(dtype))
-            for layer in layers:
-                X = layer(X)
-            size_at += [max(half.abs().max().item() for half in X)] if dtype == torch.float64 else []
-            for layer in reversed(layers):
-                X = layer.inverse(X)
-            error_at[dtype].append((split.inverse(X) - start).abs().max().item())
-print(f"largest feature after 1 layer {size_at[0]:.0f}, after 128 layers {size_at[-1]:.0e}")
+    sizes = [(through(stack[:depth])[0](x).abs().max() / x.abs().max()).item() for depth in depths]
+print("layers  largest feature  error in float32  error in float64")
+for depth, size, *error in zip(depths, sizes, *errors.values()):
+    print(f"{depth:6d} {size:16.0e} {error[0]:17.1e} {error[1]:17.1e}")
 
-# %%
+# %% tags=["nbval-ignore-output"]
 fig, ax = plt.subplots(figsize=(7, 4))
-for (dtype, errors), marker, colour in zip(error_at.items(), "os", plots.PALETTE):
-    ax.loglog(depths, errors, marker + "-", color=colour, label=f"error of the inverse, {str(dtype)[6:]}")
-    grain = [torch.finfo(dtype).eps * size for size in size_at]
-    ax.loglog(depths, grain, ":", color=colour, label=f"largest feature x grain of {str(dtype)[6:]}")
-ax.set(xlabel="number of layers", ylabel="largest absolute error", xticks=depths, xticklabels=depths)
+for (dtype, found), marker, colour in zip(errors.items(), "os", plots.PALETTE):
+    ax.loglog(depths, found, marker + "-", color=colour, label=f"error, {str(dtype)[6:]}")
+    grain = [torch.finfo(dtype).eps * size for size in sizes]
+    ax.loglog(depths, grain, ":", color=colour, label=f"largest feature x grain, {str(dtype)[6:]}")
+ax.axhline(1, color=plots.GREY, lw=1)
+ax.text(1, 1.5, "as large as the input", color=plots.GREY)
+ax.set(xlabel="number of layers", ylabel="error, relative to the input")
+ax.set(xticks=depths, xticklabels=depths)
 ax.minorticks_off()
 ax.legend(fontsize=9)
-plt.show()
+plots.show(
+    fig,
+    "Errors against 1 to 128 layers: float32 from 5e-8 to 14, far above the input; float64 from "
+    "1e-16 to 2e-8. Dotted lines, what one rounding of the features loses, end far below.",
+)
+last = errors[torch.float32][-1]
+answer = "larger than the input" if last > 1 else "below a millionth" if last < 1e-6 else ""
+lost.reveal(answer or "about a hundredth", "the way back stretches every rounding error of before")
 
 # %% [markdown]
-# *Figure: the largest error of the inverse against the number of layers, with untrained weights, and the
-# grain of the numbers: the distance of neighbouring floating-point numbers where the largest
-# feature lies.*
+# *Figure: the error of the round trip against the number of untrained layers, relative to the
+# largest input; dotted, what a single rounding of the largest feature loses.*
 #
-# **Reading the picture.** Rounding errors are relative: once features have grown to a size $S$,
-# everything below $S$ times the machine's grain ($10^{-7}$ or $10^{-16}$) is lost.
-# $\mathrm{ReLU} \ge 0$ adds something non-negative in every layer, so features grow without end,
-# and the error follows them, even a little faster, since the way back stretches old errors, too.
-# "Exactly invertible" is a statement about formulas;
-# in float32 it needs features of moderate size. (Batch normalisation helps with that; see section 7.)
+# **Reading the picture.** **128 "exactly invertible" layers in float32 lose everything**: what
+# comes back is off by 14 times the input. There are two reasons. $\mathrm{ReLU} \ge 0$ adds
+# something non-negative in every layer, so features grow, here to $8\cdot10^4$ times the input,
+# and rounding is relative to *them*. Up to 64 layers the error stays within ten times that
+# line. At 128 it is some thousand times above it, in both precisions: the second reason is the
+# way back itself, which stretches every error that was made before. "Exactly" is a statement
+# about formulas.
+#
+# ### Explore - As deep as float32 allows
+# Shrink all weights of the 128 layers by a factor. A factor of 0 would lose nothing, but then
+# the layers do nothing. *Aim: a relative error below 1e-5, while some feature still moves by
+# ten times the largest input.* The stored factor fails.
+
+# %% tags=["nbval-ignore-output"]
+factor = 1.0  # yours
+training.set_seed(3)
+stack = [MyInvertibleLayer() for _ in range(128)]
+with torch.no_grad():
+    for layer in stack:
+        for parameter in layer.parameters():
+            parameter.mul_(factor)
+    there, back = through(stack)
+    far = ((there(x.float()) - x).abs().max() / x.abs().max()).item()
+error = my_roundtrip_error(there, back, x.float())
+print(f"factor {factor}: error {error:.1e}, features move by {far:.1f} times the largest input")
+print("the aim is met" if error < 1e-5 and far >= 10 else "the aim is not met yet")
 
 # %% [markdown]
-# ## 6. What is it good for?
+# <details><summary>What others found</summary> With 0.4 the error is just too large, with 0.3 the
+# features move too little; about 0.35 does it. Normalisation keeps the features of real
+# i-RevNets moderate in a similar way.</details>
 #
-# * **Memory.** Backpropagation stores the features of each layer.
-#   An invertible layer can *recompute* them from its output, so that memory does not grow with depth.
-#   Notebook 05 does the same with a differential equation solved backwards in time, where the way back
-#   is only approximate. Here it is exact up to rounding.
-# * **Insight.** A classifier need not forget to be good: everything that the network ever does to an
-#   image can be looked at in the space of images (notebook 08, interpolation).
-# * **Densities.** An invertible map with a known determinant transports probability (notebooks 06 and 08).
+# ### Explore - The smallest network that is as good
+# The lab's `view` cuts across rows. The i-RevNet paper has a better way: the **squeeze** makes
+# $r^2$ channels of every square of $r\times r$ pixels, and each channel is a small copy of the
+# image. A third view shuffles all pixels. *Aim: at least 91 % with as few parameters as you
+# can; which of view and kernel matters?*
+
+# %% tags=["nbval-ignore-output"]
+order = torch.randperm(784, generator=torch.Generator().manual_seed(0))
+views = {
+    "lab": irevnet.lab_view,
+    "squeeze": irevnet.SpaceToDepth(4),
+    "shuffled": lambda x: x.flatten(1)[:, order].view(-1, 16, 7, 7),
+}
+view, kernel_size = "squeeze", 7  # yours: a name from the list; 1, 3, 5 or 7
+
+three = train_images[chosen[3]][None]
+fig = plots.image_rows({name: look(three)[0] for name, look in views.items()}, gap=1)
+plots.show(fig, "The 3 as 16 channels: torn rows, 16 small threes, and noise.")
+name = f"{view}, kernel {kernel_size}"
+run(name, lambda: irevnet.iRevNet(kernel_size=kernel_size), views[view])
+met = sum(accuracies[name]) / len(seeds) >= 91
+print("at least 91 %: now with fewer parameters?" if met else "below 91 %")
 
 # %% [markdown]
-# ## 7. How the pieces reach further
+# *Figure: the same 3 as 16 channels of $7\times7$ pixels, in three views.*
 #
-# ### 7a. The squeeze
-# The lab's `view(16, 7, 7)` cuts across rows. The i-RevNet paper has a better way to trade resolution
-# for channels: **space to depth**. Every square of $r\times r$ pixels becomes $r^2$ channels of one pixel.
-# This replaces pooling, and it loses nothing: it only sorts.
+# <details><summary>What others found</summary> Neither matters here. Even pixel by pixel, with
+# kernel 1 and 8138 parameters, or shuffled, the network reaches 91 to 92 %: on so few and
+# small images it works like a classifier of single pixels. So this set cannot tell whether
+# convolutions help.</details>
+#
+# **What is it good for?** *Memory:* an invertible layer can recompute its input instead of
+# storing it, so memory does not grow with depth (notebook 05 does so with a differential
+# equation). *Insight:* all that the network does can be looked at as images (notebook 08).
+# *Densities:* an invertible map with a known determinant transports probability.
+
+# %% [markdown]
+# ## Further
+#
+# **The determinant of a whole network.** Here is (4) for a small convolutional network with 18
+# numbers in and out: some directions are stretched, others shrunk, and the two balance.
+
+# %%
+training.set_seed(7)
+small = irevnet.iRevNet(channels=2, image_size=3, kernel_size=3).double()
+point = torch.randn(1, 2, 3, 3, dtype=torch.float64)
+jacobian = torch.func.jacrev(lambda v: small(v, classif=False))(point).reshape(18, 18)
+singular = torch.linalg.svdvals(jacobian)
+print(f"largest and smallest singular value: {singular[0]:.3f}, {singular[-1]:.3f}")
+print(f"log |det| = {abs(torch.linalg.slogdet(jacobian)[1]):.10f}")
+
+# %% [markdown]
+# **The squeeze** only sorts, and so it is undone by sorting back.
 
 # %%
 tiny = torch.arange(16).view(1, 1, 4, 4).double()
@@ -1337,46 +1664,18 @@ print("an image\n", tiny[0, 0].long().numpy())
 print("its four channels", *squeeze(tiny)[0].long().tolist())
 print("back again:", torch.equal(squeeze.inverse(squeeze(tiny)), tiny))
 
-# %%
-squeeze4 = irevnet.SpaceToDepth(4)
-three = train_images[chosen[3]][None]
-fig = plots.image_rows(
-    {"rows cut\n(the lab)": irevnet.lab_view(three)[0], "squeeze\n(the paper)": squeeze4(three)[0]}, gap=1
-)
-plt.show()
-
 # %% [markdown]
-# *Figure: the same 3 as 16 channels of $7\times7$ pixels, by cutting rows and by the squeeze.*
-#
-# **Reading the picture.** Each squeezed channel is a small copy of the image, so that neighbours stay
-# neighbours and a $7\times7$ kernel sees the whole digit at once.
-# Does the network care? Same network, same data, only the view differs:
-
-# %% tags=["nbval-ignore-output"]
-squeezed_net = run("i-RevNet, squeezed", MyiRevNet, squeeze4)
-report("i-RevNet", reversible_net)
-report("i-RevNet, squeezed", squeezed_net)
-
-# %% [markdown]
-# Compare the difference of the averages with the spread over the seeds before you believe in it.
-# With kernels as large as the picture, the order of the pixels
-# matters less than one would think. It should matter more for the small kernels of real networks;
-# try `lambda: irevnet.iRevNet(kernel_size=3)`.
-
-# %% [markdown]
-# ### 7b. The pre-activation bottleneck
-# The blocks of the paper are couplings like (5), with more inside:
-# $F$ = batch norm, ReLU, $3\times3$ convolution to *few* channels, batch norm, ReLU, $3\times3$ convolution,
-# batch norm, ReLU, $3\times3$ convolution back to all channels. At stride 2 both halves are squeezed as well:
+# **The pre-activation bottleneck.**
+# The blocks of the paper are couplings like (5), with more inside: $F$ = batch norm, ReLU,
+# $3\times3$ convolution to *few* channels, twice, and back to all channels. At stride 2 both
+# halves are squeezed as well:
 #
 # $$(x_1, x_2) \mapsto (S x_2,\; S x_1 + F(x_2)), \qquad
 #   x_2 = S^{-1} y_1, \quad x_1 = S^{-1}\bigl(y_2 - F(x_2)\bigr). \tag{6}$$
 #
-# Where more channels are wanted than a squeeze makes, channels of zeros are appended: injective, and undone
-# by dropping them. `irevnet.BottleneckiRevNet` is a small network of this kind; it takes whole images,
-# squeezes and splits them, and pads *both* halves.
-# (Had one half nothing but zeros, batch normalisation would divide by the root of a variance near zero,
-# and the formula of the inverse would still be right but useless in float32.)
+# Where more channels are wanted than a squeeze makes, channels of zeros are appended: injective,
+# and undone by dropping them. `irevnet.BottleneckiRevNet` is a small network of this kind; it
+# takes whole images, squeezes and splits them, and pads *both* halves.
 
 # %% tags=["nbval-ignore-output"]
 training.set_seed(0)
@@ -1384,64 +1683,56 @@ bottleneck_net = irevnet.BottleneckiRevNet(n_layers=4, pad=6)
 train_loader, test_loader = loaders(lambda x: x, 0)
 my_train(bottleneck_net, train_loader, scale.pick(quick=1, lesson=25, full=40))
 count = sum(parameter.numel() for parameter in bottleneck_net.parameters())
-print(f"i-RevNet with bottlenecks: {count} parameters, accuracy {my_test(bottleneck_net, test_loader):.1%}")
+print(f"{count} parameters, accuracy {my_test(bottleneck_net, test_loader):.1%}")
 with torch.no_grad():
     batch, part = test_images[:64], test_images[:8]
     for mode in (False, True):
         bottleneck_net.train(mode)
         features = bottleneck_net(batch, classif=False)
         error = (bottleneck_net.inverse(features[:8]) - part).abs().max()
-        print(f"largest error of the inverse of 8 of 64 images, {'training' if mode else 'eval'} mode: {error:.0e}")
+        print(f"8 of 64 images back, {'training' if mode else 'eval'} mode: error {error:.0e}")
 
 # %% [markdown]
-# In eval mode the inverse is exact up to rounding.
-# In training mode batch normalisation uses the statistics of *the batch that it sees*.
-# The way back of 8 images sees others than the forward pass of 64 did, and the inverse fails:
-# a layer that mixes the samples of a batch is a function of the batch, not of the image.
-
-# %% [markdown]
-# ### 7c. Densities
-# A volume-preserving $\Phi$ gives $\log p(x) = \log q(\Phi(x))$ with no determinant at all, which is the
-# NICE model of 2015. Its limit is what we saw in section 2; scaling couplings and flows
-# (notebook 06) and the i-ResNet (notebook 08) overcome it.
-
-# %% [markdown]
-# ## 8. Turn the knob
+# In training mode batch normalisation uses the statistics of *the batch that it sees*. The way
+# back of 8 images sees others than the way of 64 did, and the inverse fails: a layer
+# that mixes the samples of a batch is a function of the batch, not of the image.
 #
-# **Full size.** Put `scale.use("full")` into the set-up cell, or set the environment variable
-# `ODENETS_SCALE=full`: the same cells then learn from the first 500 training images of MNIST and
-# are tested on its 10 000 test images, with five seeds. It takes a few minutes on a CPU.
-# The next cell reads the stored table of what we measured in the same way, and shows it next to your run.
-# The command `python -m odenets.studies.invertible` makes that table, on one thread.
+# **Densities.** A volume-preserving $\Phi$ gives $\log p(x) = \log q(\Phi(x))$ with no
+# determinant at all, which is the NICE model of 2015. Scaling couplings and flows (notebook 06)
+# and the i-ResNet (notebook 08) overcome its limit.
+#
+# **Full size.** With `scale.use("full")` in the set-up cell, or `ODENETS_SCALE=full`, the same
+# cells learn from the first 500 training images of MNIST and are tested on its 10 000
+# test images, with five seeds; a few minutes on a CPU. The stored table below was made by
+# `python -m odenets.studies.invertible`, on one thread.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 measured = invertible.recorded()  # one row per network and seed
 for name in ("plain net", "i-RevNet", "i-RevNet, squeezed"):
-    values = torch.tensor([row["accuracy"] for row in measured if row["net"] == name])
-    yours = torch.tensor(accuracies[name])
-    print(
-        f"{name:19} MNIST {values.mean():.1%} ({values.min():.1%} to {values.max():.1%}), "
-        f"your run on {dataset} {yours.mean():.1%} ({yours.min():.1%} to {yours.max():.1%})"
-    )
-
-# %% [markdown]
-# Things to try: other kernel sizes, eight layers instead of four, a learning rate of 0.1;
-# a tanh in place of the ReLU, whose features do not grow (repeat the picture of Q9).
+    found = torch.tensor([100 * row["accuracy"] for row in measured if row["net"] == name])
+    low, high = found.min(), found.max()
+    print(f"{name:19} MNIST {found.mean():.1f} %, seeds from {low:.1f} to {high:.1f}")
 
 # %% [markdown]
 # ## Recap
 #
-# * A training loop is five lines; an accuracy is one division, at the end.
-# * An additive coupling (2) is invertible for *any* function $F$: the half that $F$ read is still there (3).
-# * With halves of one size, and $0$ and $-F$ allowed, such networks form a group: $B_F^{-1} = B_0 B_{-F} B_0$.
-# * On both data sets the i-RevNet classified better on average than a plain network with nearly three times its parameters,
-#   and it forgets nothing.
-# * The inverse is a formula. Rounding limits it, in proportion to the size of the features.
+# **Can a network that classifies keep everything it was shown?** Yes, as a formula: the i-RevNet
+# reached 91.9 % on the small digits (plain network: 83.8 %) with a third of the parameters, and
+# its images come back with an error of $10^{-7}$ in float32. As a computation it depends on
+# depth: 128 untrained layers in float32 return 14 times the input in errors.
 #
-# **Left out:** recomputing features during backpropagation (A. Gomez et al., *The reversible residual network*,
-# NeurIPS 2017, [arXiv 1707.04585](https://arxiv.org/abs/1707.04585)), affine couplings, masks other than channels.
+# * *Train and test:* a training loop is five lines; an accuracy is one division, at the end.
+# * *Invert:* a coupling (2) is invertible for *any* $F$: the half that $F$ read is still there.
+# * *Decide:* with halves of one size, and $0$ and $-F$ allowed, the networks form a group,
+#   $B_F^{-1} = B_0 B_{-F} B_0$.
+# * *Assemble:* split, couplings, join; residual layers train easily.
+# * *Measure:* rounding is relative to the features, and the way back stretches it.
 #
-# **Read on:** the i-RevNet paper, sections 3 and 4; L. Dinh, J. Sohl-Dickstein and S. Bengio, *Density
-# estimation using Real NVP*, ICLR 2017, [arXiv 1605.08803](https://arxiv.org/abs/1605.08803).
+# **Left out:** recomputing features during backpropagation (A. Gomez et al., *The reversible
+# residual network*, NeurIPS 2017), affine couplings, masks other than channels.
+#
+# **Read on:** the i-RevNet paper, sections 3 and 4; L. Dinh, J. Sohl-Dickstein and S. Bengio,
+# *Density estimation using Real NVP*, ICLR 2017,
+# [arXiv 1605.08803](https://arxiv.org/abs/1605.08803).
 #
 # **Next:** [08 - Invertible by contraction](../08_iresnet/08_iresnet.ipynb)

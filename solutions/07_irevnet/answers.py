@@ -5072,3 +5072,542 @@ class iRevNet(torch.nn.Module):
         for layer in reversed(self.layers):
             X = layer.inverse(X)
         return self.split.inverse(X)
+
+
+# %% wrong: roundtrip_error -- the error is absolute: it is not divided by the largest entry
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return (came - x).abs().max().item()
+
+
+# %% wrong: roundtrip_error -- the absolute value is missing in the error: the largest signed one is taken
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the absolute value is missing in what is divided by
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.max()).item()
+
+
+# %% wrong: roundtrip_error -- the mean of the errors is taken, not the largest
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().mean() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the norm of the error is divided by the norm of x
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).norm() / x.norm()).item()
+
+
+# %% wrong: roundtrip_error -- the largest error is divided by the norm of x
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.norm()).item()
+
+
+# %% wrong: roundtrip_error -- each error is divided by its own entry, not all by the largest
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs() / x.abs()).max().item()
+
+
+# %% wrong: roundtrip_error -- the error is divided by the largest entry of what came back, not of x
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / came.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the error is divided by the mean size of the entries, not the largest
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().mean()).item()
+
+
+# %% wrong: roundtrip_error -- the smallest error is taken, not the largest
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().min() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the errors are added up
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().sum() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the root of the mean square is taken, not the largest error
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).square().mean().sqrt() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the error is squared
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).square().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- a tensor comes back, not a Python float
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return (came - x).abs().max() / x.abs().max()
+
+
+# %% wrong: roundtrip_error -- one error for each row comes back
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().amax(-1) / x.abs().max()).tolist()
+
+
+# %% wrong: roundtrip_error -- the differences come back, not their largest size
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return (came - x) / x.abs().max()
+
+
+# %% wrong: roundtrip_error -- the error is given in percent
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return 100 * ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the largest entries are compared, not entry by entry
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came.abs().max() - x.abs().max()).abs() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the difference of the norms is taken, not the norm of the difference
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came.norm() - x.norm()).abs() / x.norm()).item()
+
+
+# %% wrong: roundtrip_error -- the error is rounded to a few digits
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return round(((came - x).abs().max() / x.abs().max()).item(), 1)
+
+
+# %% wrong: roundtrip_error -- nothing comes back: the return is missing
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- there and back are exchanged
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = there(back(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- only the way there is taken
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = there(x.clone())
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- only the way back is taken
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(x.clone())
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the way there is taken twice
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(there(x.clone())))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- what comes back is compared with what there returned
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        sent = there(x.clone())
+        came = back(sent.clone())
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - sent).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- x itself is sent, and a map that overwrites it spoils the comparison
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- x itself is sent, and put back only afterwards: a copy is compared, but x is changed
+def roundtrip_error(there, back, x):
+    kept = x.clone()
+    with torch.no_grad():
+        came = back(there(x))
+        if came.shape != kept.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - kept).abs().max() / kept.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- nan comes back where one entry is not finite, not inf
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- nan comes back where one entry is not finite, not inf
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if torch.isinf(came).any():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- only nan is looked for: -inf and inf give inf by themselves, but nan gives 0
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        return (torch.nan_to_num(came - x, nan=0.0, posinf=float('inf'), neginf=float('-inf')).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- entries that are not finite are left out
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        return ((came - x)[torch.isfinite(came)].abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- what is not finite ends in an error, not in inf
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            raise ValueError("not finite")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- what is not finite gives nan, not inf
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("nan")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- nan comes back where one entry is not finite, not inf
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).any():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- gradients are recorded on the way
+def roundtrip_error(there, back, x):
+    if True:
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- gradients are switched off and stay so
+def roundtrip_error(there, back, x):
+    torch.set_grad_enabled(False)
+    if True:
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the trip is made in float64, whatever the dtype of x
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.double()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the trip is made in float32, whatever the dtype of x
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.float()))
+        if came.shape != x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the sizes are not compared: PyTorch spreads a column over a matrix
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- a wrong shape ends in an AssertionError, not in a ValueError
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        assert came.shape == x.shape
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- a wrong shape gives inf, not an error
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            return float("inf")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- the sizes are not compared: PyTorch spreads a column over a matrix
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.ndim != x.ndim:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- only the first size is compared
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape[:1] != x.shape[:1]:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- only the number of entries is compared
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.numel() != x.numel():
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% wrong: roundtrip_error -- a shape that is right is refused
+def roundtrip_error(there, back, x):
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape == x.shape:
+            raise ValueError("another shape")
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
+# %% right: roundtrip_error -- written with the largest norm
+def roundtrip_error(there, back, x):
+    import math
+
+    start = x.detach().clone()
+    with torch.no_grad():
+        end = back(there(x.detach().clone()))
+    if end.shape != start.shape:
+        raise ValueError("the shapes differ")
+    if torch.isnan(end).any() or torch.isinf(end).any():
+        return math.inf
+    return float(torch.linalg.vector_norm(end - start, float("inf"))) / float(start.abs().max())
+
+
+# %% right: roundtrip_error -- in a loop over the entries, other argument names
+@torch.no_grad()
+def roundtrip_error(forward, inverse, images):
+    result = inverse(forward(torch.clone(images)))
+    if list(result.shape) != list(images.shape):
+        raise ValueError(f"{result.shape}")
+    worst = 0.0
+    for one, other in zip(result.flatten().tolist(), images.flatten().tolist()):
+        if one != one or one in (float("inf"), float("-inf")):
+            return float("inf")
+        worst = max(worst, abs(one - other))
+    return worst / max(abs(value) for value in images.flatten().tolist())
+
+
+# %% right: roundtrip_error -- in inference mode, entry by entry
+def roundtrip_error(there, back, x):
+    with torch.inference_mode():
+        came = back(there(torch.empty_like(x).copy_(x)))
+        if came.size() != x.size():
+            raise ValueError(str(came.size()))
+        error = torch.abs(came - x) / torch.max(torch.abs(x))
+        largest = torch.where(torch.isfinite(error), error, torch.inf).max()
+    return largest.item()

@@ -230,6 +230,34 @@ def _half(channels: int) -> int:
     return channels // 2
 
 
+# ---------------------------------------------------------------- there and back again
+
+
+def roundtrip_error(there: Layer, back: Layer, x: torch.Tensor) -> float:
+    """Return what `x` loses on the way through `there` and `back` (question 9).
+
+    The largest error of an entry, relative to the largest entry of `x`; infinite if
+    anything comes back that is not finite. No gradients are recorded, and `x` stays as
+    it is where a map writes into its argument.
+
+    Args:
+        there, back: maps of one tensor.
+        x: any shape, not all zero.
+    Raises:
+        ValueError: if what comes back has another shape than `x`.
+    """
+    with torch.no_grad():
+        came = back(there(x.clone()))
+        if came.shape != x.shape:
+            raise ValueError(
+                f"what comes back has the shape {tuple(came.shape)}, but "
+                f"{tuple(x.shape)} was sent"
+            )
+        if not torch.isfinite(came).all():
+            return float("inf")
+        return ((came - x).abs().max() / x.abs().max()).item()
+
+
 # ------------------------------------------------------------- how it reaches further
 
 
