@@ -295,6 +295,17 @@ def test_the_table_and_its_csv(room):
     assert report.safe("=cmd()") == "'=cmd()"
 
 
+def test_no_word_of_the_table_is_broken():
+    names = ["block_coordinate_descent", *(f"exercise_{i}" for i in range(9))]
+    points = dict.fromkeys(names, 2.0)
+    reason = "block_coordinate_descent, exercise_1: the step-size h is missing"
+    row = report.Row("ada-lovelace", dict.fromkeys(names, 0.0), points, (reason,))
+    for width in (80, 100, 140):
+        text = report.table("01_tiny", [row], width=width)
+        assert max(map(len, text.splitlines()[3:])) <= width
+        assert "block_coordinate_descent, exercise_1:" in " ".join(text.split())
+
+
 def test_a_student_without_a_submission_has_a_row(tiny, room, tmp_path):
     shutil.copytree(room.root, tmp_path / "copy")
     copy = Classroom(tmp_path / "copy")

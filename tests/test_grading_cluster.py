@@ -16,7 +16,7 @@ distributed = pytest.importorskip("distributed")
 pytestmark = needs_bubblewrap
 
 
-def test_a_lost_worker_costs_no_grade(tmp_path):
+def test_a_lost_worker_is_said_and_costs_no_grade(tmp_path, capsys):
     course = executed(tmp_path / "course")
     room = Classroom(tmp_path / "class")
     slow = "# base: solution\n# %% cell before double\nimport time; time.sleep(1.5)"
@@ -46,6 +46,8 @@ def test_a_lost_worker_costs_no_grade(tmp_path):
         fate = graded(course, room, TINY, scheduler=engine.scheduler_address)
         killer.join()
     assert lost, "no worker was killed"
+    said = capsys.readouterr().err
+    assert said.count("A worker was lost") == 1, "and none that went home"
     assert sorted(fate.done) == sorted(students)
     table = rows(room, TINY)
     assert all(table[f"s{i}"].total == 5 for i in range(6))

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import time
 import urllib.error
 import urllib.request
 
@@ -206,6 +207,30 @@ def test_a_port_that_is_taken_and_nothing_to_read_are_said(asking, room, tmp_pat
     empty = run_autograder(asking, "read", "--folder", str(tmp_path))
     said = empty.communicate(timeout=60)[0]
     assert empty.returncode == 1 and "nothing to read" in said
+
+
+def test_formgrader_as_root_and_gone_when_it_is_told_to_go(asking):
+    port = free_port()
+    options = ["--no-browser", "--allow-root", "--port", str(port)]
+    process = run_autograder(asking, "formgrader", *options)
+    said = ""
+    while "token=" not in said or "http://127.0.0.1:" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    token = re.findall(r"token=(\w+)", said)[0]
+    for _ in range(60):
+        try:
+            status, _, text = ask(f"http://127.0.0.1:{port}/formgrader?token={token}")
+            break
+        except urllib.error.URLError:
+            assert process.poll() is None
+            time.sleep(0.5)
+    assert status in (200, 302), text
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from typing import Any
 from ..course import printable, write_atomically
 from .gradebook import Classroom
 
+NARROW = 45  # characters; beside the table, where reasons stand
+
 
 @dataclass(frozen=True)
 class Row:
@@ -115,20 +117,28 @@ def table(name: str, made: Iterable[Row], width: int | None = None) -> str:
     lines.append(f"{'(points)':<{first}}{maxima}{sum(points.values()):>8g}")
     lines.append("-" * width)
     indent = first + 6 * len(names) + 11
+    below = width - indent < NARROW  # the reasons: no word of them fits beside
+    if below:
+        indent = 4
     for one in made:
         cells = "".join(f"{_shown(one.scores.get(n)):>6}" for n in names)
         head = f"{one.student:<{first}}{cells}{one.total:>8g}   "
-        room = max(width - indent, 24)
         wrapped = [
-            part for reason in one.reasons for part in textwrap.wrap(reason, room)
-        ] or [""]
-        lines.append((head + wrapped[0]).rstrip())
-        lines += [" " * indent + part for part in wrapped[1:]]
+            part
+            for reason in one.reasons
+            for part in textwrap.wrap(reason, width - indent, break_on_hyphens=False)
+        ]
+        if wrapped and not below:
+            head += wrapped.pop(0)
+        lines.append(head.rstrip())
+        lines += [" " * indent + part for part in wrapped]
     lines.append("-" * width)
     legend = ", ".join(f"{i} {n}" for i, n in enumerate(names, start=1))
     lines += textwrap.wrap(legend, width)
     if any(one.waits for one in made):
-        lines.append("?  a person has to read this answer (nbgrader's formgrader)")
+        lines.append(
+            f"?  a person has to read this answer: python -m autograder read {name}"
+        )
     return "\n".join(map(printable, lines))
 
 

@@ -5,9 +5,11 @@ A job is plain data and the answer is plain data, so workers need the installed 
 worker is lost, Dask runs its jobs again elsewhere.
 """
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from typing import Any
 
 from ..course import CourseError
 
@@ -34,4 +36,20 @@ def executor(address: str) -> Iterator[Executor]:
         workers = client.scheduler_info()["workers"]
         if not workers:
             raise CourseError(f"the scheduler at {address} has no workers yet")
+        client.subscribe_topic("all", _say_if_lost)
         yield client.get_executor(retries=RETRIES, pure=False)
+
+
+def _say_if_lost(event: tuple[float, Any]) -> None:
+    """Say that a worker is gone whom nobody sent away; Dask tells in its own thread."""
+    _, said = event
+    if not isinstance(said, dict) or said.get("action") != "remove-worker":
+        return
+    if not said.get("expected", False):
+        had = len(said.get("processing-tasks", ()))
+        print(
+            f"\nA worker was lost ({said.get('worker')}); what it worked on ({had}) "
+            "is done again by another.",
+            file=sys.stderr,
+            flush=True,
+        )
