@@ -640,7 +640,7 @@ def end_point(method, r, h=0.5):
 
 reference = end_point("rk4", 256)
 refinements = [1, 2, 4, 8, 16, 32, 64]
-steps = [0.5 / r for r in refinements]
+steps = (0.5 / np.array(refinements)).tolist()
 fig, ax = plt.subplots(figsize=(6, 4))
 for method, line in (("euler", "o-"), ("midpoint", "s--")):
     errors = [(end_point(method, r) - reference).abs().max().item() for r in refinements]
