@@ -1039,7 +1039,7 @@ plots.show(fig, "Accuracy against depth for five networks; and the classes that 
 # %% [markdown]
 # *Figure: left, accuracy on the held-out points, mean of three seeds; right, the class of each point of the plane.*
 #
-# **Reading the picture.** A flow of the plane cannot take a ring off the points inside (Dupont et al. 2019, notebook 01), except for thin cuts.
+# **Reading the picture.** A flow of the plane cannot take a ring off the points inside (Dupont et al. 2019), but it can cut it thinly where few points lie.
 # The ResNet and both antisymmetric networks have two features only: they jump with long steps, or cut.
 # Partners and velocities lead out of the plane: Hamiltonian and leapfrog win at 64 layers.
 # Damping makes no clear difference here, inside the range of the seeds: training has driven $h\omega$ (printed, first seed) beyond 1,
