@@ -741,3 +741,24 @@ def test_jobs_of_both_tasks_are_measured(monkeypatch):
     )
     kept = {(row["job"], row["quantity"]) for row in study.STUDY.recorded()}
     assert ("match-cnf-2", "kl, 64 steps") in kept
+
+
+def test_matching_finds_a_gaussian_target():
+    """Potential of N((1, -1), 0.25 I): an affine flow can be exact, loss = -log Z."""
+    scale = torch.ones(2, requires_grad=True)
+    shift = torch.zeros(2, requires_grad=True)
+    centre, base = torch.tensor([1.0, -1.0]), flows.Gaussian(2)
+
+    def flow(z):
+        return shift + scale * z, base.log_prob(z) - scale.abs().log().sum()
+
+    def kl(x, log_q):
+        return flows.reverse_kl(x, log_q, lambda y: 2 * (y - centre).square().sum(-1))
+
+    noise = base.sample((200, 64), torch.Generator().manual_seed(0))
+    optimiser = torch.optim.Adam([scale, shift], lr=0.05)
+    losses = flows.match(flow, kl, iter(noise), optimiser)
+    assert len(losses) == 200
+    assert losses[-1] == pytest.approx(-math.log(math.pi / 2), abs=0.02)
+    assert torch.allclose(scale.abs(), torch.full((2,), 0.5), atol=0.02)
+    assert torch.allclose(shift, centre, atol=0.02)

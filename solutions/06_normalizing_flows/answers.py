@@ -2256,3 +2256,490 @@ def reverse_kl(samples, log_q, potential):
     for row, value in zip(samples, log_q):
         total = total + value + potential(row[None])[0]
     return total / samples.shape[0]
+
+# %% wrong: match -- gradients add up from step to step: they are never forgotten
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- old gradients are forgotten only once, before the loop
+def match(flow, kl, batches, optimiser):
+    losses = []
+    optimiser.zero_grad()
+    for z in batches:
+        loss = kl(*flow(z))
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- gradients from before the first step are taken along
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the parameters never change: no step with gradients is taken
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        loss.backward()
+        optimiser.zero_grad()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the parameters never change: no step with gradients is taken
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the parameters never change: no step with gradients is taken
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        optimiser.zero_grad()
+        losses.append(kl(*flow(z)).item())
+        optimiser.step()
+    return losses
+
+# %% wrong: match -- the parameters never change: no step with gradients is taken
+def match(flow, kl, batches, optimiser):
+    with torch.no_grad():
+        return [kl(*flow(z)).item() for z in batches]
+
+# %% wrong: match -- the losses are those after the step
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        optimiser.zero_grad()
+        kl(*flow(z)).backward()
+        optimiser.step()
+        losses.append(kl(*flow(z)).item())
+    return losses
+
+# %% wrong: match -- the losses are tensors, not floats
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss)
+    return losses
+
+# %% wrong: match -- the losses are tensors, not floats
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.detach())
+    return losses
+
+# %% wrong: match -- the losses are one tensor, not a list
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return torch.tensor(losses, dtype=torch.float64)
+
+# %% wrong: match -- only the last loss is returned
+def match(flow, kl, batches, optimiser):
+    loss = torch.zeros(())
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return loss.item()
+
+# %% wrong: match -- only the last loss is returned
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses = [loss.item()]
+    return losses
+
+# %% wrong: match -- it comes back after the first batch
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+        return losses
+    return losses
+
+# %% wrong: match -- the mean of the losses is returned
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return sum(losses) / max(1, len(losses))
+
+# %% wrong: match -- the losses are added up
+def match(flow, kl, batches, optimiser):
+    losses, total = [], 0.0
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        total += loss.item()
+        losses.append(total)
+    return losses
+
+# %% wrong: match -- nothing is returned
+def match(flow, kl, batches, optimiser):
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+# %% wrong: match -- the loss is climbed, not descended: its sign is turned before backward
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        (-loss).backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the loss has the wrong sign
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = -kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the first batch is used in every step
+def match(flow, kl, batches, optimiser):
+    losses = []
+    batches = list(batches)
+    for _ in batches:
+        loss = kl(*flow(batches[0]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- all batches are joined to one
+def match(flow, kl, batches, optimiser):
+    batches = list(batches)
+    if not batches:
+        return []
+    loss = kl(*flow(torch.cat(batches)))
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return [loss.item()]
+
+# %% wrong: match -- the last batch is left out
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in list(batches)[:-1]:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the first batch is left out
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in list(batches)[1:]:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the batches are taken in reverse order
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in reversed(list(batches)):
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- each batch is used twice
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        for _ in range(2):
+            loss = kl(*flow(z))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- two steps are taken with each gradient
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- there is one step, at the end, with all gradients added up
+def match(flow, kl, batches, optimiser):
+    losses = []
+    optimiser.zero_grad()
+    for z in batches:
+        loss = kl(*flow(z))
+        loss.backward()
+        losses.append(loss.item())
+    optimiser.step()
+    return losses
+
+# %% wrong: match -- the optimiser that is given is not used
+def match(flow, kl, batches, optimiser):
+    held = [p for group in optimiser.param_groups for p in group["params"]]
+    optimiser = torch.optim.Adam(held, lr=1e-2)
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the steps are written by hand with rate 0.1: the optimiser is not used
+def match(flow, kl, batches, optimiser):
+    held = [p for group in optimiser.param_groups for p in group["params"]]
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        gradients = torch.autograd.grad(loss, held)
+        with torch.no_grad():
+            for parameter, gradient in zip(held, gradients):
+                parameter -= 0.1 * gradient
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the optimiser is made anew in every step: what Adam remembers is lost
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        fresh = type(optimiser)(optimiser.param_groups[0]["params"], lr=optimiser.param_groups[0]["lr"])
+        fresh.zero_grad()
+        loss.backward()
+        fresh.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- noise is drawn anew: the batches only say how much
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(torch.randn_like(z)))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- log q is held fixed: it is detached
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        samples, log_q = flow(z)
+        loss = kl(samples, log_q.detach())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the samples are held fixed: no gradient passes through them
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        samples, log_q = flow(z)
+        loss = kl(samples.detach(), log_q)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the noise goes through the flow twice
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(flow(z)[0]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the noise stands in place of the samples
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(z, flow(z)[1])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the loss is divided by the number of samples once more
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z)) / len(z)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the batches are counted with len(), which a generator does not have
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for k in range(len(batches)):
+        loss = kl(*flow(batches[k]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the batches are centred in place
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        z -= z.mean(dim=0)
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the gradients are cut to a length of 1
+def match(flow, kl, batches, optimiser):
+    losses = []
+    held = [p for group in optimiser.param_groups for p in group["params"]]
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(held, 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% wrong: match -- the flow and the optimiser are returned, not the losses
+def match(flow, kl, batches, optimiser):
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return flow, optimiser
+
+# %% wrong: match -- the graph of the steps before is kept: the loss is the mean of all so far
+def match(flow, kl, batches, optimiser):
+    losses, seen = [], []
+    for z in batches:
+        seen.append(z)
+        loss = torch.stack([kl(*flow(y)) for y in seen]).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+# %% right: match -- through a closure
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for noise in batches:
+        def closure():
+            optimiser.zero_grad(set_to_none=False)
+            loss = kl(*flow(noise))
+            loss.backward()
+            return loss
+
+        losses.append(float(optimiser.step(closure)))
+    return losses
+
+# %% right: match -- gradients set by hand
+def match(flow, kl, batches, optimiser):
+    held = [p for group in optimiser.param_groups for p in group["params"]]
+    losses = []
+    for z in batches:
+        samples, log_q = flow(z)
+        loss = kl(samples, log_q)
+        for parameter, gradient in zip(held, torch.autograd.grad(loss, held)):
+            parameter.grad = gradient
+        optimiser.step()
+        losses.append(loss.detach().item())
+    return losses
+
+# %% right: match -- an inner function and a comprehension
+def match(flow, kl, batches, optimiser):
+    def step(z):
+        optimiser.zero_grad()
+        loss = kl(*flow(z))
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return [step(z) for z in batches]

@@ -18,7 +18,7 @@ of the same size that are trained side by side (`copies`): much faster than in t
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, Unpack
 
 import torch
@@ -347,6 +347,31 @@ def reverse_kl(
     Returns: the mean over the samples, `(...)`.
     """
     return (log_q + potential(samples)).mean(-1)
+
+
+def match(
+    flow: Callable[[Tensor], tuple[Tensor, Tensor]],
+    kl: Callable[[Tensor, Tensor], Tensor],
+    batches: Iterable[Tensor],
+    optimiser: torch.optim.Optimizer,
+) -> list[float]:
+    """Train a flow by density matching: one step of the optimiser per batch of noise.
+
+    Args:
+        flow: noise `(s, d)` -> samples `(s, d)` and their log-density `(s,)`.
+        kl: the loss of both, a number; `reverse_kl` with a potential, for example.
+        batches: noise, each `(s, d)`.
+        optimiser: holds the parameters of the flow.
+    Returns: the loss of each batch, before its step.
+    """
+    losses = []
+    for z in batches:
+        loss = kl(*flow(z))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
 
 
 class Dense(nn.Module):
