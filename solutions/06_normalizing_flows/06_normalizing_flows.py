@@ -1824,7 +1824,6 @@ for row, line in enumerate(axes):
     line[0].set_ylabel(("CNF", "planar")[kind] + "\n" + ("circles", "moons")[i])
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
-    ax.grid(False)
 alt = """From left to right a round blob becomes two circles or two moons: in the CNF's rows by
 bending, in the planar rows through sheared streaks. Last column: a veil between all parts."""
 plots.show(fig, alt)
