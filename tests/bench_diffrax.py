@@ -8,7 +8,7 @@ not.
 Here 'cnf' is a flow with the log-density beside the points, its trace written out.
 
 Measured: on an H200 in one piece .27 (MLP) and .52 (CNF) of diffrax's time forwards,
-.20 and .50 with gradients; dopri5 there takes 2.5 to 7 times its time, launch by launch.
+.20 and .50 with gradients; dopri5 takes 2.5 to 7 times its time there.
 On one core of the same machine's CPU in one piece 1.8 and 2.6 times its time forwards,
 .7 and 1.6 with gradients; on another CPU 1.7, 2.5, 1.0 and .8.
 """

@@ -234,7 +234,7 @@ class ContinuousNet(nn.Module):
     ) -> "ContinuousNet":
         """Return a copy with twice the cells and twice the steps.
 
-        Weights as a function of depth-time, and epsilon, stay: the equation is the same.
+        Weights as a function of depth-time and epsilon stay: the equation is the same.
         Each step is half as long, so what the net computes changes by the error of its
         solver: little with rk4, much in a net that was trained with Euler's method.
 
