@@ -972,7 +972,7 @@ tied = check.predict(
     among=["Euler's", "rk4's", "both", "neither"], mine="",
 )
 epochs = scale.pick(quick=1, lesson=12, full=15)
-steps = scale.pick(quick=[2, 3, 16], lesson=[*range(1, 11), 12, 16], full=[*range(1, 13), 16, 32])
+steps = scale.pick(quick=[1, 2, 16], lesson=[*range(1, 11), 12, 16], full=[*range(1, 13), 16, 32])
 schemes, seeds = ["euler", "midpoint", "rk4"], scale.pick(quick=(1,), lesson=(1, 2), full=(1, 2, 3))
 tables, nets, lost = {}, {}, {}
 for seed in seeds:
