@@ -269,7 +269,7 @@ class _Grading:
             self.room.enter(self.asked, student, outcome.notebook, settled)
         manual = self.room.manual(name, [student]).get(student, {})
         page = feedback.page(result, manual)
-        write_atomically(self.room.feedback(student, name), page)
+        feedback.store(self.room, student, name, page)
         write_atomically(self.room.result(student, name), report.to_json(result))
         self.fate.done.append(student)
 
