@@ -961,7 +961,7 @@ def residuals_of(net, iterations=40):
     """Return the relative residuals (5) on 200 test images."""
     with torch.no_grad():
         stages = features(net, moved.test.images[:200], iterations)
-    return torch.stack([(b - a).norm() / a.norm() for a, b in zip(stages, stages[1:])]).cpu()
+    return torch.stack([(b - a).norm() / a.norm() for b, a in zip(stages[1:], stages)]).cpu()
 
 
 contracting = train(iterations=deep, max_norm=0.9)
