@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_mistakes,
         _add_readme,
         _add_collect,
+        _add_roster,
+        _add_merge,
+        _add_due,
         _add_grade,
         _add_read,
         _add_formgrader,
@@ -331,7 +334,7 @@ def _add_report(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> None:
-        from .classroom import overview, report
+        from .classroom import late, overview, report
         from .classroom.gradebook import Classroom
 
         room = Classroom(options.folder or course.autograder)
@@ -341,6 +344,7 @@ def _add_report(
             print(page or f"nothing is graded below {room.root}")
             return
         for name in names:
+            late.settle(course, room, name)
             rows = report.write(room, name)
             if rows or options.notebooks:
                 print(report.table(name, rows))
@@ -383,15 +387,28 @@ def _add_feedback(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> None:
-        from .classroom import feedback
+        from .classroom import feedback, late, lms
         from .classroom.gradebook import Classroom
+        from .course import write_atomically
 
         room = Classroom(options.folder or course.autograder)
         for name in course.notebooks(options.notebooks):
+            late.settle(course, room, name)
             print(f"feedback {name}: {feedback.rewrite(room, name)} pages changed")
+            if options.zip and room.students(name):
+                packed, missing = lms.feedback_zip(room, name, options.zip)
+                path = room.root / f"{name}_{options.zip}_feedback.zip"
+                write_atomically(path, packed)
+                print(f"for {options.zip.title()}: {path}")
+                _say("NOT in it", missing)
 
     parser = _command(
         commands, "feedback", run, "write the pages again, after grading by hand"
+    )
+    parser.add_argument(
+        "--zip",
+        choices=["moodle", "canvas"],
+        help="also pack the pages as the LMS takes them back",
     )
     _add_folder(parser)
 
@@ -400,22 +417,33 @@ def _add_collect(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> int:
-        from .classroom import lms
+        from tqdm import tqdm
+
+        from .classroom import collect
         from .classroom.gradebook import Classroom
 
         room = Classroom(options.folder or course.autograder)
         only = course.notebooks([options.notebook])[0] if options.notebook else ""
-        came = lms.collect(room, options.archive, course.notebooks(), only)
-        for title, lines in (
-            ("new", came.new),
-            ("replaced", came.replaced),
-            ("unchanged", came.unchanged),
-            ("NOT matched", came.unmatched),
-        ):
-            if lines:
-                print(f"{title}: {len(lines)}")
-                print("\n".join(f"  {printable(line)}" for line in lines))
-        return 0 if came.new or came.replaced or came.unchanged else 1
+        came = collect.collect(
+            room,
+            options.archive,
+            course.notebooks(),
+            only,
+            course=course,
+            worksheet=options.worksheet,
+            progress=partial(tqdm, desc="collecting", unit="student"),
+        )
+        _say("new", came.new)
+        _say("replaced", came.replaced)
+        _say("unchanged", came.unchanged)
+        _say("new in roster.csv", came.people)
+        _say("older or untouched, not taken", came.older)
+        _say("LATE", came.late)
+        for name, students in came.missing.items():
+            _say(f"nothing came for {name} from", students)
+        _say("NOT matched", came.unmatched)
+        there = came.new or came.replaced or came.unchanged
+        return 0 if there and not came.unmatched else 1
 
     text = "sort the zip of an LMS (Moodle, Canvas) into submitted/"
     parser = commands.add_parser("collect", help=text, description=text)
@@ -424,6 +452,117 @@ def _add_collect(
     parser.add_argument(
         "--notebook", default="", help="what files with a wrong name stand for"
     )
+    parser.add_argument(
+        "--worksheet",
+        type=Path,
+        help="the LMS's sheet for it: e-mail addresses, ID numbers, times",
+    )
+    _add_folder(parser)
+
+
+def _say(title: str, lines: Sequence[str]) -> None:
+    if lines:
+        print(f"{title}: {len(lines)}")
+        print("\n".join(f"  {printable(line)}" for line in lines))
+
+
+def _add_roster(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        from .classroom import sheets
+        from .classroom.gradebook import Classroom
+        from .classroom.roster import Roster
+
+        room = Classroom(options.folder or course.autograder)
+        roster = Roster.open(room)
+        name = course.notebooks([options.notebook])[0] if options.notebook else ""
+        unclear: list[str] = []
+        for path in options.sheets:
+            unclear += sheets.learn(roster, sheets.people(path), name)
+        if options.sheets:
+            roster.save(room)
+        print(f"{len(roster.people)} people: {room.root}/roster.csv")
+        for field in ("name", "email", "id_number"):
+            lacking = [s for s, p in roster.people.items() if not getattr(p, field)]
+            _say(f"without {field}", sorted(lacking))
+        _say("NOT clear", unclear)
+        return 1 if unclear else 0
+
+    text = "say who is who: complete roster.csv from worksheets or a list of the class"
+    parser = commands.add_parser("roster", help=text, description=text)
+    parser.set_defaults(run=run)
+    parser.add_argument("sheets", type=Path, nargs="*", metavar="CSV")
+    parser.add_argument(
+        "--notebook", default="", help="whose worksheet of Moodle it is: its numbers"
+    )
+    _add_folder(parser)
+
+
+def _add_merge(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        from .classroom import merge
+        from .classroom.gradebook import Classroom
+
+        room = Classroom(options.folder or course.autograder)
+        found = merge.proposed(room, options.students)
+        for one in found:
+            said = one.problem or "one person"
+            print(printable(f"{', '.join(one.doubles)} -> {one.into}: {said}"))
+        ready = [one for one in found if not one.problem]
+        if not ready:
+            print("nobody to merge")
+        elif options.yes:
+            with room.alone():
+                print("\n".join(map(printable, merge.merge(room, ready))))
+        else:
+            print("Nothing was changed: --yes does it.")
+        return 1 if len(ready) < len(found) else 0
+
+    text = "make one student of people who were entered twice; first show whom"
+    parser = commands.add_parser("merge", help=text, description=text)
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "students",
+        nargs="*",
+        metavar="STUDENT",
+        help="the one to keep, and the doubles (default: all of one name)",
+    )
+    parser.add_argument("--yes", action="store_true", help="do it")
+    _add_folder(parser)
+
+
+def _add_due(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    def run(course: Course, options: argparse.Namespace) -> None:
+        from .classroom import feedback, late
+        from .classroom.gradebook import Classroom
+        from .classroom.moments import shown
+
+        room = Classroom(options.folder or course.autograder)
+        if not options.notebook:
+            for one in late.dates(room):
+                who = one.student or "everybody"
+                print(f"{one.notebook}, {printable(who)}: due {shown(one.due)}")
+            return
+        name = course.notebooks([options.notebook])[0]
+        if not options.date:
+            raise CourseError(f"due {options.notebook}: when? 'none' takes it back")
+        for student in options.students or [""]:
+            known = {*room.students(name), *room.enrolled(), ""}
+            if student not in known:
+                print(f"not in this class until now: {printable(student)}")
+            print(printable(late.set_date(room, name, options.date, student)))
+        _say("changed", late.settle(course, room, name))
+        feedback.rewrite(room, name)
+
+    text = "say when a notebook is due, for everybody or for some students"
+    parser = commands.add_parser("due", help=text, description=text)
+    parser.set_defaults(run=run)
+    parser.add_argument("notebook", nargs="?", default="", metavar="NOTEBOOK")
+    parser.add_argument(
+        "date", nargs="?", default="", help='"2025-03-01 23:59", here; or none'
+    )
+    parser.add_argument("--students", nargs="+", default=[], metavar="NAME")
     _add_folder(parser)
 
 
@@ -431,26 +570,50 @@ def _add_export(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     def run(course: Course, options: argparse.Namespace) -> None:
-        from .classroom import lms
+        from .classroom import late, lms, tables
         from .classroom.gradebook import Classroom
         from .course import write_atomically
 
         room = Classroom(options.folder or course.autograder)
         name = course.notebooks([options.notebook])[0]
-        made = lms.grades(room, name)
         given = options.worksheet
-        filled = given.read_text(encoding="utf-8") if given else ""
-        if options.to == "moodle":
-            text = lms.moodle(made, filled)
+        table = tables.read(given) if given else None
+        late.settle(course, room, name)
+        made = lms.with_comments(room, name, lms.grades(room, name, options.to))
+        filling = lms.Filling(room, name, options.to, options.overwrite)
+        if table is None:
+            text = (
+                lms.new_moodle(made)
+                if options.to == "moodle"
+                else lms.new_canvas(made, name)
+            )
+            notes = [
+                f"left empty: {one.student}, {one.why}"
+                for one in made
+                if one.score is None
+            ]
+            if options.to == "moodle":
+                notes.append(
+                    "heads in English, no comments: where Moodle speaks another "
+                    "language, give its own sheet with --worksheet"
+                )
         else:
-            text = lms.canvas(made, name, filled)
+            filled = (
+                filling.moodle(made, table, str(given))
+                if options.to == "moodle"
+                else filling.canvas(made, table, str(given), options.column)
+            )
+            text, notes = filled.text, [*filter(None, [table.note]), *filled.notes]
         out = options.out or room.root / f"{name}_{options.to}.csv"
         write_atomically(out, text)
-        print(f"{len(made)} students: {out}")
-        for one in made:
-            if one.score is None:
-                student = printable(one.student)
-                print(f"  left empty: {student}, an answer has to be read first")
+        if table is not None:
+            filling.remember()
+            written = sum(bool(one[0]) for one in filling.filled.written.values())
+            print(f"{written} grades filled in: {out}")
+        else:
+            print(f"{len(made)} students: {out}")
+        for line in notes:
+            print(f"  {printable(line)}")
 
     text = "write the grades as Moodle or Canvas import them"
     parser = commands.add_parser("export", help=text, description=text)
@@ -459,6 +622,14 @@ def _add_export(
     parser.add_argument("--to", choices=["moodle", "canvas"], required=True)
     parser.add_argument(
         "--worksheet", type=Path, help="the CSV that the LMS gave you, to be filled in"
+    )
+    parser.add_argument(
+        "--column", default="", help="Canvas's column, where it has another name"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace grades and comments that were typed in the LMS, too",
     )
     parser.add_argument("--out", type=Path, help="the CSV to write")
     _add_folder(parser)

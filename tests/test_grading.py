@@ -646,7 +646,7 @@ def test_what_a_terminal_or_a_spreadsheet_shows_runs_nothing():
     cells = list(csv.reader(report.to_csv([row]).splitlines()))[1]
     assert all(cell.isprintable() and cell[0] not in "=+-@" for cell in cells)
     earned = lms.Grade("s", "@full", "=lms", 1.0, 2.0)
-    for made in (lms.canvas([earned], "01_tiny"), lms.moodle([earned])):
+    for made in (lms.new_canvas([earned], "01_tiny"), lms.new_moodle([earned])):
         for line in csv.reader(made.splitlines()):
             assert all(cell[:1] not in tuple("=+-@") for cell in line)
 

@@ -3,10 +3,11 @@
 Names are as the platforms make them. Moodle (mod/assign/classes/downloader.php):
 `Full name_NUMBER_assignsubmission_file/...`, in older versions with `_` at the end or
 everything in one name; a team's name and number instead, or no number ("Default
-group"); the same word for everybody where marking is blind. Underscores in a name become
-blanks. Canvas (lib/content_zipper.rb): `name_NUMBER_ATTACHMENT_file`, `LATE_` before the
-number; `anon_SIGN` instead of name and number; `..._text.html` and `..._link.html` for
-what was typed in. All letters and digits of the name, small, in one word.
+group"); the same word for everybody where marking is blind. Underscores in a name
+become blanks. Canvas (lib/content_zipper.rb): `name_NUMBER_ATTACHMENT_file`, `LATE_`
+before the number; `anon_SIGN` instead of name and number; `..._text.html` and
+`..._link.html` for what was typed in. All letters and digits of the name, small, in
+one word.
 """
 
 import json

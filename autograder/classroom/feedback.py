@@ -16,7 +16,7 @@ from markupsafe import Markup
 from nbconvert.filters.markdown_mistune import MarkdownWithMath
 
 from ..course import write_atomically
-from . import prose
+from . import late, prose
 from .gradebook import Classroom
 
 TEMPLATES = Environment(
@@ -46,21 +46,27 @@ class _Part:
     comment: Markup
 
 
-def page(result: dict[str, Any], manual: dict[str, dict[str, Any]]) -> str:
+def page(
+    result: dict[str, Any],
+    manual: dict[str, dict[str, Any]],
+    lateness: tuple[float, float] = (0.0, 0.0),
+) -> str:
     """Return the page of one submission.
 
     Args:
         result: what grading stored.
         manual: what people decided, by cell (see `Classroom.manual`).
+        lateness: seconds after it was due, and the penalty for them.
     """
+    said = late.note(*lateness)
     parts = [_by_tests(one, result, manual) for one in result["exercises"]]
     parts += [_by_a_person(cell, result, manual) for cell in result["manual"]]
     return TEMPLATES.get_template("feedback.html.j2").render(
         title=f"{result['notebook']} - {result['student']}",
-        total=sum(part.score or 0.0 for part in parts),
+        total=max(0.0, sum(part.score or 0.0 for part in parts) - lateness[1]),
         points=sum(part.points for part in parts),
         waits=any(part.score is None for part in parts),
-        notes=result["notes"],
+        notes=[*result["notes"], *([said] if said else [])],
         parts=parts,
     )
 
@@ -135,11 +141,12 @@ def store(room: Classroom, student: str, name: str, text: str) -> bool:
 
 def rewrite(room: Classroom, name: str) -> int:
     """Write all pages of a notebook again, with what people decided since."""
-    manual = room.manual(name)
+    manual, lateness = room.manual(name), late.state(room, name)
     written = 0
     for student in room.students(name):
         result = room.read_result(student, name)
         if result is not None:
-            text = page(result, manual.get(student, {}))
+            late_by = lateness.get(student, (0.0, 0.0))
+            text = page(result, manual.get(student, {}), late_by)
             written += store(room, student, name, text)
     return written

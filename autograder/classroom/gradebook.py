@@ -23,13 +23,13 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
     SaveCells,
 )
-from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 
 from ..authors import pairs, steps
 from ..authors.assignment import Assignment
 from ..authors.assignment import assignment as asked_in
 from ..course import Course, CourseError, find_course, printable, write_atomically
+from . import moments
 
 COURSE_ID = "odenets"
 
@@ -105,11 +105,11 @@ class Classroom:
         """Return when it was handed in (UTC), and a note where that is unreadable."""
         path = self.submitted / student / name / "timestamp.txt"
         try:
-            text = path.read_text(encoding="utf-8").strip()
-            return (parse_utc(text) if text else None), ""
+            text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
+            return (moments.moment(text) if text else None), ""
         except OSError:
             return None, ""
-        except Exception:  # dateutil raises much
+        except moments.Unclear:
             return None, "the time of the submission cannot be read"
 
     @contextlib.contextmanager

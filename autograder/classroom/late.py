@@ -1,11 +1,12 @@
 """Late work: what is due when, for whom later, and what being late costs.
 
 `due.csv` holds the dates (notebook, student, due), where an empty student means
-everybody; a date that was set in formgrader counts where it has none. What is subtracted
-is decided by nbgrader's plugin: `LateSubmissionPlugin.penalty_method`, or a
+everybody; a date that was set in formgrader counts where it has none. What is
+subtracted is decided by nbgrader's plugin: `LateSubmissionPlugin.penalty_method`, or a
 `plugin_class` of your own for `AssignLatePenalties`, in `nbgrader_config.py`.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -75,6 +76,8 @@ def set_date(room: Classroom, notebook: str, text: str, student: str = "") -> st
             try:
                 if text.strip().casefold() == "none" and not student:
                     book.find_assignment(notebook).duedate = None
+                    for one in book.assignment_submissions(notebook):
+                        one.extension = None
                 elif text.strip().casefold() == "none":
                     book.find_submission(notebook, student).extension = None
                 book.db.commit()
@@ -97,8 +100,11 @@ def settle(course: Course, room: Classroom, name: str) -> list[str]:
         return []
     changed: list[str] = []
     step = AssignLatePenalties(config=steps.load_config(course))
+    step.log = logging.getLogger("nbgrader.late")
+    step.log.propagate = False  # every penalty is a warning there
+    step.log.addHandler(logging.NullHandler())
     step.init_plugin()
-    with room.gradebook() as book, steps.quiet_log(step):
+    with room.gradebook() as book:
         try:
             assignment = book.find_assignment(name)
         except MissingEntry:
@@ -109,8 +115,8 @@ def settle(course: Course, room: Classroom, name: str) -> list[str]:
             student = submission.student.id
             if assignment.duedate is not None and student in here:
                 submission.extension = here[student] - assignment.duedate
-            elif "" in here and submission.extension is not None:
-                submission.extension = None
+            elif assignment.duedate is None or "" in here:
+                submission.extension = None  # nbgrader adds it to the date
             when, _ = room.timestamp(student, name)
             if when is not None:
                 submission.timestamp = when
@@ -162,7 +168,7 @@ def shown(seconds: float) -> str:
 
 
 def note(seconds: float, penalty: float) -> str:
-    """Return what the table and the page say of a late submission; "" for one in time."""
+    """Return what table and page say of a late submission; "" for one in time."""
     if seconds <= 0:
         return ""
     costs = f": {penalty:g} points less" if penalty else ""

@@ -396,11 +396,6 @@ def new_canvas(made: Iterable[Grade], name: str) -> str:
     return tables.text(head, rows)
 
 
-def moodle(made: Iterable[Grade], worksheet: str = "") -> str:
-    """Return a new CSV for Moodle."""
-    return new_moodle(made)
-
-
 def _shown(score: float | None) -> str:
     return "" if score is None else f"{score:.2f}"
 

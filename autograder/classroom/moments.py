@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache
 
 from dateutil import parser as dates
+from dateutil import tz
 
 # Two dates that share no part: what the text leaves open differs between them.
 DEFAULTS = datetime(2001, 2, 3, 4, 5), datetime(2012, 11, 10, 9, 8)
@@ -72,20 +73,7 @@ def moment(text: str, zone: tzinfo = UTC) -> datetime:
         raise Unclear("the year is out of range") from None
 
 
-class _Local(tzinfo):
-    """The time zone of this machine, with its summer time."""
-
-    def utcoffset(self, moment: datetime | None) -> timedelta | None:
-        return moment and moment.replace(tzinfo=None).astimezone().utcoffset()
-
-    def dst(self, moment: datetime | None) -> timedelta | None:
-        return None
-
-    def tzname(self, moment: datetime | None) -> str | None:
-        return moment and moment.replace(tzinfo=None).astimezone().tzname()
-
-
-local = _Local()
+local = tz.tzlocal()  # the time zone of this machine, with its summer time
 
 
 def stamp(moment: datetime) -> str:

@@ -6,10 +6,11 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..course import printable, write_atomically
+from . import late
 from .gradebook import Classroom
 
 NARROW = 45  # characters; beside the table, where reasons stand
@@ -23,10 +24,12 @@ class Row:
     scores: dict[str, float | None]  # None: a person has to read it
     points: dict[str, float]
     reasons: tuple[str, ...]
+    penalty: float = 0.0  # for being late
 
     @property
     def total(self) -> float:
-        return round(sum(score or 0.0 for score in self.scores.values()), 2)
+        earned = sum(score or 0.0 for score in self.scores.values())
+        return round(max(0.0, earned - self.penalty), 2)
 
     @property
     def maximum(self) -> float:
@@ -45,7 +48,7 @@ def to_json(result: dict[str, Any]) -> str:
 
 def rows(room: Classroom, name: str) -> list[Row]:
     """Return a row for everyone who handed in `name` or is in the gradebook."""
-    manual = room.manual(name)
+    manual, lateness = room.manual(name), late.state(room, name)
     made = []
     points: dict[str, float] = {}
     for student in sorted({*room.students(name), *room.enrolled()}):
@@ -55,7 +58,11 @@ def rows(room: Classroom, name: str) -> list[Row]:
             reason = "not graded yet" if handed_in else "nothing handed in"
             made.append(Row(student, {}, {}, (reason,)))
             continue
-        made.append(row(result, manual.get(student, {})))
+        one = row(result, manual.get(student, {}))
+        seconds, penalty = lateness.get(student, (0.0, 0.0))
+        if said := late.note(seconds, penalty):
+            one = replace(one, reasons=(*one.reasons, said), penalty=penalty)
+        made.append(one)
         points = points or made[-1].points
     return [
         one

@@ -112,8 +112,9 @@ class Roster:
                 self.people[one.id] = Person(one.id, name, one.email or "")
                 number = re.search(r"_(\d+)$", one.id)
                 platform = "canvas" if name and name == tables.key(name) else "moodle"
-                for notebook in came.get(one.id, []) if number else []:
-                    self.handed.append(Handed(one.id, notebook, platform, number[1]))
+                digits = number[1] if number else one.lms_user_id or ""
+                for notebook in came.get(one.id, []) if digits else []:
+                    self.handed.append(Handed(one.id, notebook, platform, digits))
         self.there = bool(self.people)
 
     def save(self, room: Classroom) -> None:
@@ -171,8 +172,8 @@ class Roster:
             if len(found) > 1:
                 who = ", ".join(person.student for person in found)
                 raise Ambiguous(
-                    f"{sign.name} ({sign.number}) may be {who}: give the worksheet with "
-                    "e-mail addresses, or write another name under `also`"
+                    f"{sign.name} ({sign.number}) may be {who}: give the worksheet "
+                    "with e-mail addresses, or write another name under `also`"
                 )
             if found:
                 return found[0]

@@ -28,7 +28,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from ..authors.assignment import Assignment, assignment, label_of
-from ..classroom import changes, feedback, report, written
+from ..classroom import changes, feedback, late, report, written
 from ..classroom.gradebook import Classroom
 from ..course import (
     MAX_SUBMISSION,
@@ -65,6 +65,7 @@ class Graded:
     done: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # the sandbox, not the student
+    late: list[str] = field(default_factory=list)  # whose penalty is another one now
     changes: list["changes.Change"] = field(default_factory=list)
 
 
@@ -115,6 +116,8 @@ def grade(asked: Assignment, room: Classroom, options: Options) -> Graded:
             fate.unchanged.append(student)
         else:
             todo.append((student, key))
+    if not options.dry_run:
+        fate.late = late.settle(asked.course, room, name)  # dates before penalties
     if todo and not options.dry_run:
         room.enter_assignment(asked)
     one = _Grading(room, asked, references, options, fate)
@@ -124,6 +127,9 @@ def grade(asked: Assignment, room: Classroom, options: Options) -> Graded:
     if not options.dry_run:
         for outcome in one.held:
             one.write(outcome)
+        fate.late += late.settle(asked.course, room, name)
+        if any(seconds for seconds, _ in late.state(room, name).values()) or fate.late:
+            feedback.rewrite(room, name)
     return fate
 
 
@@ -545,6 +551,8 @@ def _grade_and_say(
         return _say_failures(fate, room.misnamed(name))
     print(report.table(name, report.write(room, name)))
     print(f"{len(fate.done)} graded, {len(fate.unchanged)} unchanged.")
+    for line in fate.late:
+        print(f"  {printable(line)}")
     if not options.contained:
         print("Graded without a sandbox, with resource limits only.")
     in_order = _say_failures(fate, room.misnamed(name))
