@@ -8,6 +8,7 @@ import unicodedata
 import zipfile
 
 import pytest
+from grading_tools import TINY, course, run_autograder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -510,3 +511,27 @@ def test_a_class_list_completes_the_roster(room):
     assert sheets.learn(roster, sheets.people(path), "") == []
     (ada,) = roster.people.values()
     assert (ada.name, ada.email, ada.id_number) == ("Ada Lovelace", "ada@x.org", "s-77")
+
+
+def test_the_commands_say_it_and_fail_where_something_was_left_out(tmp_path):
+    where = course(tmp_path / "course")
+    folder = tmp_path / "class"
+
+    def run(*arguments):
+        process = run_autograder(where, *arguments, "--folder", str(folder))
+        said, _ = process.communicate(timeout=120)
+        return process.returncode, said
+
+    fine = (moodle("Mira Holm", 1, f"{TINY}.ipynb"), notebook("a"))
+    path = str(zip_of(tmp_path, fine))
+    code, said = run("collect", path)
+    assert code == 0 and "new: 1" in said and "100%" in said, "a bar"
+    path = str(zip_of(tmp_path, fine, (moodle("Al Roe", 2, "essay.pdf"), "x")))
+    code, said = run("collect", path)
+    assert code == 1 and "NOT matched: 1" in said and "essay.pdf" in said
+    code, said = run("due", "01", "01.03.2025 12:00")
+    assert code == 0 and "due 2025-03-01 12:00" in said
+    assert run("due", "01", "03/04/2025 12:00")[0] == 1
+    assert "Mira" in (folder / "roster.csv").read_text()
+    assert run("merge") == (0, "nobody to merge\n")
+    assert run("roster", str(folder / "none.csv"))[0] == 1

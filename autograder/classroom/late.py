@@ -18,6 +18,7 @@ from ..authors import steps
 from ..course import Course, CourseError, write_atomically
 from . import moments, tables
 from .gradebook import Classroom
+from .roster import Roster
 
 HEAD = ["notebook", "student", "due"]
 
@@ -156,6 +157,15 @@ def state(room: Classroom, name: str) -> dict[str, tuple[float, float]]:
             )
             for one in submissions
         }
+
+
+def told(room: Classroom, name: str) -> set[str]:
+    """Return who is late as a platform says, without a time that tells how late."""
+    if not (room.root / "handed_in.csv").exists():
+        return set()
+    handed = Roster.open(room).handed
+    late = {h.student for h in handed if h.notebook == name and h.late == "LATE"}
+    return {one for one in late if room.timestamp(one, name)[0] is None}
 
 
 def shown(seconds: float) -> str:

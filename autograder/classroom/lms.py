@@ -328,6 +328,10 @@ class Filling:
 
     def _compare(self, cell: str, one: Grade) -> None:
         value = _value(cell)
+        if value is None and cell.strip():
+            said = f"graded on a scale in the LMS ({cell.strip()}), in points here"
+            if said not in self.filled.notes:
+                self.filled.notes.append(said)
         if value is not None and value != one.maximum:
             said = (
                 f"the sheet is out of {value:g} points, {self.name} of {one.maximum:g}"

@@ -49,6 +49,7 @@ def to_json(result: dict[str, Any]) -> str:
 def rows(room: Classroom, name: str) -> list[Row]:
     """Return a row for everyone who handed in `name` or is in the gradebook."""
     manual, lateness = room.manual(name), late.state(room, name)
+    told = late.told(room, name)
     made = []
     points: dict[str, float] = {}
     for student in sorted({*room.students(name), *room.enrolled()}):
@@ -62,6 +63,9 @@ def rows(room: Classroom, name: str) -> list[Row]:
         seconds, penalty = lateness.get(student, (0.0, 0.0))
         if said := late.note(seconds, penalty):
             one = replace(one, reasons=(*one.reasons, said), penalty=penalty)
+        if student in told:
+            said = "handed in late, as Canvas says; how late is not known"
+            one = replace(one, reasons=(*one.reasons, said))
         made.append(one)
         points = points or made[-1].points
     return [
