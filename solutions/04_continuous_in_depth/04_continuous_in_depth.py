@@ -1285,7 +1285,7 @@ plots.show(fig, "Trained with Euler: 93 % as trained, 84 to 87 % with 16 steps o
 # *Figure: the convergence test on CIFAR-10, one seed each, steps per stage, each net with three schemes.*
 #
 # **Reading the picture.** On photographs it is as on digits: from its own 92.9 % the Euler-trained net goes down to 84 to 87 %, and the
-# rk4-trained one stays and even gains a little. The odd number of steps, 3, sticks out on the left. One step per stage is too few for both.
+# rk4-trained one stays and even gains a little. With rk4 the odd number of steps, 3, dips in both. One step per stage is too few for either.
 #
 # MNIST, below, shows where the effect ends: 60 000 images, 4 cells, seed 1, rate 0.1 cut by ten two or three times, one H100.
 
