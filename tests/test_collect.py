@@ -414,6 +414,16 @@ def test_a_link_and_what_is_no_zip_are_refused(room, tmp_path):
             collect.collect(room, path, KNOWN)
 
 
+def test_a_folder_that_a_browser_unpacked(room, tmp_path):
+    folder = tmp_path / "submissions"
+    path = folder / moodle("Mira Holm", 1)
+    path.parent.mkdir(parents=True)
+    path.write_text(notebook("mine"))
+    (path.parent / "link.ipynb").symlink_to("/etc/passwd")
+    came = collect.collect(room, folder, KNOWN)
+    assert came.new == [f"mira-holm_1: {ONE}"] and came.unmatched == []
+
+
 def test_a_wrong_checksum_costs_that_file(room):
     path = room.root.parent / "submissions.zip"
     with zipfile.ZipFile(path, "w") as made:  # stored, not compressed

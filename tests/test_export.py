@@ -240,6 +240,17 @@ def test_sheets_of_any_spreadsheet(tmp_path, encoding, separator):
     assert told.time.startswith("2025-03-03") and told.sign.email == "m@x.org"
 
 
+def test_a_short_sheet_that_excel_saved(tmp_path):
+    room = graded(tmp_path, "moodle", jm=("4411", "Jörg Müller", 12.25))
+    sheet = "Identifier;Full name;Grade;Last modified (grade)\n"
+    sheet += "Participant 4411;Jörg Müller;;-\n"
+    other = fill(room, "moodle", sheet.replace("Jörg Müller", "Mira Holm"))
+    assert other.notes[-1].startswith("jm (4411): Mira Holm in the sheet is Jörg")
+    filled = fill(room, "moodle", sheet.encode("cp1252"))
+    assert filled.text == sheet.replace(";;", ",12.25,").replace(";", ",")
+    assert filled.notes == []
+
+
 def test_a_language_that_nobody_thought_of(tmp_path):
     room = graded(
         tmp_path, "moodle", mira=("4411", "Mira Holm", 12.25), bo=("7", "Bo Li", 20.0)

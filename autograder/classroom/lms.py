@@ -262,6 +262,9 @@ class Filling:
                 self.filled.notes.append(f"left as it is: {error}")
                 continue
             one = by_student.get(person.student) if person else None
+            if one and person and not self.roster.called(person, sign.name):
+                said = f"{sign.name} in the sheet is {person.name} here: look at it"
+                self.filled.notes.append(f"{one.student} ({sign.number}): {said}")
             if one is None and person is None:
                 other = by_id.get(sign.number)
                 known = other and self.roster.number(
@@ -328,10 +331,6 @@ class Filling:
 
     def _compare(self, cell: str, one: Grade) -> None:
         value = _value(cell)
-        if value is None and cell.strip():
-            said = f"graded on a scale in the LMS ({cell.strip()}), in points here"
-            if said not in self.filled.notes:
-                self.filled.notes.append(said)
         if value is not None and value != one.maximum:
             said = (
                 f"the sheet is out of {value:g} points, {self.name} of {one.maximum:g}"

@@ -166,7 +166,7 @@ class Roster:
             lambda p: bool(sign.email) and p.email.casefold() == sign.email.casefold(),
             lambda p: bool(sign.id_number) and p.id_number == sign.id_number,
             lambda p: any(ordered(n) == ordered(sign.name) for n in p.names),
-            lambda p: any(_turned(n) & _turned(sign.name) for n in p.names),
+            lambda p: any(turned(n) & turned(sign.name) for n in p.names),
         ):
             found = [person for person in free if same(person)]
             if len(found) > 1:
@@ -178,6 +178,11 @@ class Roster:
             if found:
                 return found[0]
         return None
+
+    def called(self, person: Person, name: str) -> bool:
+        """Whether a person may be called that: nothing is known against it."""
+        known = person.names
+        return not name or not known or any(turned(n) & turned(name) for n in known)
 
     def _other(self, person: Person, sign: Sign, notebook: str) -> bool:
         """Whether a person is certainly somebody else."""
@@ -303,7 +308,7 @@ def ordered(name: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+", plain.casefold())) or ("", name)
 
 
-def _turned(name: str) -> set[str]:
+def turned(name: str) -> set[str]:
     """Return a name as one word, begun at any of its words, as Canvas writes it."""
     words = ordered(name)
     return {"".join(words[i:] + words[:i]) for i in range(len(words))} - {""}

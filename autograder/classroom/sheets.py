@@ -77,7 +77,10 @@ def moodle(table: tables.Table) -> Moodle | None:
     if identifier is None:
         return None
     grade = table.column(*GRADE)
-    maximum = None if grade is None else grade + 1
+    maximum = None
+    if grade is not None and grade + 1 < len(columns):
+        if all(NUMBER.fullmatch(cell.strip()) for cell in columns[grade + 1]):
+            maximum = grade + 1
     if grade is None:  # in any other language: before the column with one number only
         for c in range(identifier + 2, len(columns)):
             before = all(_grade_like(cell) for cell in columns[c - 1])
@@ -108,7 +111,7 @@ def moodle(table: tables.Table) -> Moodle | None:
         email,
         table.column(*ID_NUMBER),
         grade,
-        maximum if maximum is not None and maximum <= last else None,
+        maximum,
         modified,
         comments,
         submitted,
