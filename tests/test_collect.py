@@ -148,12 +148,14 @@ def test_a_new_name_is_asked_about_where_it_may_be_an_old_person(room):
 def test_a_roster_of_the_instructor_names_the_folders(room):
     room.root.mkdir(parents=True)
     (room.root / "roster.csv").write_bytes(
-        "student;name;e-mail\nmh;Mira Holm;m@x.org\njm;Jörg Müller;j@x.org\n".encode(
+        "student;name;e-mail;Group\nmh;Mira Holm;m@x.org;A\njm;Jörg Müller;;B\n".encode(
             "cp1252"
         )
     )
     take(room, (moodle("Jörg Müller", 4), notebook("a")))
     assert students(room) == ["jm", "mh"] and room.submission("jm", ONE).exists()
+    kept = (room.root / "roster.csv").read_text().splitlines()
+    assert kept[1] == "mh,Mira Holm,m@x.org,,,A", "their own columns stay"
 
 
 def test_who_nothing_came_from_is_listed(room):
@@ -506,6 +508,19 @@ def test_two_people_are_not_merged(room):
     assert path.exists()
     with pytest.raises(CourseError, match="not in this class: nobody"):
         merge.proposed(room, ["al_2", "nobody"])
+
+
+def test_any_list_with_names_is_a_class_list(room):
+    path = room.root.parent / "list.csv"
+    path.write_text("First name,Surname,Email address\nMira,Holm,m@x.org\n")
+    roster = Roster()
+    assert sheets.learn(roster, sheets.people(path), "") == []
+    (mira,) = roster.people.values()
+    assert (mira.student, mira.name, mira.email) == (
+        "mira-holm",
+        "Mira Holm",
+        "m@x.org",
+    )
 
 
 def test_a_class_list_completes_the_roster(room):

@@ -335,6 +335,8 @@ class Filling:
             said = (
                 f"the sheet is out of {value:g} points, {self.name} of {one.maximum:g}"
             )
+            if self.platform == "moodle" and value < one.maximum:
+                said += ": Moodle leaves out grades above its own"
             if said not in self.filled.notes:
                 self.filled.notes.append(said)
 

@@ -35,6 +35,7 @@ class Person:
     email: str = ""
     id_number: str = ""
     also: str = ""  # other names, separated by semicolons
+    more: dict[str, str] = field(default_factory=dict)  # columns of the instructor's
 
     @property
     def names(self) -> list[str]:
@@ -121,13 +122,18 @@ class Roster:
         """Write both files; nothing in them is a formula of a spreadsheet."""
         from .report import safe
 
-        for path, kind, lines in (
-            (room.root / "roster.csv", Person, self.people.values()),
-            (room.root / "handed_in.csv", Handed, self.handed),
+        more = list(dict.fromkeys(k for p in self.people.values() for k in p.more))
+        people = [
+            [*(getattr(p, name) for name in FIELDS), *(p.more.get(k, "") for k in more)]
+            for p in self.people.values()
+        ]
+        handed = sorted(list(asdict(one).values()) for one in self.handed)
+        for name, head, rows in (
+            ("roster.csv", [*FIELDS, *more], people),
+            ("handed_in.csv", [f.name for f in fields(Handed)], handed),
         ):
-            rows = [[safe(str(v)) for v in asdict(line).values()] for line in lines]
-            head = [f.name for f in fields(kind)]
-            write_atomically(path, tables.text(head, sorted(rows)))
+            shown = ([safe(cell) for cell in row] for row in rows)
+            write_atomically(room.root / name, tables.text(head, shown))
 
     # ------------------------------------------------------------------ who it is
 
@@ -258,7 +264,10 @@ class Roster:
 def in_table(table: tables.Table, path: str) -> Iterable[Person]:
     """Return who stands in a roster, or in any list with names."""
     columns = {name: table.column(*titles) for name, titles in FIELDS.items()}
-    if columns["student"] is None and columns["name"] is None:
+    first = table.column("first name", "given name", "Vorname", "Prénom", "Nombre")
+    last = table.column("surname", "last name", "Nachname", "Nom", "Apellido(s)")
+    both = columns["name"] is None and first is not None and last is not None
+    if columns["student"] is None and columns["name"] is None and not both:
         raise CourseError(f"{path} has no column `student` or `name`")
     seen: set[str] = set()
     for row in table.rows:
@@ -267,13 +276,20 @@ def in_table(table: tables.Table, path: str) -> Iterable[Person]:
             for name, column in columns.items()
             if column is not None
         }
+        if first is not None and last is not None and both:
+            cells["name"] = f"{row[first].strip()} {row[last].strip()}"
         student = cells.get("student") or slug(cells.get("name", ""))
         if "/" in student or student.startswith(".") or "\\" in student:
             raise CourseError(f"{path}: {student!r} is no name for a folder")
         if student in seen:
             raise CourseError(f"{path}: the student {student} is there twice")
         seen.add(student)
-        yield Person(**(cells | {"student": student}))
+        more = {
+            title: _unsafe(row[column])
+            for column, title in enumerate(table.head)
+            if column not in columns.values() and title
+        }
+        yield Person(**(cells | {"student": student}), more=more)
 
 
 def _unsafe(text: str) -> str:
