@@ -65,7 +65,9 @@ def test_no_attack_wins_hurts_or_stops_anything(half, tmp_path):
             wrong.append(f"{one.student}: nobody says why")
         page = room.feedback(one.student, NAME).read_text(encoding="utf-8")
         plain = html.unescape(page)
-        if re.search(r"<(script|img|svg|iframe|object)|<[^>]* on\w+=", page):
+        # A formula is a picture in the page.
+        drawn = re.sub(r'<img class="formula" alt="[^"]*" src="data:[^"]*">', "", page)
+        if re.search(r"<(script|img|svg|iframe|object)|<[^>]* on\w+=", drawn):
             wrong.append(f"{one.student}: the feedback page may run something")
         wrong += [f"{one.student}: tells {line!r}" for line in hidden if line in plain]
     for one in honest:  # the gradebook itself
@@ -96,5 +98,6 @@ def test_the_corpus_covers_what_was_promised():
         script_in_everything forged_records rewritten_tests escape
         shared_memory shared_memory_of_children signals_to_the_parent raw_records
         careful_liar object_for_everything terminal_codes forged_protocol
+        script_in_a_written_answer mark_scheme_in_a_written_answer
     """.split()
     assert set(promised) <= names and len(names) >= 65

@@ -59,6 +59,12 @@ class _Formulas(Renderer):
         tex = rf"\begin{{{name}}}{body}\end{{{name}}}"
         return f"<pre>{html.escape(tex)}</pre>"
 
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        shown = self._embed_image_or_attachment(url)
+        if PICTURE.fullmatch(shown) is None:  # it would be fetched from elsewhere
+            return f"<em>[picture: {html.escape(text)}]</em>"
+        return f'<img alt="{html.escape(text)}" src="{shown}">'
+
     def block_mermaidjs(self, code: str) -> str:
         return f"<pre>{html.escape(code)}</pre>"
 

@@ -16,7 +16,7 @@ earn, or harm, more. Then come the changes:
 
 * ``answer NAME``: the code below is the answer; ``known NAME -- TITLE``: the answer of
   that title in `solutions/NN/answers.py` (without a title: the first wrong one);
-* ``cell before|after NAME``: a further cell with the code below;
+* ``cell before|after NAME``: a further cell with the code below; ``text``: with prose;
 * ``source NAME``: the code below stands in a locked cell;
 * ``delete NAME ...``, ``double NAME``, ``retype NAME``, ``label NAME OTHER``;
 * ``file KIND``: the whole file is something else (see `_FILES`).
@@ -176,6 +176,12 @@ def _insert(notebook: NotebookNode, words: list[str], body: str) -> None:
     notebook.cells.insert(at, nbformat.v4.new_code_cell(body))
 
 
+def _insert_text(notebook: NotebookNode, words: list[str], body: str) -> None:
+    where, name = words
+    at = _index(notebook, name) + (where == "after")
+    notebook.cells.insert(at, nbformat.v4.new_markdown_cell(body))
+
+
 def _delete(notebook: NotebookNode, words: list[str], _: str) -> None:
     for name in words:
         del notebook.cells[_index(notebook, name)]
@@ -208,6 +214,7 @@ _CHANGES = {
     "answer": _set_source,
     "source": _set_source,
     "cell": _insert,
+    "text": _insert_text,
     "delete": _delete,
     "double": _double,
     "retype": _retype,
