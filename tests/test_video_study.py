@@ -94,6 +94,25 @@ def test_a_loss_of_the_deepest_depth_trains_it_alone():
         study.training_loss(net, task, videos, frames, "last")
 
 
+def test_a_given_network_is_trained_between_encoder_and_decoder():
+    class Middle(torch.nn.Module):  # as a student writes it: no depth to ask for
+        def __init__(self):
+            super().__init__()
+            self.shift = torch.nn.Parameter(torch.zeros(4))
+
+        def forward(self, x, t):
+            return torch.stack([x, x + self.shift * t[:, None]])
+
+    videos = torch.rand(4, 16, 28, 28, generator=torch.Generator().manual_seed(0))
+    settings = replace(TINY, steps=5)
+    net = study.build(study.TASKS["rotating"], settings)
+    net.imbedding = Middle()
+    task = study.TASKS["rotating"]
+    result = study.train(task, settings, videos, model=net)
+    assert result.model.imbedding.shift.abs().min() > 0
+    assert study.errors(result.model, task, videos).shape == (2, 1)
+
+
 def test_films_are_trained_without_a_code():
     task = replace(study.TASKS["balls"], size=16)
     settings = replace(TINY, convolutional=True, channels=4, depth=1, steps=60, lr=1e-2)

@@ -177,10 +177,8 @@ def picture(v=8, g=9.81):
     return fig
 
 
-words = (
-    "Left, eight parabolas that start at different times; right, their heights at q = 1 s lie on "
-)
-words += "one curve over the start: 3.1 m for p = 0, highest near p = 0.2, then down to 0 at p = 1."
+words = "Left, eight parabolas that start at different times; right, their heights at q = 1 s, "
+words += "on one curve over the start: 3.1 m for p = 0, highest near p = 0.2, 0 at p = 1."
 plots.live(picture, words, v=[4, 6, 8, 10], g=[1.62, 3.71, 9.81])
 early, late = (my_projectile(p, q, 8.0, gravity) for p in (0.0, 0.25))
 print(f"heights at q = 1 s: {early:.2f} m and {late:.2f} m")
@@ -1160,7 +1158,7 @@ def off(answer):
     return (answer - unit * heights(asked, 6)).abs().amax(dim=1)
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 answer = learn(4)
 wrong = off(answer)
 print("largest error by depth, in m:", *(f"{w:.2f}" for w in wrong))
@@ -1196,7 +1194,7 @@ beyond.reveal(
 # *Choose the trained depth and the rule so that the error at depth 6 is below 0.4 m, with as few
 # trained depths as you can.*
 
-# %%
+# %% tags=["nbval-ignore-output"]
 trained_depth = 3  # yours, from 1 to 5
 rule = "exact"  # yours: exact, approximate
 
@@ -1287,7 +1285,7 @@ for way, run in runs.items():
 # **Depth eight** wants the approximate variant. Does it train? The target turns each input in the plane
 # of its first two coordinates, further the longer the input is.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 n_steps = scale.pick(quick=10, lesson=150, full=1000)
 training.set_seed(9)
 net = inimnet.InImNet(lambda: inimnet.DenseField(50, 50), depth=8, variant="approximate")

@@ -748,7 +748,7 @@ words = "A test digit turns once around: the truth and, side by side, the depths
 words += "stands still, the others turn. A counter names the frame and says that 4 is held out."
 plots.animate(fig, draw, n_frames=16, interval=250, alt=words, zoom=2.4)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 fig, ax = plt.subplots(figsize=(7.5, 3.2))
 for depth, (values, marker) in enumerate(zip(errors, plots.MARKERS)):
     ax.semilogy(range(16), values.numpy(), marker + "-", ms=5, lw=1, label=names[depth + 1])
@@ -918,7 +918,7 @@ check.score(exercise)
 # %%
 deeper = check.predict("error of depth 8 over that of 4", among=check.number(0.5, 50), mine="")
 
-# %%
+# %% tags=["nbval-ignore-output"]
 my_extrapolate = check.yours(exercise)
 twin = inimnet.LatentInImNet(settings.latent_dim, settings.width, 4, coupled=True).to(device)
 twin.load_state_dict(net.imbedding.state_dict())
@@ -1235,7 +1235,7 @@ def exercise(checks):
 
 check.score(exercise)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 MyConvInImNet = check.yours(exercise)
 resolution = scale.pick(quick=12, lesson=20, full=32)
 n_videos, n_steps = scale.pick(quick=(20, 2), lesson=(400, 250), full=(5000, 5000))
