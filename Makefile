@@ -2,14 +2,14 @@
 # for .venv/bin/python. Nothing is installed twice: .venv/installed marks what is there.
 PYTHON ?= python3
 PY = .venv/bin/python
-.PHONY: install demo test check lab release grade sync kill-matrix bench
+.PHONY: install demo test check site lab release grade sync kill-matrix bench
 
 install: .venv/installed
 
 .venv/installed: course/pyproject.toml pyproject.toml constraints.txt
 	@echo "== installing into .venv (once; a few minutes)"
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e course -e ".[cluster,test]"
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e course -e ".[cluster,site,test]"
 	$(PY) -c "open('.venv/installed', 'w')"
 
 demo: install
@@ -32,6 +32,10 @@ check: install
 	$(PY) -m autograder sync --check
 	$(PY) -m autograder release --check
 	$(PY) -m autograder readme --check
+
+site: install
+	@echo "== the course as a web page in build/site"
+	$(PY) -m autograder site
 
 lab: install
 	@echo "== JupyterLab on the released notebooks"

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_release,
         _add_mistakes,
         _add_readme,
+        _add_site,
         _add_collect,
         _add_roster,
         _add_merge,
@@ -180,6 +181,20 @@ def _add_readme(
     parser = commands.add_parser("readme", help=text, description=text)
     parser.set_defaults(run=run)
     parser.add_argument("--check", action="store_true", help="only compare")
+
+
+def _add_site(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        from .authors import site
+
+        out = course.root / "build" / "site"
+        found = site.build(course, out)
+        print("\n".join(found) or f"open {out / 'index.html'}")
+        return int(bool(found))
+
+    text = "build the course as a web page in build/site; nothing is executed"
+    parser = commands.add_parser("site", help=text, description=text)
+    parser.set_defaults(run=run)
 
 
 # -------------------------------------------------------------------- instructors

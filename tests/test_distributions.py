@@ -109,7 +109,7 @@ def test_the_tested_versions_are_within_the_bounds():
 
 # ------------------------------------------------------- one command, in five places
 
-INSTALL = ["-c", "constraints.txt", "-e", "course", "-e", ".[cluster,test]"]
+INSTALL = ["-c", "constraints.txt", "-e", "course", "-e", ".[cluster,site,test]"]
 
 
 def text(name: str) -> str:
@@ -168,7 +168,7 @@ def test_pythons_and_tools_agree():
     assert runs[-1] == "bash .ci/run"
     oldest = [step.get("run", "") for step in jobs["oldest"]["steps"]]
     (command,) = [run for run in oldest if "lowest-direct" in run]
-    assert shlex.split(command)[-4:] == ["-e", "course[lab]", "-e", ".[cluster,test]"]
+    assert shlex.split(command)[-4:] == ["-e", "course[lab]", "-e", ".[cluster,site,test]"]
     assert (
         yaml.safe_load(text("environment.yml"))["dependencies"][0]
         == f"python={pythons[0]}"

@@ -5,6 +5,7 @@
 """
 
 import re
+from dataclasses import dataclass
 
 import jupytext
 
@@ -13,26 +14,47 @@ from ..course import Course, CourseError, write_atomically
 BEGIN, END = "<!-- notebooks: begin -->", "<!-- notebooks: end -->"
 
 
-def row(course: Course, name: str) -> str:
-    """Return the line of one notebook: question, minutes, points, status, link."""
-    title = jupytext.read(course.source(name)).cells[0].source
+@dataclass(frozen=True)
+class Title:
+    """What the title cell of a notebook says."""
+
+    heading: str
+    question: str
+    minutes: str
+    points: str
+
+
+def title(course: Course, name: str) -> Title:
+    """Read the title cell of notebook `name`.
+
+    Raises:
+        CourseError: if one of the four is not there.
+    """
+    text = jupytext.read(course.source(name)).cells[0].source
 
     def said(pattern: str) -> str:
-        match = re.search(pattern, title, re.DOTALL)
+        match = re.search(pattern, text, re.DOTALL)
         if match is None:
             raise CourseError(f"{name}: its title has nothing that reads {pattern!r}")
-        return match[1]
+        return " ".join(match[1].split())
 
-    heading = said(r"\A# \d\d - ([^\n]+)")
-    question = said(r"\*\*The question\.\*\*(.+?)\n\n")
-    minutes = said(r"\*\*Time\*\* about (\d+)")
-    points = said(r"\*\*points\*\* ([\d.]+)")
+    return Title(
+        said(r"\A# \d\d - ([^\n]+)"),
+        said(r"\*\*The question\.\*\*(.+?)\n\n"),
+        said(r"\*\*Time\*\* about (\d+)"),
+        said(r"\*\*points\*\* ([\d.]+)"),
+    )
+
+
+def row(course: Course, name: str) -> str:
+    """Return the line of one notebook: question, minutes, points, status, link."""
+    told = title(course, name)
     path = f"course/{name}/{name}.ipynb"
     released = course.release(name).exists()
     link = colab(course, path) if released else ""
-    shown = f"[{heading}]({path})" if released else heading
+    shown = f"[{told.heading}]({path})" if released else told.heading
     return (
-        f"| {name[:2]} | {shown} | {' '.join(question.split())} | {minutes} | {points} "
+        f"| {name[:2]} | {shown} | {told.question} | {told.minutes} | {told.points} "
         f"| {'ready' if released else 'in the making'} | {link} |"
     )
 

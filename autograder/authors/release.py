@@ -137,26 +137,38 @@ def visible_and_hidden(cell: NotebookNode) -> tuple[list[str], list[Region]]:
 def leaks_of(asked: Assignment, built: Built) -> list[str]:
     """List everything in a release that does not belong there."""
     name = asked.name
-    source = deepcopy(asked.source)
+    source = _stamped(asked)
     released = nbformat.reads(built.notebook, as_version=4)
-    steps.stamp(source, name, asked.course.repository)
     found = []
     if len(source.cells) != len(released.cells):
         found.append("it has another number of cells than the source")
-    hidden: list[Region] = []
-    seen: Counter[str] = Counter()
     for index, (one, other) in enumerate(zip(source.cells, released.cells)):
-        visible, regions = visible_and_hidden(one)
-        hidden += regions
-        seen.update(line.strip() for line in visible)
+        visible, _ = visible_and_hidden(one)
         where = f"cell {index}"
         if other.source != "\n".join(visible):
             found.append(f"{where} is not the visible part of the source")
         found += [f"{where}: {problem}" for problem in _foreign_parts(other)]
     if set(released.metadata) - set(pairs.METADATA):
         found.append(f"metadata of the notebook: {sorted(released.metadata)}")
-    found += _leaked_lines(hidden, seen, built)
+    found += _leaked_lines(asked, built)
     return [f"{name}: {problem}" for problem in found]
+
+
+def _stamped(asked: Assignment) -> NotebookNode:
+    source = deepcopy(asked.source)
+    steps.stamp(source, asked.name, asked.course.repository)
+    return source
+
+
+def hidden_and_seen(asked: Assignment) -> tuple[list[Region], Counter[str]]:
+    """Return what students must not see, and how often each line is in what they do."""
+    hidden: list[Region] = []
+    seen: Counter[str] = Counter()
+    for cell in _stamped(asked).cells:
+        visible, regions = visible_and_hidden(cell)
+        hidden += regions
+        seen.update(line.strip() for line in visible)
+    return hidden, seen
 
 
 def _foreign_parts(cell: NotebookNode) -> Iterator[str]:
@@ -172,15 +184,14 @@ def _foreign_parts(cell: NotebookNode) -> Iterator[str]:
         yield f"unknown metadata {sorted(extra)}"
 
 
-def _leaked_lines(
-    hidden: list[Region], seen: Counter[str], built: Built
-) -> Iterator[str]:
+def _leaked_lines(asked: Assignment, built: Built) -> Iterator[str]:
     """Search both files, metadata and all, for lines that only the solution has."""
     for marker in ("BEGIN ", "END "):
         for kind in ("SOLUTION", "HIDDEN TESTS", "MARK SCHEME"):
             for text in (built.notebook, built.text):
                 if marker + kind in text:
                     yield f"the marker {marker + kind} is in it"
+    hidden, seen = hidden_and_seen(asked)
     for text, strings in (
         ("notebook", list(_strings(json.loads(built.notebook)))),
         ("text", [built.text]),
@@ -192,11 +203,18 @@ def _leaked_lines(
                 lines[bare] += 1
                 if text == "text" and bare.startswith("#"):
                     lines[bare[1:].strip()] += 1  # markdown is a comment there
-        for region in hidden:
-            for line in region.lines:
-                bare = line.strip()
-                if _telling(bare) and lines[bare] > seen[bare]:
-                    yield f"a {region.kind.lower()} line is in the {text}: {bare}"
+        yield from leaked(hidden, seen, lines, text)
+
+
+def leaked(
+    hidden: list[Region], seen: Counter[str], lines: Counter[str], where: str
+) -> Iterator[str]:
+    """Name the hidden lines that stand in `lines` more often than students see them."""
+    for region in hidden:
+        for line in region.lines:
+            bare = line.strip()
+            if _telling(bare) and lines[bare] > seen[bare]:
+                yield f"a {region.kind.lower()} line is in the {where}: {bare}"
 
 
 def _telling(line: str) -> bool:

@@ -4,14 +4,14 @@ The networks of Haber and Ruthotto, *Stable architectures for deep neural networ
 Inverse Problems 34 (2017) 014004. A layer is a step of size h = T/N of a differential
 equation; the family decides which equation and which step:
 
-=================  ======================================  =======================
+================== ======================================= =============
 network            equation                                step
-=================  ======================================  =======================
+================== ======================================= =============
 `ResidualNet`      y' = act(y K + b)                       forward Euler
 `AntisymmetricNet` y' = act(y (K - K^T - gamma I)/2 + b)   forward Euler
-`HamiltonianNet`   z' = -act(y K + b), y' = act(z K^T + b)  Verlet
+`HamiltonianNet`   z' = -act(y K + b), y' = act(z K^T + b) Verlet
 `LeapfrogNet`      y'' = act(y K + b), K = -C^T C          leapfrog
-=================  ======================================  =======================
+================== ======================================= =============
 
 Everything is row-major: `Y` is `(s, n)`, one sample a row, `K` is `(N, n, n)` with one
 matrix a layer, and `b` is `(N,)` with one *number* a layer. For images `Y` is
