@@ -168,7 +168,8 @@ def test_pythons_and_tools_agree():
     assert runs[-1] == "bash .ci/run"
     oldest = [step.get("run", "") for step in jobs["oldest"]["steps"]]
     (command,) = [run for run in oldest if "lowest-direct" in run]
-    assert shlex.split(command)[-4:] == ["-e", "course[lab]", "-e", ".[cluster,site,test]"]
+    wanted = ["-e", "course[lab]", "-e", ".[cluster,site,test]"]
+    assert shlex.split(command)[-4:] == wanted
     assert (
         yaml.safe_load(text("environment.yml"))["dependencies"][0]
         == f"python={pythons[0]}"
