@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
@@ -96,7 +98,18 @@ def prepare(app, what, name, obj, options, lines):
     lines[:] = made
 
 
+def keep_formulas(app, doctree):
+    """Let displayed formulas reach MathJax as they stand.
+
+    Sphinx puts those of several lines into an environment that admits no numbers.
+    """
+    for formula in doctree.findall(nodes.math_block):
+        formula["no-wrap"] = formula["nowrap"] = True
+        formula.children = [nodes.Text(rf"\[{formula.astext()}\]")]
+
+
 def setup(app):
     """Connect what is ours to Sphinx."""
+    app.connect("doctree-read", keep_formulas)
     app.connect("autodoc-process-docstring", prepare, priority=100)
     app.connect("autodoc-process-docstring", add_notebooks, priority=900)
