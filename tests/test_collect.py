@@ -334,6 +334,23 @@ def test_a_second_time_is_unchanged_and_a_new_version_replaces(room):
     assert take(room, (entry[0], notebook("two"))).replaced and not stamp.exists()
 
 
+def test_late_and_when_are_those_of_the_last_file(room):
+    name = f"doejane_LATE_501_9001_{ONE}.ipynb"
+    take(room, (name, notebook("one")))
+    roster = Roster.open(room)
+    assert roster.number("doejane_501", ONE, "canvas").late == "LATE"
+    take(room, (name.replace("_LATE", ""), notebook("two")))
+    assert Roster.open(room).number("doejane_501", ONE, "canvas").late == ""
+
+
+def test_a_blind_sheet_names_nobody(room):
+    sheet = "Identifier,Status,Grade,Maximum Grade,Last modified (grade)\n"
+    sheet += "Participant 31,Submitted for grading,,20.00,-\n"
+    entry = (moodle("Participant", 31), notebook("one"))
+    assert take(room, entry, sheet=sheet).unmatched == []
+    assert students(room) == ["participant_31"]
+
+
 def test_highly_compressed_and_damaged_files_cost_themselves(room):
     long = notebook("loss nan\n" * 600_000)
     bomb = packed(*[(f"{n}.ipynb", b"0" * 60_000_000) for n in range(3)])

@@ -231,6 +231,7 @@ class _Collecting:
     result: Collected
     told: list[sheets.Told]
     given: dict[str, list[str] | None] = field(default_factory=dict)
+    timed: set[tuple[str, str]] = field(default_factory=set)
 
     def everybody(
         self,
@@ -293,7 +294,9 @@ class _Collecting:
 
     def _full(self, sign: Sign, by_number: dict[str, sheets.Told]) -> Sign:
         told = by_number.get(sign.number) if sign.number else None
-        return told.sign if told and told.sign.platform == sign.platform else sign
+        if told is None or told.sign.anonymous:
+            return sign
+        return told.sign if told.sign.platform == sign.platform else sign
 
     def _learn(
         self, sign: Sign, full: Sign, student: str, found: dict[str, list[Candidate]]
@@ -308,6 +311,8 @@ class _Collecting:
                 student, name, sign.platform, sign.number, last.prefix, time, late
             )
             self.roster.learn(self.roster.people[student], handed)
+            if time:
+                self.timed.add((student, name))
             if last.late:
                 self.result.late.append(f"{student}: {name}")
 
@@ -370,10 +375,12 @@ class _Collecting:
         (kind if changed else self.result.unchanged).append(said)
         handed = self.roster.number(student, one.notebook, one.sender.sign.platform)
         stamp = path.parent / "timestamp.txt"
-        if handed and handed.time:
+        if handed and (student, one.notebook) in self.timed:
             write_atomically(stamp, handed.time + "\n")
         elif there and changed and stamp.exists():
             stamp.unlink()  # the time of what was replaced
+            if handed:
+                handed.time = ""
             self.result.late.append(f"{said}: when it was handed in is not known now")
 
     def _worked_on(self, name: str, data: bytes) -> bool:

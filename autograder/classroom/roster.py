@@ -179,7 +179,8 @@ class Roster:
                 who = ", ".join(person.student for person in found)
                 raise Ambiguous(
                     f"{sign.name} ({sign.number}) may be {who}: give the worksheet "
-                    "with e-mail addresses, or write another name under `also`"
+                    "with e-mail addresses, `merge` them where they are one, or write "
+                    "another name under `also`"
                 )
             if found:
                 return found[0]
@@ -254,11 +255,12 @@ class Roster:
         old = self.number(person.student, handed.notebook, handed.platform)
         if old is None:
             self.handed.append(handed)
-        else:
-            for one in fields(Handed):
-                setattr(
-                    old, one.name, getattr(handed, one.name) or getattr(old, one.name)
-                )
+            return
+        old.number = handed.number or old.number
+        old.prefix = handed.prefix or old.prefix
+        old.time = handed.time or old.time
+        if handed.prefix:  # a file came, and was late or was not
+            old.late = handed.late
 
 
 def in_table(table: tables.Table, path: str) -> Iterable[Person]:

@@ -103,7 +103,7 @@ def moodle(table: tables.Table) -> Moodle | None:
         dates = range(maximum + 1, modified)
         submitted = next((c for c in dates if _dates(columns[c])), None)
     name = table.column("Full name", "Name")
-    if name is None and identifier + 1 < grade:
+    if name is None and identifier + 2 < grade:  # blind: the status alone lies between
         name = identifier + 1
     return Moodle(
         identifier,
@@ -115,7 +115,7 @@ def moodle(table: tables.Table) -> Moodle | None:
         modified,
         comments,
         submitted,
-        grade - 1 if name is not None and grade - 1 > name else None,
+        grade - 1 if grade - 1 > (name if name is not None else identifier) else None,
     )
 
 
