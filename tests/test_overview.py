@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,13 @@ def test_numbers_of_exercises(room):
     assert sheet.mistakes == known, "what student code says is no name"
     assert "hard: hidden test 'hard twice'" in sheet.nobody
     assert not [one for one in sheet.nobody if "holds" in one]
+
+
+def test_being_late_does_not_change_what_an_exercise_tells(room, monkeypatch):
+    before = overview.sheet(room, NAME)
+    late = [replace(row, penalty=i / 4) for i, row in enumerate(before.rows)]
+    monkeypatch.setattr(report, "rows", lambda *_: late)
+    assert overview.sheet(room, NAME).items == before.items
 
 
 def test_where_a_correlation_says_nothing():

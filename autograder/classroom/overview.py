@@ -118,7 +118,11 @@ def _item(rows: list[report.Row], name: str, titles: dict[str, str]) -> Item:
     points = rows[0].points[name]
     read = [row for row in rows if row.scores.get(name) is not None]
     scores = [row.scores[name] or 0.0 for row in read]
-    rest = [row.total - score for row, score in zip(read, scores)]
+    # Without penalties: being late says nothing about what somebody knows.
+    rest = [
+        sum(earned or 0.0 for other, earned in row.scores.items() if other != name)
+        for row in read
+    ]
     share = [score / points for score in scores] if points else []
     return Item(
         name,
