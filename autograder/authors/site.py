@@ -35,8 +35,10 @@ from ..course import Course, CourseError
 from . import pairs, readme, release
 from .assignment import Assignment, assignment
 
-ROOMS = ("scale", "solvers", "adjoint", "training", "optimise", "data", "nets", "check")
-ROOMS += ("plots", "studies")
+ROOMS = [
+    *("scale", "solvers", "adjoint", "training", "optimise"),
+    *("data", "nets", "check", "plots", "studies"),
+]
 """The package as its pages show it, in the order in which it is met."""
 
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions", "a11y", "sre")
@@ -85,13 +87,14 @@ def write_pages(course: Course, asked: list[Assignment], source: Path) -> None:
     first: dict[str, str] = {}
     for one in asked:
         shutil.copy(course.release(one.name), downloads)
-        page = notebook_page(course, one, pictures, documented)
+        notebook = notebook_page(course, one, pictures, documented)
         for name in documented.used_in(one.released):
             met_in.setdefault(name, []).append(one.name)
-        text = json.dumps([cell.get("outputs", []) for cell in page.cells])
+        text = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
         found = re.search(r"_static/pictures/\w+\.png", text)
         first[one.name] = found[0] if found else ""
-        (source / f"{one.name}.ipynb").write_text(pairs.to_text(page), encoding="utf-8")
+        text = pairs.to_text(notebook)
+        (source / f"{one.name}.ipynb").write_text(text, encoding="utf-8")
     for record in sorted((course.root / "course/odenets/studies").glob("*.csv")):
         shutil.copy(record, downloads)
     _fill(source / "index.md", {

@@ -1342,3 +1342,511 @@ def elbo(x, x_hat, mean, log_var, sigma):
     ll = torch.distributions.Normal(x_hat, sigma).log_prob(x).reshape(len(x), -1).sum(-1)
     kl = 0.5 * torch.einsum('sk,sk->s', mean, mean) + 0.5 * (torch.expm1(log_var) - log_var).sum(-1)
     return ll - kl
+
+# %% wrong: latent_step -- the optimiser goes down the bound: the minus is missing
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the loss has the right value, but the optimiser goes the other way
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    (-loss).backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the bound is returned, not the loss
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return -loss.item()
+
+# %% wrong: latent_step -- the variance stands in place of the standard deviation in the draw
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- log_var itself multiplies the noise
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + log_var * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the standard deviation is doubled: exp(log_var) / 2
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var) / 2 * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the draw is left out: z0 is the mean
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the mean is left out of the draw
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the noise is added without the standard deviation
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the noise is subtracted
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean - torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the noise stands in place of the draw
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- new noise is drawn, the given one is not used
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * torch.randn_like(mean)
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the first times of the grid are taken, not the observed ones
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = model.decode(path)[:, : data.x.shape[1]]
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the loss is not divided by the number of observations
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean()
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- it is divided by the number of values a moment, not of observations
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[2]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- it is divided by the number of series once more
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[0]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- it is divided by the number of all times, not of observations
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / len(data.grid)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- it is divided by the number of all observed values
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x[0].numel()
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the bounds are added up over the series, not averaged
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).sum() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- gradients from before the step are taken along
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the weights never change: no step with gradients is taken
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    loss.backward()
+    optimiser.zero_grad()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the weights never change: no step with gradients is taken
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    return loss.item()
+
+# %% wrong: latent_step -- the weights never change: no step with gradients is taken
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the optimiser takes two steps
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the given optimiser is not used
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser = torch.optim.Adam(model.weights, lr=0.01)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the encoder gets no gradient: mean and variance are detached
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    mean, log_var = mean.detach(), log_var.detach()
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- no gradient passes through the draw
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0.detach(), data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the reconstruction is held fixed: it is detached
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat.detach(), mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- mean and log_var are exchanged in the bound
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, log_var, mean).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the encoder's two results are exchanged
+def latent_step(model, optimiser, data, noise, bound):
+    log_var, mean = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the loss is a tensor, not a float
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss
+
+# %% wrong: latent_step -- the loss is a tensor, not a float
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.detach()
+
+# %% wrong: latent_step -- nothing is returned
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+# %% wrong: latent_step -- the loss after the step is returned
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    z0 = (lambda m, v: m + torch.exp(v / 2) * noise)(*model.encode(data.times, data.x))
+    x_hat = spirals.take(model.decode(model.latent_path(z0, data.grid)), data.index)
+    mean, log_var = model.encode(data.times, data.x)
+    return -bound(data.x, x_hat, mean, log_var).mean().item() / data.x.shape[1]
+
+# %% wrong: latent_step -- the path is asked at the times of the first series only
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.times[0])
+    x_hat = model.decode(path)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the latent path is not decoded at its own values: the path is shifted by one time
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), (data.index - 1).clamp_min(0))
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the times are read backwards
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path.flip(1)), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the noise is changed in place
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    noise *= torch.exp(log_var / 2).detach()
+    z0 = mean + noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% wrong: latent_step -- the noise is changed in place: it is centred
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    noise -= noise.mean(dim=0)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% right: latent_step -- indices by advanced indexing
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = model.decode(path)[torch.arange(len(data.x))[:, None], data.index]
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% right: latent_step -- pick before decoding, std by sqrt
+def latent_step(model, optimiser, data, noise, bound):
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + log_var.exp().sqrt() * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = model.decode(spirals.take(path, data.index))
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% right: latent_step -- a sum over series, zero_grad first
+def latent_step(model, optimiser, data, noise, bound):
+    optimiser.zero_grad()
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(log_var / 2) * noise
+    path = model.latent_path(z0, data.grid)
+    x_hat = spirals.take(model.decode(path), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).sum() / (data.x.shape[0] * data.x.shape[1])
+    loss.backward()
+    optimiser.step()
+    return loss.item()

@@ -206,6 +206,10 @@ class LatentODE(nn.Module):
             )
         self.unit, self.tolerance, self.adjoint = unit, tolerance, adjoint
 
+    def encode(self, times: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of z(0), `(s, latent)`; arguments as `forward`."""
+        return self.encoder(times, x / self.unit)
+
     def latent_path(self, z0: Tensor, times: Tensor) -> Tensor:
         """Follow latent states from time 0: `(s, latent)` -> `(s, n, latent)`.
 
@@ -236,7 +240,7 @@ class LatentODE(nn.Module):
             generator: of the noise; without one the mean of z(0) is used.
         Returns: values `(s, m, n_values)`; mean, log-variance of z(0), `(s, latent)`.
         """
-        mean, log_var = self.encoder(times, x / self.unit)
+        mean, log_var = self.encode(times, x)
         z0 = mean
         if generator is not None:
             noise = torch.randn(

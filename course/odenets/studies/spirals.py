@@ -105,6 +105,30 @@ def latent_loss(
     return -bounds.mean() / data.index.shape[1]
 
 
+def latent_step(
+    model: LatentODE,
+    optimiser: torch.optim.Optimizer,
+    data: Observed,
+    noise: Tensor,
+    bound: Callable[..., Tensor],
+) -> float:
+    """Take one training step of a latent ODE, up the bound of a batch of series.
+
+    Args:
+        noise: of the draw of z(0), `(s, latent)`.
+        bound: `bound(x, x_hat, mean, log_var)` -> `(s,)`, see `neural_ode.elbo`.
+    Returns: the loss before the step, minus the mean bound per observation.
+    """
+    mean, log_var = model.encode(data.times, data.x)
+    z0 = mean + torch.exp(0.5 * log_var) * noise
+    x_hat = take(model.decode(model.latent_path(z0, data.grid)), data.index)
+    loss = -bound(data.x, x_hat, mean, log_var).mean() / data.x.shape[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+
 def rnn_loss(model: Forecaster, data: Observed, noise: torch.Generator) -> Tensor:
     """Return the mean squared error of predicting each value from those before it."""
     return (model(data.times, data.x) - data.x[:, 1:]).square().mean()
