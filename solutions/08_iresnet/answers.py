@@ -4366,3 +4366,1100 @@ def log_det_series(residual, x, n_terms, noise):
             total = total - w @ v.flatten() / k
         results.append(total)
     return torch.stack(results)
+
+
+# %% wrong: train_norm -- the net is never normalised
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the net is normalised before the first step only
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the net is not normalised before the first step
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the net is normalised once in each epoch, not after every step
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        net.normalize(rho)
+    return losses
+
+
+# %% wrong: train_norm -- the net is normalised in the end only
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    net.normalize(rho)
+    return losses
+
+
+# %% wrong: train_norm -- the net is normalised before every step, so that the last step is never made good
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            net.normalize(rho)
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the net is normalised after backward, but before the step that spoils it
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            net.normalize(rho)
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- rho is ignored: normalize uses its default
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize()
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize()
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- rho is ignored after the first step: normalize uses its default there
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize()
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- rho is ignored before the first step: normalize uses its default there
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize()
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the learning rate is handed to normalize, not rho
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(learning_rate)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(learning_rate)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the gradients are not set to zero
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the gradients are set to zero in each epoch, not in each step
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        optimizer.zero_grad()
+        for inputs, labels in loader:
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the momentum is missing
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the learning rate is ignored
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- Adam takes the place of SGD
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the sum over a batch is minimised, not the mean
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss(reduction="sum")
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- there is a softmax before the cross-entropy
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs).softmax(1), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- tensors come back, not Python floats
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.detach())
+    return losses
+
+
+# %% wrong: train_norm -- the loss is taken after the step, not before
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(criterion(net(inputs), labels).item())
+    return losses
+
+
+# %% wrong: train_norm -- one loss for each epoch comes back, not one for each step
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+        losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the mean of the losses comes back
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return sum(losses) / len(losses)
+
+
+# %% wrong: train_norm -- nothing comes back: the return is missing
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+
+
+# %% wrong: train_norm -- the net comes back, not the losses
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return net
+
+
+# %% wrong: train_norm -- only the first epoch is made: the return stands inside the loop
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+        return losses
+    return losses
+
+
+# %% wrong: train_norm -- one epoch too many is made
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch + 1):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the loader is read once, and its batches are used again in the same order
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    batches = list(loader)
+    for _ in range(n_epoch):
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- only the first batch of each epoch is used
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in [next(iter(loader))]:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the weights never learn: no gradient, or no step
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the weights never learn: no gradient, or no step
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- the optimiser is made anew in each epoch, and its momentum lost
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: train_norm -- a copy is trained, not the net
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    import copy
+
+    net = copy.deepcopy(net)
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            net.normalize(rho)
+            losses.append(loss.item())
+    return losses
+
+
+# %% wrong: inverse_errors -- the absolute value is missing: the largest signed difference is taken
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the difference is taken the other way round, without its size
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (x - back).max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the mean of the differences is taken, not the largest
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().mean().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the norm of the difference is taken, not its largest entry
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).norm().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the largest norm of an image is taken, not the largest entry
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).flatten(1).norm(dim=1).max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the smallest difference is taken
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().min().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the differences are added up
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().sum().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the mean square of the differences is taken
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).square().mean().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the largest difference is squared
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).square().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the error is divided by the largest entry of x
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = ((back - x).abs().max() / x.abs().max()).item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the error is divided by the norm of x
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = ((back - x).abs().max() / x.norm()).item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- what comes back is compared with the features, not with the images
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - features).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the inverse is applied to the images, not to their features
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(x, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the scores are inverted, not the features
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the features are computed anew for each count
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        for n_iter in counts:
+            features = net(x, classif=False)
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- gradients are recorded
+def inverse_errors(net, x, counts):
+    errors = []
+    if True:
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- only the features are computed without gradients
+def inverse_errors(net, x, counts):
+    with torch.no_grad():
+        features = net(x, classif=False)
+    errors = []
+    for n_iter in counts:
+        back = net.inverse(features, n_iter)
+        error = (back - x).abs().max().item()
+        errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- gradients are switched off and stay so
+def inverse_errors(net, x, counts):
+    errors = []
+    torch.set_grad_enabled(False)
+    if True:
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- tensors come back, not Python floats
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max()
+            errors.append(error if torch.isfinite(back).all() else torch.tensor(float('inf')))
+    return errors
+
+
+# %% wrong: inverse_errors -- one tensor comes back, not a list of floats
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return torch.tensor(errors)
+
+
+# %% wrong: inverse_errors -- a dictionary comes back, not a list
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append((n_iter, error if torch.isfinite(back).all() else float('inf')))
+    return dict(errors)
+
+
+# %% wrong: inverse_errors -- only the error of the last count comes back
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors[-1]
+
+
+# %% wrong: inverse_errors -- the return stands inside the loop: only the first count is tried
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float('inf'))
+            return errors
+    return errors
+
+
+# %% wrong: inverse_errors -- nothing comes back: the return is missing
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+
+
+# %% wrong: inverse_errors -- the counts are ignored: the inverse always makes its hundred iterations
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the counts are sorted first, and so are the errors
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in sorted(counts):
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- one iteration too many is made
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter + 1)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the largest count is tried for all
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, max(counts))
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- the inverse goes on from what the count before gave
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        back = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(back, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- nan comes back where one entry is not finite, not inf
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error)
+    return errors
+
+
+# %% wrong: inverse_errors -- nan comes back where one entry is not finite, not inf
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(float('inf') if torch.isinf(back).any() else error)
+    return errors
+
+
+# %% wrong: inverse_errors -- nan comes back where one entry is not finite, not inf
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).any() else float('inf'))
+    return errors
+
+
+# %% wrong: inverse_errors -- what is not finite gives nan, not inf
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float('nan'))
+    return errors
+
+
+# %% wrong: inverse_errors -- entries that are not finite are left out
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = torch.nan_to_num(back - x, 0.0, 0.0, 0.0).abs().max().item()
+            errors.append(error)
+    return errors
+
+
+# %% wrong: inverse_errors -- what is not finite is left out of the list
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors += [error] if torch.isfinite(back).all() else []
+    return errors
+
+
+# %% wrong: inverse_errors -- entries that are not finite are left out
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x)[torch.isfinite(back)].abs().max().item()
+            errors.append(error)
+    return errors
+
+
+# %% wrong: inverse_errors -- what is not finite ends in an error
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().max().item()
+            errors.append(error)
+            if not torch.isfinite(back).all(): raise ValueError('not finite')
+    return errors
+
+
+# %% wrong: inverse_errors -- only the first image is looked at
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x)[0].abs().max().item()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% wrong: inverse_errors -- one error for each image comes back
+def inverse_errors(net, x, counts):
+    errors = []
+    with torch.no_grad():
+        features = net(x, classif=False)
+        for n_iter in counts:
+            back = net.inverse(features, n_iter)
+            error = (back - x).abs().flatten(1).amax(1).tolist()
+            errors.append(error if torch.isfinite(back).all() else float("inf"))
+    return errors
+
+
+# %% right: train_norm -- the update written out by hand
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    losses, speed = [], [torch.zeros_like(p) for p in net.parameters()]
+    net.normalize(rho)
+    for _ in range(n_epoch):
+        for x, y in loader:
+            scores = net(x)
+            loss = -scores.log_softmax(1).gather(1, y[:, None]).mean()
+            grads = torch.autograd.grad(loss, list(net.parameters()))
+            with torch.no_grad():
+                for p, v, g in zip(net.parameters(), speed, grads):
+                    v.mul_(0.9).add_(g)
+                    p.sub_(learning_rate * v)
+            net.normalize(rho)
+            losses += [float(loss)]
+    return losses
+
+
+# %% right: train_norm -- normalised before each evaluation and in the end
+def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            net.normalize(rho)
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    net.normalize(rho)
+    return losses
+
+
+# %% right: train_norm -- other argument names, a generator over all batches
+def train_norm(model, data, epochs=40, rate=0.05, bound=0.9):
+    descent = torch.optim.SGD(model.parameters(), rate, 0.9)
+    model.normalize(bound)
+
+    def step(inputs, labels):
+        value = torch.nn.functional.cross_entropy(model(inputs), labels)
+        model.zero_grad()
+        value.backward()
+        descent.step()
+        model.normalize(bound)
+        return value.item()
+
+    return [step(*batch) for _ in range(epochs) for batch in data]
+
+
+# %% right: inverse_errors -- with the largest norm of vector_norm
+@torch.no_grad()
+def inverse_errors(net, x, counts):
+    y = net(x, classif=False)
+    errors = []
+    for n in counts:
+        error = float(torch.linalg.vector_norm(net.inverse(y, n) - x, float("inf")))
+        errors.append(error if math.isfinite(error) else math.inf)
+    return errors
+
+
+# %% right: inverse_errors -- other argument names, entry by entry
+def inverse_errors(network, images, numbers):
+    with torch.inference_mode():
+        z = network(images, False)
+        came = [network.inverse(z, n).flatten().tolist() for n in numbers]
+    start = images.flatten().tolist()
+    result = []
+    for back in came:
+        if all(map(math.isfinite, back)):
+            result.append(max(abs(a - b) for a, b in zip(back, start)))
+        else:
+            result.append(float("inf"))
+    return result
+
+
+# %% right: inverse_errors -- by where
+def inverse_errors(net, x, counts):
+    with torch.no_grad():
+        y = net(x, classif=False)
+        backs = [net.inverse(y, n_iter=n) for n in counts]
+    gaps = [torch.where(torch.isfinite(b), (b - x).abs(), torch.inf).max() for b in backs]
+    return [gap.item() for gap in gaps]

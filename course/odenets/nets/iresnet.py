@@ -374,6 +374,24 @@ def train_norm(
     )
 
 
+def inverse_errors(
+    net: nn.Module, x: torch.Tensor, counts: Iterable[int]
+) -> list[float]:
+    """Return the largest error of the inverse over all entries (question 15).
+
+    Args:
+        net: `net(x, classif=False)` are its features, and it has an `inverse`.
+        x: images `(s, ...)`.
+        counts: numbers of fixed-point iterations per layer; an error for each,
+            infinite where something comes back that is not finite.
+    """
+    inverse: Any = net.inverse
+    with torch.no_grad():
+        y = net(x, classif=False)
+        errors = [(inverse(y, n_iter) - x).abs().max() for n_iter in counts]
+    return [error.item() if error.isfinite() else math.inf for error in errors]
+
+
 # ------------------------------------------------------- log-determinants and density
 
 
