@@ -1196,8 +1196,8 @@ axes[2].set(xlabel="epoch", ylabel="forward evaluations", title="(d) training", 
 axes[1].legend(fontsize=8)
 axes[2].legend(fontsize=8)
 plots.show(fig, "(a) error falls from 1e-2 to 1e-5 as evaluations grow from 14 to 104; (c) points "
-           "on or just below the line of equal counts; (d) both counts fall in epoch 1, then rise a "
-           "little.")
+           "on or just below the line of equal counts; (d) both counts fall in epoch 1, then rise "
+           "a little.")
 print("forward evaluations at tolerance 1e-3 and 1e-5, epoch by epoch:", end=" ")
 print(*zip([before["nfe3"], *history["nfe3"]], [before["nfe5"], *history["nfe5"]]))
 ratio = sum(back) / sum(there)
