@@ -207,7 +207,7 @@ class LatentODE(nn.Module):
         self.unit, self.tolerance, self.adjoint = unit, tolerance, adjoint
 
     def encode(self, times: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance of z(0), `(s, latent)`; arguments as `forward`."""
+        """Return mean and log-variance of z(0), `(s, latent)`, as `forward` asks."""
         return self.encoder(times, x / self.unit)
 
     def latent_path(self, z0: Tensor, times: Tensor) -> Tensor:
