@@ -181,7 +181,7 @@ def test_no_line_of_code_is_wider_than_a_page(name):
 
 @EVERY
 def test_cells_that_students_read_are_short(name):
-    """Test cells are folded; in an answer cell the lines to be filled in are not read."""
+    """Test cells are folded; what an answer cell asks to fill in is not counted."""
     for cell in cells(name):
         told = cell.metadata.get("nbgrader", {})
         if cell.cell_type == "code" and not told.get("grade"):
