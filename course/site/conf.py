@@ -50,6 +50,7 @@ mathjax_path = "mathjax/tex-chtml.js"
 copybutton_exclude = ".linenos, .gp, .go"
 
 SITE = json.loads((HERE / "site.json").read_text(encoding="utf-8"))
+html_sidebars = {page: [] for page in ("index", "results", "instructors", "authors")}
 html_theme_options = {
     "icon_links": [
         {"name": "GitHub", "url": SITE["repository"], "icon": "fa-brands fa-github"}
