@@ -14,7 +14,7 @@ from grading_tools import needs_bubblewrap
 from nbclient import NotebookClient
 
 from autograder.course import CourseError
-from autograder.worker import execute, provisioner, sandbox
+from autograder.worker import execute, hands, provisioner, sandbox
 from autograder.worker.execute import Code, Job
 
 CONNECTION = {
@@ -43,7 +43,8 @@ def text(ran):
 @pytest.fixture(autouse=True, scope="module")
 def close():
     yield
-    sandbox.close_all()
+    sandbox.discard()
+    hands.end_all()
 
 
 @needs_bubblewrap

@@ -10,7 +10,10 @@ is finished by the next one.
 import hashlib
 import json
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -37,10 +40,11 @@ from ..course import (
     printable,
     write_atomically,
 )
-from ..worker import cluster, execute, sandbox
-from . import judge, sanitize, tests
+from ..worker import cluster, execute, hands, sandbox
+from . import attempts, judge, sanitize, tests
 
 VERSION = 2  # of the result files
+END_SECONDS = 15.0  # for sandboxes to close when a run is interrupted
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Graded:
 @dataclass
 class _Task:
     student: str
-    key: str
+    attempt: attempts.Attempt
     notes: list[str]
     submission: sanitize.Submission | None = None
     places: list[int | None] = field(default_factory=list)
@@ -101,12 +105,12 @@ def grade(asked: Assignment, room: Classroom, options: Options) -> Graded:
     references = judge.reference(
         asked, room.root / "results" / name / ".reference.json", options.contained
     )
-    sandbox.leave()  # to the first worker
     fate = Graded()
     students = room.students(name)
     if options.students:
         students = [one for one in students if one in options.students]
-    todo = []
+    todo: list[tuple[str, attempts.Attempt]] = []
+    running = room.root / "results" / name / ".running"
     entered, base = room.entered(name), judge.fingerprint(asked)
     for student in students:
         key = _key(room, student, name, base, options)
@@ -115,21 +119,34 @@ def grade(asked: Assignment, room: Classroom, options: Options) -> Graded:
         if known and not options.force:
             fate.unchanged.append(student)
         else:
-            todo.append((student, key))
+            one = attempts.attempt(running, student, key, forget=options.force)
+            todo.append((student, one))
     if not options.dry_run:
         fate.late = late.settle(asked.course, room, name)  # dates before penalties
     if todo and not options.dry_run:
         room.enter_assignment(asked)
-    one = _Grading(room, asked, references, options, fate)
-    with _engine(options) as engine, _progress(len(todo), name, options) as advance:
-        one.all(todo, engine, advance)
-    one.say_what_changes()
-    if not options.dry_run:
-        for outcome in one.held:
-            one.write(outcome)
-        fate.late += late.settle(asked.course, room, name)
-        if any(seconds for seconds, _ in late.state(room, name).values()) or fate.late:
-            feedback.rewrite(room, name)
+    grading = _Grading(room, asked, references, options, fate)
+    # Who was there when a run was killed comes last, and has the sandboxes to itself.
+    groups = [[one for one in todo if not one[1].killed]]
+    groups += [[one] for one in todo if one[1].killed]
+    try:
+        with (
+            _engine(options) as engine,
+            _progress(len(todo), name, options) as advance,
+        ):
+            for group in groups:
+                grading.all(group, engine, advance)
+    finally:  # also where the run is interrupted: what is done is written
+        grading.say_what_changes()
+        if not options.dry_run:
+            for outcome in grading.held:
+                grading.write(outcome)
+            fate.late += late.settle(asked.course, room, name)
+            if (
+                any(seconds for seconds, _ in late.state(room, name).values())
+                or fate.late
+            ):
+                feedback.rewrite(room, name)
     return fate
 
 
@@ -149,7 +166,7 @@ class _Grading:
 
     def all(
         self,
-        todo: list[tuple[str, str]],
+        todo: list[tuple[str, attempts.Attempt]],
         engine: Executor,
         advance: Callable[[], None],
     ) -> None:
@@ -157,41 +174,78 @@ class _Grading:
         waiting: dict[Future[dict[str, Any]], _Task] = {}
         rest = iter(todo)
         ahead = 2 * max(self.options.jobs, 1) if not self.options.scheduler else 200
+        # Twice what a submission may take, twice over: each of them is tried again.
+        patience = 4 * (self.options.limits.notebook_seconds + execute.MARGIN_SECONDS)
         more = True
-        while more or waiting:
-            while more and len(waiting) < ahead:
-                following = next(rest, None)
-                more = following is not None
-                if following is None:
-                    break
-                task = self.sanitize(*following)
-                if task.submission is None:
-                    self.record(task, None)
-                    advance()
+        try:
+            while more or waiting:
+                while more and len(waiting) < ahead:
+                    following = next(rest, None)
+                    more = following is not None
+                    if following is None:
+                        break
+                    task = self.sanitize(*following)
+                    if task.submission is None:
+                        self.record(task, None)
+                        advance()
+                        continue
+                    waiting[self.start(engine, task)] = task
+                if not waiting:
                     continue
-                future = engine.submit(execute.execute_plain, self.job(task))
-                waiting[future] = task
-            if not waiting:
-                continue
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                task = waiting.pop(future)
-                try:
-                    ran = future.result()
-                except (
-                    Exception
-                ) as error:  # the sandbox or the cluster, not the student
-                    self.fate.failed[task.student] = f"{type(error).__name__}: {error}"
-                else:
-                    self.record(task, ran)
-                advance()
+                done, _ = wait(waiting, patience, return_when=FIRST_COMPLETED)
+                for future in done or list(waiting):
+                    task = waiting.pop(future)
+                    why = f"nothing came back for {patience:g} s"
+                    try:
+                        ran = future.result(timeout=0)
+                    except Exception as error:  # the machine, not the student
+                        said = f"{type(error).__name__}: {error}" if done else why
+                        self.fate.failed[task.student] = said
+                        task.attempt.pause()
+                    else:
+                        self.record(task, ran)
+                    advance()
+        finally:  # also where the run is interrupted: that is nobody's fault
+            self.end(waiting)
 
-    def sanitize(self, student: str, key: str) -> _Task:
+    def start(self, engine: Executor, task: _Task) -> Future[dict[str, Any]]:
+        """Hand a submission to a worker."""
+        job = self.job(task)
+        if self.options.scheduler:
+            return engine.submit(execute.execute_plain, job)
+
+        def run() -> dict[str, Any]:
+            task.attempt.begin()
+            return execute.execute_plain(job)
+
+        return engine.submit(run)
+
+    def end(self, waiting: dict[Future[dict[str, Any]], _Task]) -> None:
+        """Let go of what is still at work, at once."""
+        for future in waiting:
+            future.cancel()
+        deadline = time.monotonic() + END_SECONDS
+        while waiting and time.monotonic() < deadline and not self.options.scheduler:
+            hands.end_all()
+            if not wait(waiting, 0.1).not_done:
+                break
+        for task in waiting.values():
+            task.attempt.pause()
+
+    def sanitize(self, student: str, attempt: attempts.Attempt) -> _Task:
         """Make an orderly notebook of what a student handed in, if that can be done."""
         name = self.asked.name
         path = self.room.submission(student, name)
         notes = _notes_on_files(self.room, student, name)
-        task = _Task(student, key, notes)
+        task = _Task(student, attempt, notes)
+        if attempt.given_up:
+            notes.append(
+                f"not graded: {attempt.killed} runs of the grader were killed while "
+                "they had this submission in hand; once more with: python -m "
+                f"autograder grade {name[:2]} --force --students {student}"
+            )
+            return task
+        attempt.begin()
         try:
             if path.parent.is_symlink():
                 raise sanitize.Unreadable("the folder is a link to elsewhere")
@@ -201,6 +255,8 @@ class _Grading:
         except sanitize.Unreadable as error:
             notes.append(str(error))
             return task
+        finally:
+            attempt.pause()
         notes += task.submission.notes
         listed = tests.codes(
             self.asked, task.submission.notebook, all_cells=self.options.all_cells
@@ -221,12 +277,14 @@ class _Grading:
 
     def record(self, task: _Task, ran: dict[str, Any] | None) -> None:
         """Judge what came back; write it down, unless it would replace something."""
+        task.attempt.begin()
         outcome = self.outcome(task, ran)
         there = self.room.read_result(task.student, self.asked.name) is not None
         if there or self.options.dry_run:
             self.held.append(outcome)
         else:
             self.write(outcome)
+        task.attempt.end()
 
     def outcome(self, task: _Task, ran: dict[str, Any] | None) -> _Outcome:
         """Judge what came back."""
@@ -242,7 +300,7 @@ class _Grading:
             notebook = _with_outputs(self.asked, handed, task, ran, verdicts)
         notes = task.notes + _notes_on_run(ran, task)
         result = {
-            "key": task.key,
+            "key": task.attempt.key,
             "version": VERSION,
             "student": task.student,
             "notebook": self.asked.name,
@@ -466,15 +524,12 @@ def _engine(options: Options) -> Iterator[Executor]:
         with cluster.executor(options.scheduler) as engine:
             yield engine
         return
-    with ThreadPoolExecutor(options.jobs, thread_name_prefix="grade") as engine:
-        try:
-            yield engine
-        except BaseException:
-            engine.shutdown(cancel_futures=True)
-            raise
-        finally:
-            engine.shutdown()
-            sandbox.close_all()
+    engine = ThreadPoolExecutor(options.jobs, thread_name_prefix="grade")
+    try:
+        yield engine
+    finally:
+        engine.shutdown(wait=False, cancel_futures=True)
+        hands.end_all()
 
 
 @contextmanager
@@ -529,7 +584,7 @@ def session(
         missing = wanted.difference(*came.values())
         if missing:
             raise CourseError(f"nothing handed in by {', '.join(sorted(missing))}")
-    with room.alone():
+    with room.alone(), _signals():
         failed = False
         plain = asdict(options) | {"names": names}
         if not options.dry_run:
@@ -545,7 +600,13 @@ def _grade_and_say(
     course: Course, room: Classroom, name: str, options: Options
 ) -> bool:
     """Grade one notebook and print its table; return whether all was graded."""
-    fate = grade(assignment(course, name), room, options)
+    try:
+        fate = grade(assignment(course, name), room, options)
+    except KeyboardInterrupt:
+        if not options.dry_run:
+            report.write(room, name)
+            print("\nWhat is graded is written; python -m autograder grade --resume")
+        raise
     if options.dry_run:
         print(f"{len(fate.unchanged)} unchanged. A trial: nothing was written.")
         return _say_failures(fate, room.misnamed(name))
@@ -570,6 +631,21 @@ def _say_failures(fate: Graded, misnamed: list[str]) -> bool:
         said = "the folder's name is not UTF-8. Rename it, and grade again."
         print(f"NOT graded: {folder}: {said}")
     return not (fate.failed or misnamed)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does, and both of them in the background, too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(one, signal.default_int_handler) for one in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
 
 
 def _interrupted(note: Path) -> tuple[list[str], Options]:

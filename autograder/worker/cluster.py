@@ -1,7 +1,7 @@
 """The same work on many machines: Dask carries the jobs, we carry the results.
 
 A job is plain data and the answer is plain data, so workers need the installed package
-(`pip install -c constraints.txt "odenets[people,cluster]"`) and no shared disk. When a
+(`pip install -c constraints.txt -e course -e ".[cluster]"`) and no shared disk. When a
 worker is lost, Dask runs its jobs again elsewhere.
 """
 
@@ -27,17 +27,19 @@ def executor(address: str) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError:
-        raise CourseError('pip install "odenets[cluster]" first') from None
+        raise CourseError('pip install -e ".[cluster]" first') from None
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise CourseError(f"no Dask scheduler at {address}: {error}") from None
-    with client:
+    try:
         workers = client.scheduler_info()["workers"]
         if not workers:
             raise CourseError(f"the scheduler at {address} has no workers yet")
         client.subscribe_topic("all", _say_if_lost)
         yield client.get_executor(retries=RETRIES, pure=False)
+    finally:
+        client.close(timeout=CONNECT_SECONDS)
 
 
 def _say_if_lost(event: tuple[float, Any]) -> None:

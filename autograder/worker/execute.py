@@ -2,14 +2,17 @@
 
 `execute` is a pure function of its job. It needs no course, no gradebook and no shared
 disk, so it runs in this process, in a pool, or on another machine. Whatever the code
-does, the answer is a result: a kernel that dies, hangs or floods loses the cell that
-did it, and the cells after it run in a new kernel.
+does, the answer is a result, and it comes in time. A kernel that dies, hangs or floods
+loses the cell that did it, and the cells after it run in a new kernel; a submission
+that holds up the grader itself is given up with what its cells left until then.
 """
 
 import asyncio
+import copy
 import json
 import logging
 import os
+import signal
 import stat
 import time
 from collections.abc import Iterable
@@ -17,12 +20,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import nbformat
+import zmq
+from jupyter_client.channels import AsyncZMQSocketChannel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from . import provisioner, sandbox
+from . import hands, provisioner, sandbox
 
+MARGIN_SECONDS = 60.0  # what a submission may take beyond its own limit
+READY_SECONDS = 30.0
+REPLY_SECONDS = 20.0  # what may pass between the end of a cell and the word of it
 MAX_RECORDS = 4 << 20  # bytes of one test cell
 MAX_LINES = 1000
 CAREFUL = 3  # deaths after which every test gets a kernel of its own
@@ -78,11 +86,35 @@ class Result:
     restarts: int
 
 
+class _Channel(AsyncZMQSocketChannel):
+    """A channel whose limits act although its messages never end."""
+
+    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:  # type: ignore[override]
+        await asyncio.sleep(0)  # a message that is there already lets nobody else work
+        return await super().get_msg(timeout)
+
+
 class _Client(NotebookClient):
     """nbclient, with a limit on what it listens to."""
 
     budget = 0
     flooded = False
+    cut = False
+
+    def watch(self) -> None:
+        """Learn at once when the kernel's side of a connection goes away."""
+        assert self.kc is not None
+        channels = (self.kc.shell_channel, self.kc.iopub_channel)
+        gone = zmq.EVENT_DISCONNECTED
+        self.monitors = [one.socket.get_monitor_socket(gone) for one in channels]
+
+    async def _async_poll_kernel_alive(self) -> None:
+        """Stop waiting for a kernel that is dead, or that cannot be heard any more."""
+        while not self.cut and await self.kc.is_alive():  # type: ignore[union-attr]
+            ready = [await one.poll(250) for one in self.monitors]
+            self.cut = any(ready)
+        assert self.task_poll_for_reply is not None
+        self.task_poll_for_reply.cancel()
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -100,19 +132,24 @@ class _Client(NotebookClient):
 
 
 def execute(job: Job) -> Result:
-    """Execute a job in this thread's sandbox.
+    """Execute a job in a sandbox.
 
     Raises:
-        SandboxError: if the sandbox itself failed twice; never because of the code.
+        SandboxError: if no sandbox starts here; never because of the code.
+        Ended: if all are told to end.
     """
-    for attempt in (1, 2):
+    limit = job.limits.notebook_seconds + MARGIN_SECONDS
+    for last in (False, True):
+        run = _Run(job)
         try:
-            return asyncio.run(_Run(job).all())
-        except sandbox.SandboxError:
-            sandbox.discard()
-            if attempt == 2:
+            return hands.within(limit, run.go)
+        except TimeoutError:
+            return run.result(f"it held up the grader for more than {limit:g} s")
+        except sandbox.SandboxError as error:
+            if last and not run.began:
                 raise
-    raise AssertionError  # unreachable
+            why = f"it broke the sandbox, twice ({error})"
+    return run.result(why)
 
 
 def execute_plain(job: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +165,10 @@ class _Run:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.started = time.monotonic()
+        self.began = False  # with anything that the sandbox is there for
         self.cells = [Ran() for _ in job.codes]
+        self.ended: set[int] = set()  # cells that have met their fate
         self.restarts = 0
         self.skip: set[int] = set()
         self.died: set[int] = set()
@@ -136,9 +176,26 @@ class _Run:
         self.seen = 0  # bytes of the records that were read
         self.suspicious = False
 
-    async def all(self) -> Result:
-        started = time.monotonic()
-        self.deadline = started + self.job.limits.notebook_seconds
+    def go(self) -> Result:
+        """Execute all cells in this thread's sandbox, which is warm by then."""
+        self._box()
+        try:
+            return asyncio.run(self._all())
+        except sandbox.SandboxError:
+            sandbox.discard()
+            raise
+
+    def result(self, why: str = "") -> Result:
+        """Return what came; `why` is the fate of the cells that did not get theirs."""
+        cells = copy.deepcopy(self.cells)
+        for index, cell in enumerate(cells):
+            if why and index not in self.ended:
+                cell.trouble, why = why, f"not run: {why.removeprefix('not run: ')}"
+        seconds = round(time.monotonic() - self.started, 3)
+        return Result(self.job.name, cells, seconds, self.restarts)
+
+    async def _all(self) -> Result:
+        self.deadline = time.monotonic() + self.job.limits.notebook_seconds
         try:
             for index, code in enumerate(self.job.codes):
                 ran = self.cells[index]
@@ -151,13 +208,13 @@ class _Run:
                     await self._alone(index)
                 elif not code.answer:
                     ran.trouble = f"not run: {self.restarts} cells ended the kernel"
+                self.ended.add(index)
             await self._retry()
         finally:
             await self._stop()
             if self.suspicious:
                 sandbox.discard()  # a new world for the next one
-        seconds = round(time.monotonic() - started, 3)
-        return Result(self.job.name, self.cells, seconds, self.restarts)
+        return self.result()
 
     async def _retry(self) -> None:
         """Run tests alone in whose time, or in whose answer's, the kernel died.
@@ -170,8 +227,10 @@ class _Run:
             answers = {i for i, c in enumerate(self.job.codes) if name == c.answer}
             hit = code.test and died & {index, *answers}
             if hit and time.monotonic() < self.deadline:
+                self.ended.discard(index)
                 self.cells[index] = Ran()
                 await self._alone(index)
+                self.ended.add(index)
 
     async def _alone(self, index: int) -> None:
         """Run the test at `index` in a new kernel, after the set-up and its answer."""
@@ -253,19 +312,22 @@ class _Run:
             interrupt_on_timeout=False,
             allow_errors=True,
             record_timing=False,
-            coalesce_streams=True,
             store_widget_state=False,
             log=LOG,
         )
         self.seen = 0
         await manager.start_kernel()
-        client = self.client.kc = manager.client()
-        client.start_channels()
+        channels = {f"{name}_channel_class": _Channel for name in ("shell", "iopub")}
+        client = self.client.kc = manager.client(**channels)
+        # No heartbeat: it waits for answers without a limit, and we ask the sandbox.
+        client.start_channels(hb=False)
         try:
-            await client.wait_for_ready(timeout=30)
-        except RuntimeError as error:
+            ready = client.wait_for_ready(timeout=READY_SECONDS)
+            await asyncio.wait_for(ready, READY_SECONDS + REPLY_SECONDS)
+        except (RuntimeError, TimeoutError) as error:
             raise sandbox.SandboxError(f"the kernel is silent: {error}") from None
         client.allow_stdin = False
+        self.client.watch()
 
     async def _execute(self, index: int, ran: Ran) -> str:
         """Execute one cell; return what ended the kernel, or nothing."""
@@ -277,30 +339,53 @@ class _Run:
         client.budget, client.flooded = limits.output_mb << 20, False
         cell = client.nb.cells[index]
         trouble = ""
+        self.began |= index > 0
         try:
-            await client.async_execute_cell(cell, index)
-        except CellTimeoutError:
-            trouble = f"it took more than {client.timeout} s"
+            done = client.async_execute_cell(cell, index)
+            await asyncio.wait_for(done, client.timeout + REPLY_SECONDS)
+        except (CellTimeoutError, TimeoutError):
+            trouble = self._of_limits(client) or f"it took more than {client.timeout} s"
         except DeadKernelError:
-            trouble = self._how_it_died(client)
-            if client.flooded:
-                trouble = f"it printed more than {limits.output_mb} MB"
+            trouble = await self._how_it_died(client)
         except Exception as error:  # a kernel may say anything
             trouble = f"it confused the protocol ({type(error).__name__})"
-        ran.outputs = [kept for o in cell.outputs if (kept := _plain_output(o))]
+        ran.outputs = _plain_outputs(cell.outputs)
         ran.count = cell.execution_count
         for output in ran.outputs:
             if output["output_type"] == "error":
                 ran.error = f"{output['ename']}: {output['evalue']}"[:500]
         return trouble
 
-    def _how_it_died(self, client: _Client) -> str:
+    def _of_limits(self, client: _Client) -> str:
+        """Say which limit of the sandbox a kernel has met, or nothing."""
         state = provisioner.of(client.km).state()
-        if state["why"]:
-            return f"it used {state['why']}"
-        names = {-9: "it was killed", -11: "it crashed (segmentation fault)"}
-        names |= {-24: "it used too much processor time", -6: "it aborted"}
+        why = state["why"] or state["near"]
+        return f"it used {why}" if why else ""
+
+    async def _how_it_died(self, client: _Client) -> str:
+        limits = self.job.limits
+        if client.flooded:
+            return f"it printed more than {limits.output_mb} MB"
+        for _ in range(20):  # the connection may be gone some moments earlier
+            state = provisioner.of(client.km).state()
+            if state["exit"] is not None:
+                break
+            await asyncio.sleep(0.1)
+        else:
+            return (
+                "it cut its connection to the grader, or sent more than "
+                f"{limits.output_mb} MB at once"
+            )
         code = state["exit"]
+        why = state["why"] or (state["near"] if code == -signal.SIGKILL else "")
+        if why:
+            return f"it used {why}"
+        names = {
+            -signal.SIGKILL: "it was killed, by its own code or for lack of memory",
+            -signal.SIGSEGV: "it crashed (segmentation fault)",
+            -signal.SIGXCPU: f"it used {limits.notebook_seconds} s of processor time",
+            -signal.SIGABRT: "it aborted",
+        }
         return names.get(code, f"{DEATH} (exit status {code})")
 
     async def _stop(self) -> None:
@@ -308,7 +393,7 @@ class _Run:
         if client is None:
             return
         if client.kc is not None:
-            client.kc.stop_channels()
+            client.kc.stop_channels()  # each of them without a wait
         await provisioner.of(client.km).kill()
         assert client.km is not None
         client.km._close_control_socket()
@@ -316,11 +401,13 @@ class _Run:
 
     # ------------------------------------------------------------------- records
 
-    def _inside(self, name: str) -> str:
-        box = sandbox.current(
+    def _box(self) -> sandbox.Sandbox:
+        return sandbox.current(
             contained=self.job.contained, scratch_mb=self.job.limits.scratch_mb
         )
-        return f"{box.scratch}/{name}"
+
+    def _inside(self, name: str) -> str:
+        return f"{self._box().scratch}/{name}"
 
     def _new_records(self, ran: Ran) -> list[str]:
         """Read what was appended to the records since the last time.
@@ -353,6 +440,27 @@ class _Run:
             return []
         lines = data.decode("utf-8", errors="replace").split("\n")
         return [line for line in lines if line]
+
+
+def _plain_outputs(outputs: Iterable[NotebookNode]) -> list[dict[str, Any]]:
+    """Return plain outputs, all that went to one stream as one."""
+    made: list[dict[str, Any]] = []
+    streams: dict[str, list[str]] = {}
+    for output in outputs:
+        plain = _plain_output(output)
+        if plain is None:
+            continue
+        if plain["output_type"] != "stream":
+            made.append(plain)
+        elif plain["name"] in streams:
+            streams[plain["name"]].append(plain["text"])
+        else:
+            streams[plain["name"]] = [plain["text"]]
+            made.append(plain)
+    for plain in made:
+        if plain["output_type"] == "stream":
+            plain["text"] = "".join(streams[plain["name"]])
+    return made
 
 
 def _plain_output(output: NotebookNode) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from . import sandbox
 
 NAME = "odenets-warm"
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
-MAX_MESSAGE = 16 << 20
+MAX_MESSAGES = 200  # that wait to be read, with `output_mb` at most in each
 
 
 class WarmProvisioner(KernelProvisionerBase):
@@ -36,11 +36,14 @@ class WarmProvisioner(KernelProvisionerBase):
         return self.running
 
     def state(self) -> dict[str, Any]:
-        """Return how the kernel ended, `exit` is None while it lives, and why."""
+        """Return how the kernel ended (`exit`, None while it lives) and why.
+
+        `why` names the limit that it went beyond, `near` one that it only came to.
+        """
         try:
             return self.sandbox.ask("poll")
         except sandbox.SandboxError:  # with all that was in it
-            return {"exit": -int(signal.SIGKILL), "why": ""}
+            return {"exit": -int(signal.SIGKILL), "why": "", "near": ""}
 
     async def poll(self) -> int | None:
         return self.state()["exit"] if self.running else 0
@@ -123,7 +126,8 @@ def manager(
         factory.provisioners[NAME] = EntryPoint(NAME, value, group)
     context = zmq.asyncio.Context()
     # A kernel may neither flood us with one message nor make us call elsewhere.
-    context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+    context.setsockopt(zmq.MAXMSGSIZE, (limits.output_mb + 1) << 20)
+    context.setsockopt(zmq.RCVHWM, MAX_MESSAGES)
     context.setsockopt(zmq.RECONNECT_IVL, -1)
     context.setsockopt(zmq.LINGER, 0)
     made = AsyncKernelManager(

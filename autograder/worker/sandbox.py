@@ -1,6 +1,6 @@
 """Where student code runs: a warm process in a world of its own.
 
-One `Sandbox` belongs to one worker and holds one kernel at a time. Inside, the system
+One `Sandbox` belongs to one thread and holds one kernel at a time. Inside, the system
 and Python are read-only, the network is gone, one small scratch folder is writable, and
 nothing else exists: no home, no course, no gradebook, no other submission. bubblewrap
 builds that world without privileges (the system's, else the one that came with the
@@ -31,6 +31,7 @@ from ..course import CourseError
 
 START_SECONDS = 120.0
 ANSWER_SECONDS = 45.0
+END_SECONDS = 3.0
 READ_ONLY = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
 ETC = [
     "ld.so.cache",
@@ -87,7 +88,11 @@ def bubblewrap() -> str:
     for program in _programs():
         trial = [program, "--ro-bind", "/", "/", "--unshare-all", "--proc", "/proc"]
         trial += [sys.executable, "-I", "-S", "-c", ""]
-        done = subprocess.run(trial, capture_output=True, text=True, timeout=60)
+        try:
+            done = subprocess.run(trial, capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            refusal = refusal or str(error)
+            continue
         if done.returncode == 0:
             return program
         said = done.stderr.strip().splitlines()
@@ -151,7 +156,9 @@ class Sandbox:
         if contained:
             self.scratch = "/scratch"
         else:
-            self._folder = tempfile.TemporaryDirectory(prefix="odenets-scratch-")
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="odenets-scratch-", ignore_cleanup_errors=True
+            )
             self.scratch = self._folder.name
         self._log = tempfile.TemporaryFile()
         try:
@@ -193,7 +200,8 @@ class Sandbox:
         self._orders, self._answers = self.process.stdin, self.process.stdout
         if self.contained:
             with os.fdopen(read) as info:
-                said = info.read()
+                ready, _, _ = select.select([info], [], [], START_SECONDS)
+                said = info.read() if ready else ""
             if not said:
                 raise SandboxError(f"bubblewrap failed: {self._said()}")
             self._first = int(json.loads(said)["child-pid"])
@@ -218,9 +226,9 @@ class Sandbox:
         """
         line = json.dumps({"do": do, **order}).encode() + b"\n"
         try:
-            self._orders.write(line)
+            self._orders.write(line)  # far less than a pipe holds: it never waits
             self._orders.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise SandboxError(f"the sandbox is gone: {error}") from None
         answer = self._answer(ANSWER_SECONDS)
         if "error" in answer:
@@ -229,11 +237,13 @@ class Sandbox:
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
-        descriptor = self._answers.fileno()
         while b"\n" not in self._buffer:
             rest = deadline - time.monotonic()
-            ready, _, _ = select.select([descriptor], [], [], max(rest, 0))
-            data = os.read(descriptor, 1 << 16) if ready else b""
+            try:
+                ready, _, _ = select.select([self._answers], [], [], max(rest, 0))
+                data = os.read(self._answers.fileno(), 1 << 16) if ready else b""
+            except (OSError, ValueError) as error:  # closed by another thread
+                raise SandboxError(f"the sandbox is gone: {error}") from None
             if not data:
                 state = "is gone" if ready else "does not answer"
                 raise SandboxError(f"the sandbox {state}: {self._said()}")
@@ -257,17 +267,18 @@ class Sandbox:
         return self.process.poll() is None
 
     def close(self) -> None:
-        """End it, and everything in it."""
+        """End it, and everything in it, whether it wants to or not."""
         process = getattr(self, "process", None)
         if process is not None:
             with contextlib.suppress(OSError):
                 self._orders.close()
             try:
-                process.wait(3)
+                process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(END_SECONDS)
             self._answers.close()
         self._log.close()
         if self._folder is not None:
@@ -342,61 +353,27 @@ def _python_folders() -> list[str]:
     return chosen
 
 
-# ---------------------------------------------------------- one for every worker
+# ---------------------------------------------------------- one for every thread
 
-_mine = threading.local()
-_all: set[Sandbox] = set()
-_free: list[Sandbox] = []
+_of: dict[int, Sandbox] = {}  # by the number of the thread
 closed_cpu_seconds = 0.0
 """Processor time of all sandboxes that were closed; for benchmarks."""
 
 
 def current(*, contained: bool = True, scratch_mb: int = 64) -> Sandbox:
     """Return the sandbox of this thread; a new one where it is missing or dead."""
-    sandbox = getattr(_mine, "sandbox", None)
-    if sandbox is not None and (
-        not sandbox.alive() or sandbox.contained is not contained
-    ):
+    me = threading.get_ident()
+    sandbox = _of.get(me)
+    if sandbox is None or not sandbox.alive() or sandbox.contained is not contained:
         discard()
-        sandbox = None
-    while sandbox is None and _free:
-        other = _free.pop()
-        if other.alive() and other.contained is contained:
-            sandbox = _mine.sandbox = other
-        else:
-            _all.discard(other)
-            _close(other)
-    if sandbox is None:
-        sandbox = _mine.sandbox = Sandbox(contained=contained, scratch_mb=scratch_mb)
-        _all.add(sandbox)
+        sandbox = _of[me] = Sandbox(contained=contained, scratch_mb=scratch_mb)
     return sandbox
 
 
-def leave() -> None:
-    """Let another thread have the sandbox of this one: a warm one is dear."""
-    sandbox = getattr(_mine, "sandbox", None)
-    _mine.sandbox = None
-    if sandbox is not None:
-        _free.append(sandbox)
-
-
-def discard() -> None:
-    """Close the sandbox of this thread; the next `current` makes a new one."""
-    sandbox = getattr(_mine, "sandbox", None)
-    _mine.sandbox = None
-    if sandbox is not None:
-        _all.discard(sandbox)
-        _close(sandbox)
-
-
-def close_all() -> None:
-    """Close the sandboxes of all threads; only when none of them is at work."""
-    _free.clear()
-    while _all:
-        _close(_all.pop())
-
-
-def _close(sandbox: Sandbox) -> None:
+def discard(thread: int | None = None) -> None:
+    """Close the sandbox of a thread, of this one by default."""
     global closed_cpu_seconds
-    closed_cpu_seconds += sandbox.cpu_seconds
-    sandbox.close()
+    sandbox = _of.pop(thread or threading.get_ident(), None)
+    if sandbox is not None:
+        closed_cpu_seconds += sandbox.cpu_seconds
+        sandbox.close()

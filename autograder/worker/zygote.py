@@ -47,9 +47,9 @@ PRELOAD = [
     "odenets.adjoint",
     "odenets.training",
 ]
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 0.02  # between two looks at what a kernel uses
 START_SECONDS = 30.0
-PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 4, 38, 22
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 38, 22
 MAX_FILES = 20_000  # an empty file takes memory of the system, too
 
 # Ways to memory that is counted for no process: segments and queues of System V,
@@ -65,6 +65,12 @@ def set_dumpable(allowed: bool) -> None:
     """Allow or forbid others of the same user to read this process's memory."""
     with contextlib.suppress(OSError, AttributeError):  # only Linux knows it
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, int(allowed), 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """End this process with the one that forked it (only on Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def forbid_hidden_memory() -> None:
@@ -121,6 +127,7 @@ class Zygote:
         self.kernel: int | None = None
         self.exit: int | None = None
         self.why = ""
+        self.near = ""  # a limit that it came to without going beyond
         self.limits: dict[str, int] = {}
         self.base_memory = self._bytes_of("self")
 
@@ -155,7 +162,7 @@ class Zygote:
     ) -> dict:
         if self.kernel is not None and self.exit is None:
             raise RuntimeError("a kernel is running already")
-        self.limits, self.exit, self.why = limits, None, ""
+        self.limits, self.exit, self.why, self.near = limits, None, "", ""
         read, write = os.pipe()
         self.kernel = os.fork()
         if self.kernel == 0:
@@ -174,7 +181,8 @@ class Zygote:
         return {"pid": self.kernel}
 
     def do_poll(self) -> dict:
-        return {"exit": self.exit, "why": self.why}
+        self._reap()
+        return {"exit": self.exit, "why": self.why, "near": self.near}
 
     def do_signal(self, number: int) -> dict:
         if self.kernel is not None and self.exit is None:
@@ -208,9 +216,12 @@ class Zygote:
     def _watch(self) -> None:
         """Kill a kernel with too many processes or files, or too much memory in all."""
         others = self._others()
-        if len(others) > self.limits.get("processes", 64):
-            self._kill_all(f"more than {self.limits['processes']} processes")
+        many = self.limits.get("processes", 64)
+        if len(others) > many:
+            self._kill_all(f"more than {many} processes")
             return
+        if len(others) == many:
+            self.near = f"all of its {many} processes"
         disk = os.statvfs(self.scratch)
         if self.contained and disk.f_files - disk.f_ffree > MAX_FILES:
             self._kill_all(f"more than {MAX_FILES} files")
@@ -219,6 +230,8 @@ class Zygote:
         used = sum(self._bytes_of(str(pid)) - self.base_memory for pid in others)
         if most and used > most:
             self._kill_all(f"more than {most >> 20} MB of memory")
+        elif most and used > 0.95 * most:
+            self.near = f"all of its {most >> 20} MB of memory"
 
     def _others(self) -> list[int]:
         """Return the processes besides this one, where they are all ours."""
@@ -286,6 +299,7 @@ def become_kernel(
         for descriptor in (0, 1, 2):  # the orders are not for the student
             os.dup2(null, descriptor)
         set_dumpable(True)
+        die_with_parent()
         work = scratch / "work"
         work.mkdir(exist_ok=True)
         os.chdir(work)
@@ -306,14 +320,15 @@ def become_kernel(
 def limit_resources(limits: dict[str, int]) -> None:
     """Put this process and all that it forks under hard limits."""
 
-    def limit(name: str, value: int | None) -> None:
+    def limit(name: str, value: int | None, more: int = 0) -> None:
         number = getattr(resource, name, None)
         if number is None or not value:
             return
         hard = resource.getrlimit(number)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        top = value + more
+        top = top if hard == resource.RLIM_INFINITY else min(top, hard)
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(number, (value, value))
+            resource.setrlimit(number, (min(value, top), top))
 
     # What is mapped already (the libraries of torch, mostly) is not the student's.
     mapped = 0
@@ -321,9 +336,11 @@ def limit_resources(limits: dict[str, int]) -> None:
         mapped = int(file.read().split()[0]) * resource.getpagesize()
     if mapped and limits.get("memory"):
         limit("RLIMIT_AS", mapped + limits["memory"])
-    limit("RLIMIT_CPU", limits.get("cpu"))
+    limit("RLIMIT_CPU", limits.get("cpu"), 2)  # first a signal that says why
     limit("RLIMIT_FSIZE", limits.get("file"))
-    limit("RLIMIT_NPROC", limits.get("processes") if limits.get("contained") else None)
+    if limits.get("contained"):
+        # It counts threads, of which a kernel has some; processes are counted by us.
+        limit("RLIMIT_NPROC", 4 * limits.get("processes", 64))
     limit("RLIMIT_NOFILE", 512)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
