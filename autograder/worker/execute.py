@@ -28,7 +28,7 @@ from nbformat import NotebookNode
 
 from . import hands, provisioner, sandbox
 
-MARGIN_SECONDS = 60.0  # what a submission may take beyond its own limit
+MARGIN_SECONDS = 90.0  # beyond its own limit: to warm up a sandbox, and to end
 READY_SECONDS = 30.0
 REPLY_SECONDS = 20.0  # what may pass between the end of a cell and the word of it
 MAX_RECORDS = 4 << 20  # bytes of one test cell
