@@ -139,7 +139,7 @@ def test_make_readme_and_conda_install_the_same():
     long = {"--constraint": "-c", "--editable": "-e"}
     assert [long.get(word, word) for line in conda for word in line.split()] == INSTALL
     extras = project(INSTRUCTOR)["optional-dependencies"]
-    assert set(extras) == {"cluster", "test"}
+    assert set(extras) == {"cluster", "site", "test"}
 
 
 def test_the_plain_commands_are_those_of_make():

@@ -18,6 +18,8 @@ import pkgutil
 import posixpath
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,15 +57,17 @@ def build(course: Course, out: Path) -> list[str]:
     """
     if importlib.util.find_spec("sphinx") is None:
         raise CourseError('the site needs: python -m pip install -e ".[site]"')
-    from sphinx.cmd.build import build_main
-
     asked = [assignment(course, name) for name in course.notebooks()]
     with tempfile.TemporaryDirectory(prefix="odenets-site-") as folder:
         source = Path(folder) / "source"
         write_pages(course, asked, source)
         shutil.rmtree(out, ignore_errors=True)
         trees = str(Path(folder) / "trees")
-        if build_main(["-q", "-W", "--keep-going", "-d", trees, str(source), str(out)]):
+        # In a process of its own: what Sphinx does to functions, to show their defaults
+        # as they are written, must not meet others.
+        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
+        command += ["-d", trees, str(source), str(out)]
+        if subprocess.run(command).returncode:
             raise CourseError("Sphinx found something to mend, see above")
     (out / ".buildinfo").unlink(missing_ok=True)
     (out / ".nojekyll").touch()  # GitHub's pages leave out folders with an underscore

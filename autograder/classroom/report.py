@@ -12,6 +12,7 @@ from typing import Any
 from ..course import printable, write_atomically
 from . import late
 from .gradebook import Classroom
+from .tables import safe
 
 NARROW = 45  # characters; beside the table, where reasons stand
 
@@ -176,12 +177,6 @@ def to_csv(made: Iterable[Row]) -> str:
             ]
         )
     return text.getvalue()
-
-
-def safe(text: str) -> str:
-    """Return a text that a spreadsheet does not take for a formula, on one line."""
-    text = printable(text)
-    return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@") else text
 
 
 def write(room: Classroom, name: str) -> list[Row]:

@@ -120,7 +120,7 @@ class Roster:
 
     def save(self, room: Classroom) -> None:
         """Write both files; nothing in them is a formula of a spreadsheet."""
-        from .report import safe
+        from .tables import safe
 
         more = list(dict.fromkeys(k for p in self.people.values() for k in p.more))
         people = [
@@ -295,7 +295,7 @@ def in_table(table: tables.Table, path: str) -> Iterable[Person]:
 
 
 def _unsafe(text: str) -> str:
-    """Take back what `report.safe` puts before a formula."""
+    """Take back what `tables.safe` puts before a formula."""
     return text[1:] if re.match(r"'\s*[=+@-]", text) else text
 
 

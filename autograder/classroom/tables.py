@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..course import CourseError
+from ..course import CourseError, printable
 
 MAX_TABLE = 50 << 20
 ADVICE = "save it as CSV UTF-8, with commas, and give that file"
@@ -128,3 +128,9 @@ def text(head: list[str], rows: Iterable[list[str]], separator: str = ",") -> st
     writer.writerow(head)
     writer.writerows(rows)
     return made.getvalue()
+
+
+def safe(text: str) -> str:
+    """Return a text that a spreadsheet does not take for a formula, on one line."""
+    text = printable(text)
+    return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@") else text
