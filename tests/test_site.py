@@ -225,6 +225,22 @@ def test_formulas_are_rendered(name, visit):
     assert "$" not in page.locator(".bd-article p").all_inner_texts().__str__()
 
 
+@pytest.mark.parametrize("name", [NOTEBOOKS[4], NOTEBOOKS[7]])
+def test_wide_formulas_can_be_read_in_the_hand(name, visit):
+    page = visit(name, width=390)
+    boxes = page.evaluate("""
+        [...document.querySelectorAll('div.math')].map(box => {
+          const left = box.getBoundingClientRect().left;
+          const formula = box.querySelector('mjx-math').getBoundingClientRect();
+          const scrolls = getComputedStyle(box).overflowX == 'auto';
+          return [formula.left - left, formula.width > box.clientWidth, scrolls];
+        })
+    """)
+    assert any(wide for _, wide, _ in boxes), "else this shows nothing"
+    for begins, wide, scrolls in boxes:
+        assert begins >= -1 and (scrolls or not wide)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", [*TEXTS, NOTEBOOKS[0], NOTEBOOKS[2], NOTEBOOKS[9]])
 def test_axe_finds_nothing_serious(name, scheme, visit):

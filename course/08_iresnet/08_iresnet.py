@@ -63,7 +63,7 @@ training.set_seed(0)
 # lab's; with a plus everything below holds as well.) The data are those of notebook 07: 500
 # small digits of $8\times8$ pixels, enlarged to $28\times28$; at full scale MNIST.
 #
-# *Predict first* (Q10): the plain network, as large, reached 83.8 % there. And this one?
+# *Predict first* (Q10): compared with the plain network of notebook 07, which is as large?
 
 # %%
 better = check.predict("The ResNet is", among=["better", "about as good", "worse"], mine="")

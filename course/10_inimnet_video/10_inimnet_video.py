@@ -645,19 +645,19 @@ for name, videos in {"training": turning, "test": turning_test}.items():
     )
 
 # %%
-fig, axes = plt.subplots(1, 6, figsize=(3.0, 0.74))
+fig, axes = plt.subplots(1, 6, figsize=(3.0, 0.84))
 names = ["truth", *depths_of(drawn)]
 films = [turning_test[3], *drawn[:, 3]]
 shown = [ax.imshow(np.zeros((28, 28)), cmap="gray", vmin=0, vmax=1) for ax in axes]
 for ax, name in zip(axes, names):
     ax.set(xticks=[], yticks=[])
-    ax.set_title(name, size=5.5, pad=2)
+    ax.set_title(name, size=7, pad=3)
 
 
 def draw(k):
     for image, film in zip(shown, films):
         image.set_data(film[k].numpy())
-    fig.suptitle(f"frame {k}" + (", HELD OUT" if k == 4 else ""), y=0.12, size=6)
+    fig.supxlabel(f"frame {k}" + (", HELD OUT" if k == 4 else ""), size=7)
 
 
 words = "A test digit turns once around: the truth and, side by side, the depths 0 to 4. Depth 0 "
@@ -1213,18 +1213,18 @@ for kind in ("test", "training"):
     plots.show(fig, f"Ten frames of three balls, {kind}: depth 0 a smear, the depths 1 to 3 balls.")
 
 # %%
-fig, axes = plt.subplots(1, 5, figsize=(3.0, 0.84))
+fig, axes = plt.subplots(1, 5, figsize=(3.0, 0.94))
 films = drawings["balls/exact, all/test"][:5]
 shown = [ax.imshow(np.zeros((32, 32)), cmap="gray", vmin=0, vmax=1) for ax in axes]
 for ax, name in zip(axes, labelled(films)):
     ax.set(xticks=[], yticks=[])
-    ax.set_title(name, size=5.5, pad=2)
+    ax.set_title(name, size=7, pad=3)
 
 
 def draw_balls(k):
     for image, film in zip(shown, films):
         image.set_data(film[k].numpy())
-    fig.suptitle(f"predicted frame {k + 1}", y=0.1, size=6)
+    fig.supxlabel(f"predicted frame {k + 1}", size=7)
 
 
 words = "Three balls of a test video: the truth and the depths 0 to 3 side by side, with a counter."

@@ -1337,7 +1337,7 @@ ratio = seconds_a_step(net) / seconds_a_step(resnet)
 print("right on the test set, epoch by epoch:", ", ".join(f"{r:.0%}" for r in history["right"]))
 print(f"tolerance 1e-3: {there} evaluations there, {back} back")
 print(f"a training step takes {ratio:.1f} times that of a ResNet with six such blocks")
-dearer.reveal(ratio, f"{there} evaluations there, {back} with gradients back, for six blocks")
+dearer.reveal(round(ratio, 1), f"{there} evaluations there, {back} back, for six blocks")
 
 # %%
 halvings = scale.pick(quick=(4, 8), lesson=range(2, 13), full=range(2, 13))
@@ -1378,7 +1378,7 @@ halves.reveal("about one half" if ratio < 0.7 else "about 1" if ratio < 1.4 else
 # a vector-Jacobian product. The paper used an implicit multistep method; the ratio depends on solver and field.
 # (d) At the tolerance it is trained with, the count goes from 32 to 20 and back up to 26; at 1e-5 from 86 to 50 to 56.
 # Nothing in the loss asks for a field that is cheap to solve; over the paper's long training the count grows.
-# A training step costs about 4 times a ResNet's here, the upper end of "2 to 4": 26 evaluations there and 20 back, against six blocks.
+# A training step cost 3 to 5 ResNet steps in our runs, "2 to 4" or more: 26 evaluations there and 20 back, against six blocks.
 #
 # ### Explore - The cheapest network
 # *Aim:* with the fewest forward evaluations, as many right answers as with 1e-5, within 0.5 %.
