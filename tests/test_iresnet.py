@@ -271,6 +271,49 @@ def test_trained_net_can_be_inverted():
         assert error < 1e-5
 
 
+def test_errors_of_the_inverse_by_explicit_matrices():
+    """Where every ReLU is open a layer is (I - A) x - b, and its iterates are known."""
+    torch.manual_seed(4)
+    net = iresnet.iResNet(2, 3, kernel_size=3).double().normalize(0.2)
+    biases = [3.0, 10.0, 30.0, 100.0]
+    for layer, b in zip(net.layers, biases):
+        layer.conv.bias.data.fill_(b)
+    x = torch.rand(5, 2, 3, 3, generator=generator(9), dtype=torch.float64)
+    matrices = [iresnet.conv_matrix(layer.conv, 3) for layer in net.layers]
+    y = x.flatten(1).T
+    for A, b in zip(matrices, biases):
+        y = y - A @ y - b
+
+    counts = [0, 1, 3, 30, 2]
+    expected = []
+    for count in counts:
+        back = y
+        for A, b in zip(matrices[::-1], biases[::-1]):
+            # x^n = y + (1 + A + .. + A^(n-1)) (A y + b)
+            powers = [torch.linalg.matrix_power(A, k) for k in range(count)]
+            back = back + sum((power @ (A @ back + b) for power in powers), 0 * back)
+        expected.append((back - x.flatten(1).T).abs().max().item())
+    errors = iresnet.inverse_errors(net, x, counts)
+    assert all(type(error) is float for error in errors)
+    assert errors == pytest.approx(expected, rel=1e-9, abs=1e-11)
+    assert errors[3] < 1e-9 < 1e-2 < errors[2] < errors[4] < errors[1] < errors[0]
+
+
+def test_an_inverse_that_runs_away_has_an_infinite_error():
+    class Net(nn.Module):
+        def forward(self, x, classif):
+            assert not classif
+            return 2 * x
+
+        def inverse(self, y, n_iter):
+            back = y / 2 + n_iter
+            back[1, 0] = [0.0, math.nan, math.inf, -math.inf][n_iter]
+            return back
+
+    x = torch.tensor([[0.25], [0.5], [-1.0]])
+    assert iresnet.inverse_errors(Net(), x, range(4)) == [0.5, *3 * [math.inf]]
+
+
 # ------------------------------------------------------------------ log-determinants
 
 
