@@ -686,6 +686,24 @@ class TestThePackageIsNoAnswerKey:
             check.exercise("sine", 1, package=np.sin)
 
 
+def compute(seconds):
+    """Compute for so many seconds of the processor, then return 7."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+    return 7
+
+
+def polls():
+    while True:
+        time.sleep(0.01)
+
+
+def other_programs_run(monkeypatch):
+    """Let the clock run as if this process got a fifth of the processor."""
+    monkeypatch.setattr(time, "monotonic", lambda: 5 * time.process_time())
+
+
 class TestTime:
     @pytest.fixture(autouse=True)
     def _short(self, monkeypatch):
@@ -710,15 +728,31 @@ class TestTime:
     def test_one_that_waits_too(self):
         assert earned("equal", lambda: time.sleep(60), None) == 0
 
-    def test_in_another_thread(self):
-        def forever():
-            while True:
-                pass
+    def test_one_that_looks_again_and_again_whether_it_may_go_on(self):
+        assert earned("equal", polls, None) == 0
 
+    @pytest.mark.parametrize("threaded", [False, True])
+    def test_a_busy_machine_does_no_harm(self, threaded, monkeypatch):
+        other_programs_run(monkeypatch)
         came = []
-        work = threading.Thread(target=lambda: came.append(earned("equal", forever, 1)))
+
+        def work():
+            came.append(earned("equal", lambda: compute(0.2), 7))
+
+        if threaded:
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        else:
+            work()
+        assert came == [2.0]
+
+    @pytest.mark.parametrize("hangs", [lambda: compute(60), polls])
+    def test_in_another_thread(self, hangs):
+        came = []
+        work = threading.Thread(target=lambda: came.append(earned("equal", hangs, 1)))
         work.start()
-        work.join(20)
+        work.join(40)
         assert came == [0.0]
 
     def test_a_module_is_loaded_to_its_end(self, tmp_path, monkeypatch):
@@ -900,18 +934,56 @@ class TestYours:
         assert mine(100.0) == 200.0
         assert "left aside (TimeLimit" in shown(capsys)
 
+    def test_a_busy_machine_does_no_harm(self, capsys, monkeypatch):
+        monkeypatch.setenv("ODENETS_CHECK_SECONDS", "0.3")
+        other_programs_run(monkeypatch)
+
+        def trains(x):
+            compute(0.2 if x == 100.0 else 0)
+            return right(x)
+
+        mine = check.yours(asked(trains))
+        assert mine(100.0) == 200.0
+        assert "left aside" not in shown(capsys)
+
+    def test_at_full_scale_a_call_takes_longer(self, capsys, monkeypatch):
+        monkeypatch.setenv("ODENETS_CHECK_SECONDS", "0.1")
+        monkeypatch.setenv("ODENETS_SCALE", "full")
+
+        def trains(x):
+            compute(0.3 if x == 100.0 else 0)
+            return right(x)
+
+        mine = check.yours(asked(trains))
+        assert mine(100.0) == 200.0
+        assert "left aside" not in shown(capsys)
+
     def test_what_is_much_slower_than_ours_is_left_aside(self, capsys, monkeypatch):
         monkeypatch.setattr("odenets.check.drive.TOGETHER", 0.3)
 
         def busy(x):
-            end = time.thread_time() + (0.2 if x == 5.0 else 0)
-            while time.thread_time() < end:
-                pass
+            compute(0.2 if x == 5.0 else 0)
             return right(x)
 
         mine = check.yours(asked(busy))
-        assert [mine(5.0) for _ in range(3)] == [10.0] * 3
+        assert [mine(5.0) for _ in range(4)] == [10.0] * 4
         assert shown(capsys).count("left aside (it has taken more than") == 1
+
+    def test_the_comparison_changes_nothing(self, capsys, monkeypatch):
+        monkeypatch.setattr("odenets.check.drive.TOGETHER", 0.0)
+
+        def counts(given):
+            given[0] += 1
+            return given
+
+        @check.exercise("counts", 1, lambda: counts, right)
+        def exercise(checks):
+            checks.equal("one more", lambda: counts([1]), [2])
+
+        monkeypatch.setattr("odenets.check.drive.SLOWER", float("inf"))
+        mine, given = check.yours(exercise), [0]
+        assert [mine(given) is given for _ in range(3)] == [True] * 3
+        assert given == [3]
 
     def test_a_function_that_returns_a_function(self, capsys):
         def make(factor):

@@ -50,10 +50,11 @@ def seconds() -> float:
 
 @contextlib.contextmanager
 def time_limit(limit: float) -> Iterator[None]:
-    """Raise `TimeLimit` in the block once it has taken `limit` seconds.
+    """Raise `TimeLimit` in the block once it has computed for `limit` seconds.
 
-    Computing time counts, so that a busy machine does no harm; a block that only waits
-    is stopped after twice the time. Inside another limit, only the outer one holds.
+    Time in which other programs hold the processor does not count, so that a busy
+    machine does no harm; a block that only waits is stopped after twice the time.
+    Inside another limit, only the outer one holds.
 
     Raises:
         TimeLimit: again and again, as the block may swallow it.
@@ -66,21 +67,31 @@ def time_limit(limit: float) -> Iterator[None]:
         yield
 
 
+SHARE = 0.1
+"""A block that computes gets at least this share of a processor, however busy it is."""
+
+
 class _Clock:
-    """Looks at the time every now and then; raises in the thread that it watches."""
+    """Looks at the time every now and then; raises in the thread that it watches.
+
+    Attributes:
+        passed: seconds on the clock.
+        worked: seconds in which this process computed, never more than have passed:
+            torch may do so on several processors.
+    """
 
     running = False
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
         self.tick = min(limit / 10, 0.25)
+        self.passed = self.worked = 0.0
         in_main = threading.current_thread() is threading.main_thread()
         self.by_signal = hasattr(signal, "setitimer") and in_main
 
     def __enter__(self) -> None:
         _Clock.running = True
-        self.started = time.monotonic()
-        self.worked = time.thread_time()
+        self.seen = time.monotonic(), time.process_time()
         if self.by_signal:
             self.before = signal.signal(signal.SIGALRM, self._on_signal)
             signal.setitimer(signal.ITIMER_REAL, self.tick, self.tick)
@@ -114,12 +125,15 @@ class _Clock:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(number, stop)
 
     def _late(self, frame: types.FrameType | None) -> bool:
-        if _importing(frame):
-            self.limit += self.tick  # a module that is loaded half-way stays broken
+        now = time.monotonic(), time.process_time()
+        passed, computed = (new - old for new, old in zip(now, self.seen))
+        self.seen = now
+        if _importing(frame):  # a module that is loaded half-way stays broken
             return False
-        late = time.monotonic() - self.started > (1 + self.by_signal) * self.limit
-        if self.by_signal:  # else the clock of the other thread cannot be read
-            late |= time.thread_time() - self.worked > self.limit
+        self.passed += passed
+        self.worked += min(passed, computed)
+        late = self.worked > self.limit
+        late |= self.passed > 2 * self.limit + self.worked / SHARE
         self.limit += late  # if it is swallowed, the next one comes a second later
         return late
 
