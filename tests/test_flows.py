@@ -337,9 +337,8 @@ def test_the_gain_makes_a_field_that_moves_more():
 
 
 def test_a_tabulated_field_is_the_same_field(field):
-    z, times = randn(5, 2), torch.linspace(1, 0, 9).double()
-    table = field.tabulate(times)
-    for t in times.tolist():
+    z, table = randn(5, 2), field.tabulate(1.0, 0.0, 9)
+    for t in (k / 8 for k in range(9)):
         for one, other in zip(table.with_divergence(t, z), field.with_divergence(t, z)):
             torch.testing.assert_close(one, other)
     for t in (0.03, 1.2):
@@ -677,6 +676,18 @@ def test_maximum_likelihood_learns():
     before = study.mean_log_prob(flow, test)
     study.fit_densities(flow, train, 60, energy=0.02, epochs=3)
     assert (study.mean_log_prob(flow, test) > before + 0.3).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", ["nf", "cnf"])
+def test_gpu_steps_of_a_flow_are_recorded_and_are_those_of_a_cpu(kind, capsys):
+    train, losses = study.circles_and_moons(1000, 0), []
+    for device in ("cpu", "cuda"):
+        flow = small_flow(kind)
+        fitted = study.fit_densities(flow, train, 20, epochs=2, device=device)
+        losses.append(fitted["loss"])
+    assert capsys.readouterr().err == ""  # no notice that it could not be recorded
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
 def test_the_recorded_runs_are_complete_and_make_sense():

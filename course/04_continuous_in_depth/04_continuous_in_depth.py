@@ -793,11 +793,12 @@ def train(scheme, n_cells, epochs, refine_at=(), seed=0, **settings):
     for first, last in zip(borders, borders[1:]):
         net = refined(net) if first else net
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+        loss = torch.nn.functional.cross_entropy
+        step = training.Step(net, loss, optimizer, capture=True)  # one launch, on a GPU
         for epoch in training.progress(range(first, last), f"{scheme}, {net.n_cells} cells"):
             for group in optimizer.param_groups:  # a cosine from 0.1 down to 0
                 group["lr"] = 0.05 * (1 + np.cos(np.pi * epoch / epochs))
-            loss = torch.nn.functional.cross_entropy
-            history["loss"].append(training.train_epoch(net, batches, loss, optimizer))
+            history["loss"].append(step.epoch(batches))
             history["accuracy"].append(training.accuracy(net, tests))
     return net, history
 

@@ -449,21 +449,24 @@ class PlanarField(nn.Module):
         times = torch.as_tensor(t, dtype=z.dtype, device=z.device)
         return _planar_units(z, *(part[0] for part in self.weights(times)))
 
-    def tabulate(self, times: Tensor) -> "TabulatedField":
-        """Return the same field for use at a few known times only, all at once.
+    def tabulate(self, first: float, last: float, n: int) -> "TabulatedField":
+        """Return the same field for use at `n` evenly spaced times only, all at once.
 
         A fixed-step solver reads the weights at times that are known beforehand. One
         call of the hypernetwork for all of them halves the time of a training step.
         """
-        return TabulatedField(times, self.weights(times))
+        like = next(self.parameters())
+        times = torch.linspace(first, last, n, dtype=like.dtype, device=like.device)
+        return TabulatedField(first, (last - first) / (n - 1), self.weights(times))
 
 
 class TabulatedField:
     """A `PlanarField` at evenly spaced times, increasing or decreasing."""
 
-    def __init__(self, times: Tensor, weights: tuple[Tensor, Tensor, Tensor]) -> None:
-        first, last = times[0].item(), times[-1].item()
-        self.first, self.spacing = first, (last - first) / (len(times) - 1)
+    def __init__(
+        self, first: float, spacing: float, weights: tuple[Tensor, Tensor, Tensor]
+    ) -> None:
+        self.first, self.spacing = first, spacing
         w, b, u = weights
         # w and b, u and u.w are the same at every visit: prepare them once.
         trace = (w.mT * u).sum(-1, keepdim=True)
@@ -623,10 +626,7 @@ class CNF(nn.Module):
             )
             if not (hasattr(field, "tabulate") and n_steps and on_half_steps):
                 return field.with_divergence
-            times = torch.linspace(
-                start, end, 2 * n_steps + 1, dtype=z.dtype, device=z.device
-            )
-            return field.tabulate(times).with_divergence
+            return field.tabulate(start, end, 2 * n_steps + 1).with_divergence
 
         def by_autograd(t: float, y: Tensor) -> tuple[Tensor, Tensor]:
             values = []

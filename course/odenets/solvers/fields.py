@@ -104,8 +104,18 @@ def _recording() -> bool:
 
 
 def watched(y: Tensor) -> bool:
-    """Tell whether values may be looked at: not while a graph is being recorded."""
-    return not (torch.compiler.is_compiling() or (y.is_cuda and _recording()))
+    """Tell whether values may be looked at: not while a graph is being recorded.
+
+    Nor where waiting for the GPU was made an error, as before such a recording.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return not y.is_cuda or not (
+        _recording() or torch.cuda.get_sync_debug_mode() == _ERROR
+    )
+
+
+_ERROR = 2  # as `torch.cuda.set_sync_debug_mode("error")` is read back
 
 
 def refuse_shared_memory(slopes: list[Tensor]) -> None:

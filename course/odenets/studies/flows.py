@@ -248,6 +248,7 @@ def fit_densities(
         seed=seed,
         device=device,
         checkpoint=checkpoint,
+        capture=True,  # hundreds of small kernels a step
     )
 
 
