@@ -6,6 +6,7 @@ command of it see the same class. Only one process writes: the one that grades.
 
 import contextlib
 import json
+import os
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator
@@ -90,7 +91,7 @@ class Classroom:
             if not folder.name.startswith(".")
             and folder.is_dir()
             and not folder.is_symlink()
-            and (folder / name).exists()
+            and os.path.lexists(folder / name)
         )
 
     def read_result(self, student: str, name: str) -> dict[str, Any] | None:

@@ -81,7 +81,7 @@ def row(result: dict[str, Any], manual: dict[str, dict[str, Any]]) -> Row:
     """Turn a stored result and the decisions of people into a row."""
     scores: dict[str, float | None] = {}
     points: dict[str, float] = {}
-    reasons = [] if result["readable"] else [result["notes"][-1]]
+    reasons = [] if result["readable"] else list(reversed(result["notes"]))
     for exercise in result["exercises"]:
         name = exercise["exercise"]
         points[name] = exercise["points"]

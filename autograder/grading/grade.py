@@ -7,6 +7,7 @@ is done when its result file is there, and that is written last: a run that was 
 is finished by the next one.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -41,7 +42,7 @@ from ..course import (
     write_atomically,
 )
 from ..worker import cluster, execute, hands, sandbox
-from . import attempts, judge, sanitize, tests
+from . import attempts, files, judge, reasons, sanitize, tests
 
 VERSION = 2  # of the result files
 END_SECONDS = 15.0  # for sandboxes to close when a run is interrupted
@@ -247,12 +248,8 @@ class _Grading:
             return task
         attempt.begin()
         try:
-            if path.parent.is_symlink():
-                raise sanitize.Unreadable("the folder is a link to elsewhere")
-            if not path.exists() and not path.is_symlink():
-                raise sanitize.Unreadable(f"there is no {name}.ipynb")
             task.submission = sanitize.restore(self.asked, sanitize.read(path))
-        except sanitize.Unreadable as error:
+        except files.Unreadable as error:
             notes.append(str(error))
             return task
         finally:
@@ -298,7 +295,7 @@ class _Grading:
             texts = {name: written.text(self.asked, own[name]) for name in own}
             answers = _answers(self.asked, handed) | texts
             notebook = _with_outputs(self.asked, handed, task, ran, verdicts)
-        notes = task.notes + _notes_on_run(ran, task)
+        notes = reasons.of_cells(task.notes) + _notes_on_run(ran, task)
         result = {
             "key": task.attempt.key,
             "version": VERSION,
@@ -353,7 +350,7 @@ class _Grading:
             return {cell["name"]: cell["written"] for cell in cells}
         try:
             copy = sanitize.read(self.room.autograded(student, self.asked.name))
-        except sanitize.Unreadable:
+        except files.Unreadable:
             return {}
         own = written.answers(self.asked, copy)
         return {name: written.digest(own[name]) for name in own}
@@ -414,25 +411,32 @@ def _key(room: Classroom, student: str, name: str, base: str, options: Options) 
         f"{VERSION} {limits} {options.contained} {options.all_cells}".encode()
     )
     folder = room.submitted / student / name
-    if folder.is_symlink() or not folder.is_dir():
-        return digest.hexdigest()
-    for path in sorted(folder.iterdir()):
-        digest.update(f"\0{path.name}\0{path.is_symlink()}".encode(errors="replace"))
-        notebook = path.name == f"{name}.ipynb"
-        if (notebook or path.name == "timestamp.txt") and not path.is_symlink():
-            if path.is_file():
+    try:
+        for path in _listed(folder):
+            link = path.is_symlink()
+            digest.update(f"\0{path.name}\0{link}".encode(errors="replace"))
+            read = path.name in (f"{name}.ipynb", "timestamp.txt")
+            if read and not link and path.is_file():
                 with open(path, "rb") as file:
                     digest.update(file.read(MAX_SUBMISSION + 1))
+    except OSError as error:  # nobody may read it: its reason says so
+        digest.update(f"\0{error.errno}".encode())
     return digest.hexdigest()
 
 
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in a folder, in order; nothing where it is none, or a link."""
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return sorted(folder.iterdir())
+
+
 def _notes_on_files(room: Classroom, student: str, name: str) -> list[str]:
-    folder = room.submitted / student / name
     notes = []
-    if folder.is_dir() and not folder.is_symlink():
-        names = sorted(path.name for path in folder.iterdir())
+    with contextlib.suppress(OSError):  # nobody may read it: its reason says so
+        names = [path.name for path in _listed(room.submitted / student / name)]
         others = [n for n in names if n.endswith(".ipynb") and n != f"{name}.ipynb"]
-        if others:
+        if others and f"{name}.ipynb" in names:
             notes.append(f"not graded: {', '.join(others)}")
     note = room.timestamp(student, name)[1]
     return notes + ([note] if note else [])
@@ -442,7 +446,7 @@ def _notes_on_run(ran: dict[str, Any] | None, task: _Task) -> list[str]:
     """Say which cells of the student ended the kernel, and which raised."""
     if ran is None:
         return []
-    notes = []
+    said = []
     for code, place, cell in zip(task.codes, task.places, ran["cells"]):
         if code.test:
             continue
@@ -450,10 +454,11 @@ def _notes_on_run(ran: dict[str, Any] | None, task: _Task) -> list[str]:
         where = f"cell {place + 1}" if place is not None else "the set-up"
         title = f"{where} ({lines[0].strip()[:40]})" if lines else where
         if cell["trouble"]:
-            notes.append(f"{title}: {cell['trouble']}")
+            said.append((title, reasons.of_trouble(cell["trouble"])))
         elif cell["error"]:
-            notes.append(f"{title} raised {judge.known_error(cell['error'])}")
-    return notes
+            name, _, text = cell["error"].partition(":")
+            said.append((title, f"raised {reasons.of_error(name, text)}"))
+    return reasons.together(said)
 
 
 def _answers(asked: Assignment, notebook: NotebookNode) -> dict[str, str]:

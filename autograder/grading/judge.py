@@ -5,7 +5,6 @@ from a run of the instructor's solution. Both meet here, and nowhere else: what 
 student patches in their own process changes what they observed, not how it is judged.
 """
 
-import builtins
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from ..authors.assignment import Assignment, Graded
 from ..course import CourseError, write_atomically
 from ..worker.execute import Code, Job, Ran, execute
 from ..worker.sandbox import Limits
+from . import reasons
 from .tests import Decoy, strip_expected
 
 VISIBLE = "visible:"
@@ -107,9 +107,10 @@ def fingerprint(asked: Assignment) -> str:
 def _own_modules() -> list[Any]:
     from ..authors import assignment, names
     from ..worker import execute, zygote
-    from . import sanitize, tests
+    from . import files, sanitize, tests
 
-    return [execute, assignment, names, sanitize, tests, zygote]
+    own = [files, reasons, sanitize, tests]
+    return [execute, assignment, names, zygote, *own]
 
 
 def _run_solution(asked: Assignment, contained: bool) -> Reference:
@@ -193,16 +194,24 @@ def judge(
     score = min(max(round(points * passed / len(checks), 2), 0.0), points)
     reason = ""
     if ran.trouble:
-        score, reason = 0.0, _sentence(f"the tests did not end: {ran.trouble}")
+        score, reason = 0.0, _sentence(_unfinished(ran.trouble))
+    elif not came and not ran.error:
+        score = 0.0
+        reason = (
+            "the tests did not run, or what they recorded was deleted: look at what "
+            "your code changes outside of its functions"
+        )
     elif stopped or (ran.error and passed < len(checks)):
         score = 0.0
-        reason = stopped or f"the test cell raised {known_error(ran.error)}"
+        reason = stopped or f"the test cell raised {_raised(ran.error)}"
     elif handed_on:
         score = 0.0
         reason = f"the package's own version was called: {check.PackageAnswer()}"
-    elif any(not _came_through(decoy, came) for decoy in decoys):
+    elif lost := [decoy for decoy in decoys if not _came_through(decoy, came)]:
         score = 0.0
         reason = "the tests recorded other values than they observed: look at the code"
+        if not any(came.get((decoy.kind, decoy.label)) for decoy in lost):
+            reason = "some of the tests left no record: look at the code"
         checks = [Checked(c.label, False, c.hidden, "not counted") for c in criteria]
     elif score < points:
         reason = _mistake(name, checks, came) or _reason(checks)
@@ -284,16 +293,15 @@ def _said(record: dict[str, Any]) -> str:
         return "not written yet"
     if name == "TimeLimit":
         return "the answer did not come back and was stopped"
-    return f"the answer raised {known_error(name)}" if name else NO_VALUE
+    if not name:
+        return NO_VALUE
+    return f"the answer raised {reasons.of_error(name, str(record.get('text')))}"
 
 
-def known_error(text: str) -> str:
-    """Return the name of an exception, where it is not one that a student made up."""
-    name = text.partition(":")[0].strip()
-    known = {"LinAlgError", "OutOfMemoryError", "JSONDecodeError"}
-    if name in known or isinstance(getattr(builtins, name, None), type):
-        return name
-    return "an error of its own kind"
+def _raised(error: str) -> str:
+    """Return what may be said of the exception that a cell ended in."""
+    name, _, text = error.partition(":")
+    return reasons.of_error(name, text)
 
 
 WINDOW = 24
@@ -330,6 +338,12 @@ def _reason(checks: list[Checked]) -> str:
     label = f"{'hidden test' if first.hidden else 'test'} '{first.label}'"
     more = f" and {len(missed) - 1} more" if len(missed) > 1 else ""
     return f"{label}{more} failed{': ' + what if what else ''}"
+
+
+def _unfinished(trouble: str) -> str:
+    if trouble.startswith("not run: "):
+        return f"the tests did not run: {trouble.removeprefix('not run: ')}"
+    return f"the tests did not end: {reasons.of_trouble(trouble)}"
 
 
 def _sentence(text: str) -> str:

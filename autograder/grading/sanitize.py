@@ -8,7 +8,6 @@ wrote in a place that is put back is kept beside it.
 
 import ast
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ from nbformat import NotebookNode
 
 from ..authors import pairs
 from ..authors.assignment import Assignment, Graded, label_of
-from ..course import MAX_SUBMISSION
+from . import files
+from .files import Unreadable
 
 MAX_CELLS = 2000
 MAX_SOURCE = 2 << 20
@@ -33,10 +33,6 @@ MAKERS = {
     "code": nbformat.v4.new_code_cell,
     "markdown": nbformat.v4.new_markdown_cell,
 }
-
-
-class Unreadable(Exception):
-    """A submission that is no notebook; the message says why."""
 
 
 @dataclass
@@ -58,31 +54,19 @@ def read(path: Path) -> NotebookNode:
     Raises:
         Unreadable: if nothing can be made of it.
     """
-    if path.is_symlink() or not path.is_file():
-        raise Unreadable("it is not a file")
-    size = path.stat().st_size
-    if size > MAX_SUBMISSION:
-        raise Unreadable(f"it is too large ({size >> 20} MB)")
     notes: list[str] = []
-    try:
-        data = json.loads(_text(path.read_bytes(), notes), strict=False)
-    except (ValueError, RecursionError):
-        raise Unreadable("it is not JSON, so it is not a notebook") from None
-    if not isinstance(data, dict) or not isinstance(
-        data.get("nbformat", data.get("cells")), (int, float, str, list)
-    ):
-        raise Unreadable("it is JSON, but not a notebook")
-    try:
-        if isinstance(data.get("nbformat"), int) and data["nbformat"] < 4:
-            data = nbformat.convert(nbformat.from_dict(data), 4)
-        came = list(data["cells"])
-    except Exception:
-        raise Unreadable("its format cannot be understood") from None
+    came = files.cells(files.parsed(files.content(path), notes), notes)
     if len(came) > MAX_CELLS:
-        raise Unreadable(f"it has {len(came)} cells")
+        raise Unreadable(
+            f"it has {len(came)} cells, and at most {MAX_CELLS} are read; "
+            f"take your own out, and {files.AGAIN}"
+        )
     cells = list(_cells(came, notes))
     if came and not cells:
-        raise Unreadable("its format cannot be understood")
+        raise Unreadable(
+            f"its format cannot be understood: none of its {len(came)} cells is one; "
+            f"save it in Jupyter, and {files.AGAIN}"
+        )
     while sum(len(cell.source) for cell in cells) > MAX_SOURCE:
         number, longest = max(enumerate(cells, 1), key=lambda c: len(c[1].source))
         longest.source = ""
@@ -93,15 +77,6 @@ def read(path: Path) -> NotebookNode:
     if notes:
         made.metadata["notes"] = notes
     return made
-
-
-def _text(data: bytes, notes: list[str]) -> str:
-    """Decode JSON as UTF-8, -16 or -32; characters that are neither are replaced."""
-    try:
-        return data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
-    except UnicodeDecodeError:
-        notes.append("some characters are not UTF-8, and were replaced")
-        return data.decode("utf-8-sig", errors="replace")
 
 
 def _cells(came: list[Any], notes: list[str]) -> Iterator[NotebookNode]:
