@@ -40,8 +40,11 @@ c.Stamp.repository = find_course(Path(__file__).parent).repository
 c.GenerateAssignment.preprocessors = steps.GENERATE
 c.GenerateAssignment.post_convert_hook = "autograder.authors.release.write_twins"
 
-# Whoever grades reads the mark scheme in the copy; whoever gets feedback does not.
+# Whoever gets feedback reads neither hidden tests, nor what may quote them, nor mark
+# schemes; whoever grades in formgrader reads the schemes.
 c.GenerateFeedback.preprocessors = steps.FEEDBACK
+c.HTMLExporter.preprocessors = ["autograder.authors.steps.ShowMarkScheme"]
+c.ShowMarkScheme.solutions = str(find_course(Path(__file__).parent).solutions)
 
 # What a student sees where an answer is missing.
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError()"}

@@ -22,7 +22,6 @@ from grading_tools import (
     write,
 )
 
-from autograder.authors import pairs
 from autograder.authors.assignment import assignment
 from autograder.classroom import written
 from autograder.classroom.gradebook import Classroom
@@ -181,12 +180,12 @@ def test_tests_that_find_something_else_do_not_move_points_by_hand(asking, room)
     assert change.lines == (said,) and rows(room, TINY)["bob"].scores["double"] == 1
 
 
-def test_the_mark_scheme_stands_where_a_person_grades_and_nowhere_else(asking, room):
+def test_the_mark_scheme_stands_in_no_copy_and_no_feedback(asking, room):
     write(room, "ada", "### BEGIN MARK SCHEME", after="It is **abyssal**.")
     graded(asking, room, TINY)
     copy = nbformat.read(room.autograded("ada", TINY), as_version=4)
     (question,) = (c.source for c in copy.cells if "How deep is it?" in c.source)
-    assert "Two points for abyssal." in question
+    assert "Two points for abyssal." not in question
     assert "abyssal" not in room.feedback("ada", TINY).read_text()
     folders = [f"--CourseDirectory.root={room.root}", "--force"]
     folders += [f"--CourseDirectory.db_url={room.url}"]
@@ -197,4 +196,3 @@ def test_the_mark_scheme_stands_where_a_person_grades_and_nowhere_else(asking, r
     assert done.returncode == 0, done.stderr
     page = room.feedback("ada", TINY).read_text()
     assert "How deep is it?" in page and "Two points for abyssal" not in page
-    assert pairs.to_text(copy).count("Two points") == 1

@@ -7,19 +7,25 @@ same lists); `apply` runs them on a notebook in memory. The result is the same o
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+import nbformat
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbformat import NotebookNode
 from nbgrader import preprocessors
 from nbgrader.preprocessors import NbGraderPreprocessor
-from nbgrader.utils import is_grade, is_task
+from nbgrader.utils import is_grade, is_solution, is_task
 from traitlets import Unicode
 from traitlets.config import Config, PyFileConfigLoader
 
 from ..course import Course, CourseError
 
 PLACEHOLDER = "git+REPOSITORY"
+VERDICTS = "odenets_verdicts"
+"""Metadata of a copy whose tests hold what our grader found, not what they printed.
+
+nbgrader's own `autograde` clears metadata, so nobody can hand it in."""
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 
 
@@ -80,6 +86,50 @@ class HideMarkScheme(preprocessors.ClearMarkScheme):
         return cell, resources
 
 
+class HideTests(preprocessors.ClearHiddenTests):
+    """Take hidden tests out of a graded copy, and all outputs that may quote them.
+
+    Code of a student ran beside the hidden tests and may print them, in any writing.
+    What our own grader wrote into its copies names hidden tests only, and stays.
+    """
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        ours = nb.metadata.get(VERDICTS) is True
+        for cell in nb.cells:
+            test = is_grade(cell) and not is_solution(cell)
+            if test:
+                self._remove_hidden_test_region(cell)
+            if cell.cell_type == "code" and not (test and ours):
+                cell.outputs = []
+        return nb, resources
+
+
+class ShowMarkScheme(NbGraderPreprocessor):
+    """Put mark schemes into the questions that a person grades in formgrader.
+
+    They stand in no copy, so nothing that is made of copies can hold them.
+    """
+
+    solutions = Unicode(help="The folder of the solutions.").tag(config=True)
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        name = resources.get("notebook_id", "")
+        path = Path(self.solutions, name, f"{name}.ipynb")
+        if "submission_id" not in resources or not path.is_file():
+            return nb, resources
+        cells = nbformat.read(path, as_version=4).cells
+        full = {
+            one.metadata.nbgrader.grade_id: one.source for one in filter(is_task, cells)
+        }
+        for cell in filter(is_task, nb.cells):
+            cell.source = full.get(cell.metadata.nbgrader.grade_id, cell.source)
+        return nb, resources
+
+
 COMPLETE = [
     preprocessors.IncludeHeaderFooter,
     preprocessors.InstantiateTests,
@@ -105,8 +155,13 @@ GENERATE = [*COMPLETE, preprocessors.SaveCells, *RELEASED]
 """All that `nbgrader generate_assignment` does."""
 
 
-FEEDBACK = [preprocessors.GetGrades, HideMarkScheme, CSSHTMLHeaderPreprocessor]
-"""From a graded copy, in which whoever grades reads the mark scheme, to feedback."""
+FEEDBACK = [
+    preprocessors.GetGrades,
+    HideTests,
+    HideMarkScheme,
+    CSSHTMLHeaderPreprocessor,
+]
+"""From a graded copy, whoever made it, to what a student may read."""
 
 
 def load_config(course: Course) -> Config:

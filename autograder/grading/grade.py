@@ -31,7 +31,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from ..authors.assignment import Assignment, assignment, label_of
+from ..authors import steps
+from ..authors.assignment import Assignment, assignment
 from ..classroom import changes, feedback, late, report, written
 from ..classroom.gradebook import Classroom
 from ..course import (
@@ -44,7 +45,7 @@ from ..course import (
 from ..worker import cluster, execute, hands, sandbox
 from . import attempts, files, judge, reasons, sanitize, tests
 
-VERSION = 2  # of the result files
+VERSION = 3  # of the result files
 END_SECONDS = 15.0  # for sandboxes to close when a run is interrupted
 
 
@@ -294,7 +295,8 @@ class _Grading:
             own = written.answers(self.asked, handed)
             texts = {name: written.text(self.asked, own[name]) for name in own}
             answers = _answers(self.asked, handed) | texts
-            notebook = _with_outputs(self.asked, handed, task, ran, verdicts)
+            shown = [self.shown(verdict) for verdict in verdicts]
+            notebook = self.with_outputs(handed, task, ran, shown)
         notes = reasons.of_cells(task.notes) + _notes_on_run(ran, task)
         result = {
             "key": task.attempt.key,
@@ -380,9 +382,47 @@ class _Grading:
         checks = [replace(c, message=self.redact(c.message)) for c in verdict.checks]
         return replace(verdict, checks=checks, reason=self.redact(verdict.reason))
 
+    def with_outputs(
+        self,
+        notebook: NotebookNode,
+        task: _Task,
+        ran: dict[str, Any],
+        verdicts: list[judge.Verdict],
+    ) -> NotebookNode:
+        """Return the copy for formgrader: outputs, and our verdicts in the test cells.
+
+        It quotes no hidden test and holds no mark scheme, whatever is made of it.
+        """
+        earned = {verdict.exercise: verdict for verdict in verdicts}
+        for code, place, cell in zip(task.codes, task.places, ran["cells"]):
+            if place is None:
+                continue
+            count = cell["count"]
+            if code.test:
+                verdict = earned[self.asked.graded[code.test].exercise]
+                outputs = _verdict_outputs(verdict, count)
+            else:
+                outputs = [self.quoting_nothing(one) for one in cell["outputs"]]
+            notebook.cells[place].outputs = [nbformat.from_dict(one) for one in outputs]
+            notebook.cells[place].execution_count = count
+        notebook.metadata[steps.VERDICTS] = True
+        return notebook
+
+    def quoting_nothing(self, value: Any) -> Any:
+        """Return an output without its texts that quote a hidden test."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, list):
+            return [self.quoting_nothing(one) for one in value]
+        if isinstance(value, dict):
+            pictures = {k: v for k, v in value.items() if k.startswith("image/")}
+            others = {k: v for k, v in value.items() if k not in pictures}
+            return {k: self.quoting_nothing(v) for k, v in others.items()} | pictures
+        return value
+
     def redact(self, text: str) -> str:
         """Withhold a text that quotes a hidden test: student code made it say so."""
-        quoted = judge.windows(text) & self.secrets
+        quoted = judge.quotes(text, self.secrets)
         return "(withheld: it repeats hidden tests)" if quoted else text
 
     def verdicts(self, task: _Task, ran: dict[str, Any] | None) -> list[judge.Verdict]:
@@ -468,30 +508,6 @@ def _answers(asked: Assignment, notebook: NotebookNode) -> dict[str, str]:
         if target is not None and target.is_answer:
             found[target.name] = cell.source
     return found
-
-
-def _with_outputs(
-    asked: Assignment,
-    notebook: NotebookNode,
-    task: _Task,
-    ran: dict[str, Any],
-    verdicts: list[judge.Verdict],
-) -> NotebookNode:
-    """Return the copy for formgrader: outputs, and our verdicts in the test cells."""
-    earned = {verdict.exercise: verdict for verdict in verdicts}
-    for code, place, cell in zip(task.codes, task.places, ran["cells"]):
-        if place is None:
-            continue
-        outputs, count = cell["outputs"], cell["count"]
-        if code.test:
-            outputs = _verdict_outputs(earned[asked.graded[code.test].exercise], count)
-        notebook.cells[place].outputs = [nbformat.from_dict(one) for one in outputs]
-        notebook.cells[place].execution_count = count
-    for cell in notebook.cells:
-        target = asked.graded.get(label_of(cell) or "")
-        if target is not None and target.is_task:
-            cell.source = target.source  # with the mark scheme: a person grades here
-    return notebook
 
 
 def _verdict_outputs(verdict: judge.Verdict, count: int | None) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ student patches in their own process changes what they observed, not how it is j
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -305,12 +306,19 @@ def _raised(error: str) -> str:
 
 
 WINDOW = 24
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def windows(text: str) -> set[str]:
     """Return all stretches of a text, spaces apart, that are long enough to quote."""
     bare = "".join(text.split())
     return {bare[i : i + WINDOW] for i in range(len(bare) - WINDOW + 1)}
+
+
+def quotes(text: str, hidden: set[str]) -> bool:
+    """Whether a text, spaces and colours apart, repeats one of the `hidden` windows."""
+    bare = "".join(COLOURS.sub("", text).split())
+    return any(bare[i : i + WINDOW] in hidden for i in range(len(bare) - WINDOW + 1))
 
 
 def secrets(asked: Assignment, references: Reference) -> set[str]:
