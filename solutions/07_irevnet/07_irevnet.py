@@ -3,7 +3,7 @@
 #
 # **The question.** Can a network that classifies keep everything it was shown,
 # so that the input comes back from the features without being stored?
-# What needs not be stored saves memory when deep networks are trained.
+# What need not be stored saves memory when deep networks are trained.
 #
 # **Time** about 80 minutes - **points** 20 - **you need** convolutions in PyTorch,
 # how a classifier is trained, and the idea of a residual layer (notebook 01).
@@ -606,10 +606,10 @@ my_coupling_forward, my_coupling_inverse = check.yours(
 )
 area = check.predict("The area of the square", among=["grows", "stays", "shrinks"], mine="")
 
-side = torch.linspace(0, 1, 40, dtype=torch.float64)
+side = torch.linspace(0, 1, 400, dtype=torch.float64)
 zero, one = torch.zeros_like(side), torch.ones_like(side)
 edge = torch.stack([torch.cat([side, one, 1 - side, zero]), torch.cat([zero, side, one, 1 - side])])
-edge = 0.25 + 0.25 * edge  # the edge of a small square, (2, 160)
+edge = 0.25 + 0.25 * edge  # the edge of a small square, (2, 1600)
 fine = torch.linspace(-1.5, 1.5, 200, dtype=torch.float64)[:, None].expand(200, 13)
 lines = torch.linspace(-1.5, 1.5, 13, dtype=torch.float64).expand(200, 13)
 

@@ -5611,3 +5611,102 @@ def roundtrip_error(there, back, x):
         error = torch.abs(came - x) / torch.max(torch.abs(x))
         largest = torch.where(torch.isfinite(error), error, torch.inf).max()
     return largest.item()
+
+# %% wrong: train_and_test -- one loss comes back for each epoch, the sum over its batches
+def train(net, loader, n_epoch=40, learning_rate=0.05):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    for _ in range(n_epoch):
+        running_loss = 0.0
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            running_loss += loss.item()
+        losses.append(running_loss)
+    return losses
+
+
+def test(net, loader):
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    correct = total = 0
+    try:
+        with torch.no_grad():
+            for inputs, labels in loader:
+                correct += (net(inputs).argmax(1) == labels).sum().item()
+                total += len(labels)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return correct / total
+
+# %% wrong: train_and_test -- the largest scores are compared with the labels, not their places
+def train(net, loader, n_epoch=40, learning_rate=0.05):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+def test(net, loader):
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    correct = total = 0
+    try:
+        with torch.no_grad():
+            for inputs, labels in loader:
+                correct += (net(inputs).max(1)[0] == labels).sum().item()
+                total += len(labels)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return correct / total
+
+# %% wrong: train_and_test -- the samples are counted by loader.dataset, which not every loader has
+def train(net, loader, n_epoch=40, learning_rate=0.05):
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
+    losses = []
+    for _ in range(n_epoch):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+def test(net, loader):
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    correct = 0
+    try:
+        with torch.no_grad():
+            for inputs, labels in loader:
+                correct += (net(inputs).argmax(1) == labels).sum().item()
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return correct / len(loader.dataset)
+
+# %% wrong: split_along_channels -- an odd number is refused with an Exception that is no ValueError
+class SplitAlongChannels(torch.nn.Module):
+    def forward(self, x):
+        if x.shape[1] % 2:
+            raise Exception("an odd number of channels")
+        half = x.shape[1] // 2
+        return x[:, :half], x[:, half:]
+
+    def inverse(self, X):
+        return torch.cat(X, dim=1)

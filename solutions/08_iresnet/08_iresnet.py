@@ -368,6 +368,12 @@ def exercise(checks):
         [0, 5],
     )
     checks.equal(
+        "the bound meets the precision: the norm of F(x) is 1, rho = 0.5, precision 0.25; the "
+        "same with 0.24",
+        lambda: [iterations_needed(1.0, 0.5, 0.25), iterations_needed(1.0, 0.5, 0.24)],
+        [2, 3],
+    )
+    checks.equal(
         "rho = 1, 1.5, 0 and -0.5 are refused, rho = 0.8 is not",
         lambda: [
             *[
@@ -1778,7 +1784,7 @@ plots.show(
 
 # %% nbgrader={"grade": false, "grade_id": "log_det_series", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def log_det_series(residual, x, n_terms, noise):
-    """Estimate `ln det(I - dF/dx)` for every sample with `n_terms` terms of (11).
+    """Estimate `ln det(I - dF/dx)` for every sample with `n_terms` terms of (7).
 
     Args:
         residual: the function F; it treats the samples of a batch independently.

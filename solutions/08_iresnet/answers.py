@@ -5463,3 +5463,24 @@ def inverse_errors(net, x, counts):
         backs = [net.inverse(y, n_iter=n) for n in counts]
     gaps = [torch.where(torch.isfinite(b), (b - x).abs(), torch.inf).max() for b in backs]
     return [gap.item() for gap in gaps]
+
+# %% wrong: iterations_needed -- int(...) + 1 is one too many where the bound meets the precision
+def iterations_needed(residual_norm, rho, eps):
+    if not 0 < rho < 1:
+        raise ValueError("rho has to be between 0 and 1")
+    if residual_norm <= eps:
+        return 0
+    return int(math.log(eps / residual_norm) / math.log(rho)) + 1
+
+# %% wrong: iterations_needed -- where nothing has to be done no 0 is returned: the logarithms decide
+def iterations_needed(residual_norm, rho, eps):
+    if not 0 < rho < 1:
+        raise ValueError("rho has to be between 0 and 1")
+    return math.ceil(math.log(eps / residual_norm) / math.log(rho))
+
+# %% wrong: normalize_ -- the factor is norm / rho instead of rho / norm
+def normalize_(conv, rho, image_size):
+    with torch.no_grad():
+        norm = iresnet.conv_norm(conv.weight, image_size, conv.padding_mode)
+        conv.weight.mul_(min(1, norm / rho))
+    return conv

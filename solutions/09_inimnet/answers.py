@@ -1031,3 +1031,50 @@ def parameter_gradient(phis, params, x, loss_grad):
             if g is not None:
                 total[i] = total[i] + g
     return tuple(total)
+
+# %% wrong: projectile -- gravity acts for the time q instead of the flight q - p
+def projectile(p, q, v, gravity):
+    return v * (q - p) - gravity * q**2 / 2
+
+# %% wrong: projectile -- the body stops at the ground
+def projectile(p, q, v, gravity):
+    return max(0, v * (q - p) - gravity * (q - p) ** 2 / 2)
+
+# %% wrong: transport_residual -- z and the field are exchanged in the Jacobian-vector product
+def transport_residual(z, f, p, x, dp):
+    slope_in_p = (z(p + dp, x) - z(p - dp, x)) / (2 * dp)
+    _, slope_in_x = torch.func.jvp(lambda x: f(p, x), (x,), (z(p, x),))
+    return slope_in_p + slope_in_x
+
+# %% wrong: inimnet_forward -- the layer is differentiated in the direction of the output, not the output in that of the layer
+def inimnet_forward(phis, x):
+    out = [x]
+    for phi in phis:
+        out.append(out[-1] + torch.func.jvp(phi, (x,), (out[-1],))[1])
+    return out
+
+# %% wrong: inimnet_forward -- the recursion starts with the last layer of the list
+def inimnet_forward(phis, x):
+    def depth(l, x):
+        if l == 0:
+            return x
+        value, slope = torch.func.jvp(lambda x: depth(l - 1, x), (x,), (phis[-l](x),))
+        return value + slope
+
+    return [depth(l, x) for l in range(len(phis) + 1)]
+
+# %% wrong: resnet_forward_from -- the input is changed in place: the state is no copy of it
+def resnet_forward_from(phis, x):
+    depths = [x]
+    for count in range(1, len(phis) + 1):
+        state = x
+        for phi in reversed(phis[:count]):
+            state += phi(state)
+        depths.append(state)
+    return depths
+
+# %% wrong: parameter_gradient -- backward gathers the gradients in .grad, and they are returned from there
+def parameter_gradient(phis, params, x, loss_grad):
+    sensitivity = inimnet.inimnet_adjoint(phis[:-1], x, loss_grad)[-1].detach()
+    (phis[-1](x) * sensitivity).sum().backward()
+    return tuple(param.grad for param in params)

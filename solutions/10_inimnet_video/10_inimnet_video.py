@@ -576,7 +576,7 @@ def exercise(checks):
         generator = torch.Generator().manual_seed(seed)
         model = model.double()
         with torch.no_grad():
-            for weights in model.phis.parameters():
+            for weights in dict.fromkeys(w for phi in model.phis for w in phi.double().parameters()):
                 weights.copy_(
                     0.5 * torch.randn(weights.shape, generator=generator, dtype=torch.float64)
                 )
@@ -1156,7 +1156,7 @@ def exercise(checks):
         generator = torch.Generator().manual_seed(seed)
         model = model.double()
         with torch.no_grad():
-            for weights in model.phis.parameters():
+            for weights in dict.fromkeys(w for phi in model.phis for w in phi.double().parameters()):
                 size = 0.7 / weights[0].numel() ** 0.5
                 weights.copy_(
                     size * torch.randn(weights.shape, generator=generator, dtype=torch.float64)
@@ -1171,7 +1171,7 @@ def exercise(checks):
         ]
 
     def first_gradient(net):  # of the deepest output, by the first weights
-        return torch.autograd.grad(net(x)[-1].square().sum(), next(net.phis.parameters()))[0]
+        return torch.autograd.grad(net(x)[-1].square().sum(), next(net.phis[0].parameters()))[0]
 
     three = torch.cat([x, x[:, :1] ** 2], dim=1).float()
     checks.close(

@@ -1262,3 +1262,76 @@ class ConvInImNet(torch.nn.Module):
     def forward(self, x):
         layers = [self.phis[0]] * self.depth if self.coupled else list(self.phis)
         return torch.stack([inimnet.inimnet_forward(layers[:l], x)[-1] for l in range(len(layers) + 1)])
+
+# %% wrong: frame_mask -- n_random + 1 frames are drawn from all, and the held-out one need not be among them
+def frame_mask(n_frames, held_out, n_random, generator):
+    mask = torch.ones(n_frames, dtype=torch.bool)
+    mask[torch.randperm(n_frames, generator=generator)[: n_random + 1]] = False
+    return mask
+
+# %% wrong: collide -- v[i], v[j] = v[j], v[i] exchanges nothing: a row is a view, overwritten before it is read
+def collide(x, v, radius):
+    v = v.clone()
+    for i in range(len(x)):
+        for j in range(i):
+            line = x[i] - x[j]
+            n = line / line.norm()
+            if line.norm() < 2 * radius and (v[i] - v[j]) @ n < 0:
+                v[i], v[j] = v[j], v[i]
+    return v
+
+# %% wrong: LatentInImNet -- the time comes first in the state, and the last coordinate is dropped
+class LatentInImNet(torch.nn.Module):
+    def __init__(self, latent_dim, width, depth, coupled=False):
+        super().__init__()
+        self.depth, self.coupled = depth, coupled
+        count = 1 if coupled else depth
+        self.phis = torch.nn.ModuleList(inimnet.DenseField(latent_dim + 1, width) for _ in range(count))
+
+    def forward(self, x, t):
+        u = torch.cat([t[:, None], x], dim=1)
+        layers = [self.phis[0]] * self.depth if self.coupled else list(self.phis)
+        return torch.stack(inimnet.inimnet_forward_parts(layers, u))[..., :-1]
+
+# %% wrong: LatentInImNet -- with coupled weights the field acts once, not once for each layer
+class LatentInImNet(torch.nn.Module):
+    def __init__(self, latent_dim, width, depth, coupled=False):
+        super().__init__()
+        count = 1 if coupled else depth
+        self.phis = torch.nn.ModuleList(inimnet.DenseField(latent_dim + 1, width) for _ in range(count))
+
+    def forward(self, x, t):
+        u = torch.cat([x, t[:, None]], dim=1)
+        return torch.stack(inimnet.inimnet_forward_parts(list(self.phis), u))[..., :-1]
+
+# %% wrong: extrapolate -- the depths 0 to extra_depth are returned, none of them beyond the trained one
+def extrapolate(model, x, t, extra_depth):
+    if not model.coupled:
+        raise ValueError("the layers have weights of their own")
+    return model(x, t, depth=extra_depth)
+
+# %% wrong: extrapolate -- the depths 0 to extra_depth are returned, none of them beyond the trained one
+def extrapolate(model, x, t, extra_depth):
+    return model(x, t, depth=extra_depth)
+
+# %% wrong: extrapolate -- the last output is fed in again, and nothing is refused
+def extrapolate(model, x, t, extra_depth):
+    out = []
+    for _ in range(extra_depth):
+        x = model(x, t)[-1]
+        out.append(x)
+    return torch.stack(out)
+
+# %% wrong: ConvInImNet -- with coupled weights the field acts once, not once for each layer
+class ConvInImNet(torch.nn.Module):
+    def __init__(self, channels, depth, coupled=False):
+        super().__init__()
+        nn = torch.nn
+
+        def field():
+            return nn.Sequential(nn.Conv2d(channels, 16, 3, padding=1), nn.Tanh(), nn.Conv2d(16, 16, 3, padding=1), nn.Tanh(), nn.Conv2d(16, channels, 3, padding=1))
+
+        self.phis = nn.ModuleList(field() for _ in range(1 if coupled else depth))
+
+    def forward(self, x):
+        return torch.stack(inimnet.inimnet_forward_parts(list(self.phis), x))

@@ -43,7 +43,8 @@ class Prediction:
                 self.mine * float(answer) > 0
                 and 1 / self.within <= self.mine / float(answer) <= self.within
             )
-        said = "as you said" if right else f"you said {self.mine}, it is {answer}"
+        mine = self.mine if isinstance(self.mine, str) else f"{self.mine:g}"
+        said = "as you said" if right else f"you said {mine}, it is {answer}"
         print(f"{said}: {because}")
 
 
@@ -71,10 +72,11 @@ def predict(
             value = float("nan")
         if among.low <= value <= among.high:
             return Prediction(value, within)
-        print(f"{question} Type {among}, not {typed!r}.")
+        print(f"{question} - type {among}, not {typed!r}")
         return Prediction(None, within)
     for word in among:
         if typed.casefold() == str(word).casefold():
             return Prediction(str(word), within)
-    print(f"{question} Type one of {', '.join(map(str, among))}, not {typed!r}.")
+    words = ", ".join(repr(str(word)) for word in among)
+    print(f"{question} - type one of {words}, not {typed!r}")
     return Prediction(None, within)
