@@ -673,6 +673,13 @@ def test_film_without_a_code():
     torch.testing.assert_close(deepest, frames[-1:])
 
 
+@pytest.mark.parametrize("coupled", [False, True])
+def test_a_negative_depth_is_refused(coupled):
+    net = inimnet.InImNet(lambda: nn.Linear(2, 2), 3, coupled)
+    with pytest.raises(ValueError, match="depth is -1"):
+        net(torch.ones(1, 2), depth=-1)
+
+
 def test_unknown_variant_is_refused():
     with pytest.raises(ValueError, match="variant"):
         inimnet.InImNet(lambda: nn.Linear(2, 2), 2, variant="wrong")

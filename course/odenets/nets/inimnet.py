@@ -781,9 +781,12 @@ class InImNet(nn.Module):
         """Return phi_1 .. phi_depth.
 
         Raises:
-            ValueError: where layers of their own were never made for that depth.
+            ValueError: where layers of their own were never made for that depth, and
+                for a negative one.
         """
         depth = self.depth if depth is None else depth
+        if depth < 0:
+            raise ValueError(f"depth is {depth}, but it counts layers: 0 or more")
         if self.coupled:
             return [self.phis[0]] * depth
         if depth > self.depth:
