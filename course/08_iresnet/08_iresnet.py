@@ -1461,11 +1461,8 @@ with torch.no_grad():
     taken = inv_net(strips["i-ResNet"][3].view(1, 16, 7, 7)).argmax().item()
 print(f"midpoint taken for: {taken},", "the aim is met" if taken not in pair else "not met yet")
 fig = plots.image_rows(strips, [f"t = {t:.2f}" for t in times])
-plots.show(
-    fig,
-    "From a 3 to an 8 in seven steps, in three rows: the i-ResNet's like the cross-fade, the "
-    "i-RevNet's with horizontal streaks.",
-)
+words = "From one digit to another in seven steps: the cross-fade of pixels, the i-ResNet much "
+plots.show(fig, words + "like it, the i-RevNet with horizontal streaks.")
 
 
 # %% [markdown]

@@ -14,7 +14,7 @@
 # **The question.** A network of depth $L$ is trained, and then it has depth $L$.
 # Can one computation give the outputs of the networks of *all* depths at once,
 # and can depth be a variable that one differentiates by?
-# Who knows that can choose the depth last.
+# Whoever knows that can choose the depth last.
 #
 # **Time** about 100 minutes - **points** 24 - **you need** notebook 01 (a residual network
 # is Euler's method), notebook 05 (the adjoint), and the chain rule in several variables.
@@ -1103,7 +1103,7 @@ plots.show(
     fig,
     "Work, time and memory against the depth on log axes: whole Jacobians shoot up by depth 3, "
     "nested products and parts rise as straight lines, the approximate Jacobian and residual "
-    "networks bend below them; in time the parts are below the approximate rule up to depth 4.",
+    "networks bend below them; in time the parts and the approximate rule are close up to depth 4.",
 )
 
 # %% [markdown]
@@ -1111,8 +1111,8 @@ plots.show(
 #
 # **Reading the picture.** Exact products are exponential in the depth: in parts $2^L - 1$ evaluations,
 # nested `jvp`s more, as they multiply with derivatives of the weights, which are zero. The approximate
-# Jacobian takes $L^2$, all residual networks $L(L+1)/2$. In *time* parts are no slower than
-# the approximation up to about depth 4, at more memory. The published notebooks use (10)
+# Jacobian takes $L^2$, all residual networks $L(L+1)/2$. In *time* parts are about as fast as
+# the approximation up to depth 4, at more memory. The published notebooks use (10)
 # throughout, for depths up to 4, and 8 where they extrapolate; notebook 10 measures both rules.
 #
 # ## 7. Learning to throw
@@ -1198,6 +1198,7 @@ beyond.reveal(
 trained_depth = 3  # yours, from 1 to 5
 rule = "exact"  # yours: exact, approximate
 
+assert trained_depth in range(1, 6), "the trained depth is 1, 2, 3, 4 or 5"
 far = off(learn(trained_depth, rule))
 print(
     f"{trained_depth} depths, {rule}: error at depth {trained_depth} {far[trained_depth]:.2f} m",
