@@ -1366,8 +1366,7 @@ plots.show(fig, "(a) error falls from 1e-2 to 1e-5 as evaluations grow from 14 t
            "a little.")
 for k in (3, 5):
     first, later = before[f"nfe{k}"], history[f"nfe{k}"]
-    print(f"1e-{k}: {first} forward evaluations before training; fewer after each epoch:",
-          max(later) < first)
+    print(f"1e-{k}: {first} evaluations at first, fewer after every epoch:", max(later) < first)
 ratio = sum(back) / sum(there)
 halves.reveal("about one half" if ratio < 0.7 else "about 1" if ratio < 1.4 else "about 2",
               f"{ratio:.2f} here, both ways by dopri5; the paper used another solver")
