@@ -208,6 +208,7 @@ def rows(room: Classroom, name: str) -> dict[str, report.Row]:
 def run_autograder(where: Course, *arguments: str, **more) -> subprocess.Popen:
     """Start `python -m autograder` in a course."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    environment |= more.pop("env", {})
     command = [sys.executable, "-m", "autograder", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(

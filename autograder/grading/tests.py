@@ -83,11 +83,14 @@ def strip_expected(source: str) -> str:
 
 
 FRESH_CHECK = """\
-import importlib, sys
-for name in [name for name in sys.modules if name.startswith("odenets.check")]:
-    del sys.modules[name]
-check = importlib.import_module("odenets.check")
-del name
+def load_check_anew():
+    import importlib, signal, sys
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    for name in [name for name in sys.modules if name.startswith("odenets.check")]:
+        del sys.modules[name]
+    return importlib.import_module("odenets.check")
+check = load_check_anew()
 """
 """Stands before a test: whatever was patched in `check` is loaded anew."""
 

@@ -12,6 +12,7 @@ import copy
 import json
 import logging
 import os
+import re
 import signal
 import stat
 import time
@@ -337,6 +338,7 @@ class _Run:
         rest = max(self.deadline - time.monotonic(), 1.0)
         client.timeout = max(1, int(min(limits.cell_seconds, rest)))
         client.budget, client.flooded = limits.output_mb << 20, False
+        provisioner.of(client.km).wire.refill()
         cell = client.nb.cells[index]
         trouble = ""
         self.began |= index > 0
@@ -350,7 +352,7 @@ class _Run:
         except Exception as error:  # a kernel may say anything
             trouble = f"it confused the protocol ({type(error).__name__})"
         ran.outputs = _plain_outputs(cell.outputs)
-        ran.count = cell.execution_count
+        ran.count = cell.execution_count if type(cell.execution_count) is int else None
         for output in ran.outputs:
             if output["output_type"] == "error":
                 ran.error = f"{output['ename']}: {output['evalue']}"[:500]
@@ -366,6 +368,8 @@ class _Run:
         limits = self.job.limits
         if client.flooded:
             return f"it printed more than {limits.output_mb} MB"
+        if too_much := provisioner.of(client.km).wire.why:
+            return too_much
         for _ in range(20):  # the connection may be gone some moments earlier
             state = provisioner.of(client.km).state()
             if state["exit"] is not None:
@@ -463,18 +467,24 @@ def _plain_outputs(outputs: Iterable[NotebookNode]) -> list[dict[str, Any]]:
     return made
 
 
+def _is(mime: str, text: str) -> bool:
+    """Return whether a text is what it is called: a picture is nothing but base64."""
+    return mime == "text/plain" or re.fullmatch(r"[A-Za-z0-9+/=\s]*", text) is not None
+
+
 def _plain_output(output: NotebookNode) -> dict[str, Any] | None:
     """Return an output without anything that a browser would run."""
     kind = output.get("output_type")
     if kind == "stream":
-        return {"output_type": kind, "name": output.name, "text": str(output.text)}
+        name = "stderr" if output.name == "stderr" else "stdout"
+        return {"output_type": kind, "name": name, "text": str(output.text)}
     if kind == "error":
         trace = [str(line)[:2000] for line in output.traceback[-40:]]
         names = {"ename": str(output.ename)[:200], "evalue": str(output.evalue)[:2000]}
         return {"output_type": kind, **names, "traceback": trace}
     if kind in ("display_data", "execute_result"):
         data = {key: output.data[key] for key in KEPT_MIMES if key in output.data}
-        data = {key: value for key, value in data.items() if isinstance(value, str)}
+        data = {k: v for k, v in data.items() if isinstance(v, str) and _is(k, v)}
         if not data:
             return None
         plain = {"output_type": kind, "data": data, "metadata": {}}

@@ -2,7 +2,8 @@
 
 nbclient and nbgrader ask `jupyter_client` for a kernel and get one that was forked from
 the warm process of this thread's sandbox; they need not know. It talks through sockets
-in the sandbox's scratch folder, which the outside reaches through `/proc`.
+in the sandbox's scratch folder, which the outside reaches through `/proc`; what it may
+say there is limited by a `wire`.
 """
 
 import os
@@ -17,6 +18,7 @@ from jupyter_client.manager import AsyncKernelManager, KernelManager
 from jupyter_client.provisioning import KernelProvisionerBase, KernelProvisionerFactory
 
 from . import sandbox
+from .wire import Wire
 
 NAME = "odenets-warm"
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
@@ -60,6 +62,7 @@ class WarmProvisioner(KernelProvisionerBase):
         """Kill the kernel and everything that it started."""
         if self.running:
             self.running = False
+            self.wire.close()
             try:
                 self.sandbox.clean()
             except sandbox.SandboxError:
@@ -77,7 +80,8 @@ class WarmProvisioner(KernelProvisionerBase):
         )
         manager: Any = self.parent
         manager.transport = "ipc"
-        manager.ip = str(self.sandbox.outside / "k")
+        self.wire = Wire(str(self.sandbox.outside / "k"), self.limits.output_mb)
+        manager.ip = self.wire.ours
         for name, port in PORTS.items():
             setattr(manager, f"{name}_port", port)
         self.connection_info = manager.get_connection_info()
@@ -98,6 +102,10 @@ class WarmProvisioner(KernelProvisionerBase):
             limits=self.limits.for_kernel(self.contained),
         )
         self.running = True
+        try:
+            await self.wire.open(PORTS.values())
+        except OSError as error:
+            raise sandbox.SandboxError(f"the kernel is out of reach: {error}") from None
         return self.connection_info
 
 

@@ -66,7 +66,7 @@ class Exercise:
             self.missing = self.answer is not None and written is None
             self.handed_on = guard.is_package_answer(written, self.package)
             try:
-                body(self)
+                guard.with_python_s_own_names(body)(self)
             except (Exception, SystemExit) as error:
                 self._stop(error)
         print("\n".join(self._lines()))
