@@ -133,7 +133,8 @@ def graded_through_kills(
             watch.join()
             _, alive = psutil.wait_procs(list(seen.cpu), timeout=15)
             assert not alive, f"leg {leg}: left behind {alive}"
-            assert not list(temporary.iterdir()), f"leg {leg}: left behind"
+            left = [path.name for path in temporary.iterdir()]
+            assert not left, f"leg {leg}: left behind {left}"
             assert Path("/proc/self/mounts").read_text() == mounts
             before, done = done, _results(results)
             assert before.items() <= done.items(), f"leg {leg}: graded twice"

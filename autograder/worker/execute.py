@@ -31,6 +31,7 @@ from . import hands, provisioner, sandbox
 
 MARGIN_SECONDS = 90.0  # beyond its own limit: to warm up a sandbox, and to end
 READY_SECONDS = 30.0
+BUSY_SECONDS = 30.0  # of them, for a machine that is busy with other things
 REPLY_SECONDS = 20.0  # what may pass between the end of a cell and the word of it
 MAX_RECORDS = 4 << 20  # bytes of one test cell
 MAX_LINES = 1000
@@ -101,6 +102,8 @@ class _Client(NotebookClient):
     budget = 0
     flooded = False
     cut = False
+    seconds = 0  # that a cell may take, beside those in which it is kept waiting
+    late = False
 
     def watch(self) -> None:
         """Learn at once when the kernel's side of a connection goes away."""
@@ -110,12 +113,21 @@ class _Client(NotebookClient):
         self.monitors = [one.socket.get_monitor_socket(gone) for one in channels]
 
     async def _async_poll_kernel_alive(self) -> None:
-        """Stop waiting for a kernel that is dead, or that cannot be heard any more."""
-        while not self.cut and await self.kc.is_alive():  # type: ignore[union-attr]
+        """Stop waiting for a kernel that is dead, late, or cannot be heard any more."""
+        started, waited = time.monotonic(), self.kept_waiting()
+        while not (self.cut or self.late) and await self.kc.is_alive():  # type: ignore[union-attr]
             ready = [await one.poll(250) for one in self.monitors]
             self.cut = any(ready)
+            taken = time.monotonic() - started
+            if taken > self.seconds:
+                self.late = taken > self.seconds + self.kept_waiting() - waited
         assert self.task_poll_for_reply is not None
         self.task_poll_for_reply.cancel()
+
+    def kept_waiting(self) -> float:
+        """Return the seconds in which the kernel had work and no processor."""
+        waited: float = provisioner.of(self.km).state()["kept_waiting"]
+        return waited
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -197,6 +209,7 @@ class _Run:
 
     async def _all(self) -> Result:
         self.deadline = time.monotonic() + self.job.limits.notebook_seconds
+        self.latest = self.deadline + BUSY_SECONDS
         try:
             for index, code in enumerate(self.job.codes):
                 ran = self.cells[index]
@@ -336,8 +349,11 @@ class _Run:
         assert client is not None
         limits = self.job.limits
         rest = max(self.deadline - time.monotonic(), 1.0)
-        client.timeout = max(1, int(min(limits.cell_seconds, rest)))
+        client.seconds = max(1, int(min(limits.cell_seconds, rest)))
+        # A busy machine does no harm, within reason.
+        client.timeout = client.seconds + min(3 * client.seconds, int(BUSY_SECONDS))
         client.budget, client.flooded = limits.output_mb << 20, False
+        client.late, waited = False, client.kept_waiting()
         provisioner.of(client.km).wire.refill()
         cell = client.nb.cells[index]
         trouble = ""
@@ -346,11 +362,15 @@ class _Run:
             done = client.async_execute_cell(cell, index)
             await asyncio.wait_for(done, client.timeout + REPLY_SECONDS)
         except (CellTimeoutError, TimeoutError):
-            trouble = self._of_limits(client) or f"it took more than {client.timeout} s"
+            client.late = True
         except DeadKernelError:
-            trouble = await self._how_it_died(client)
+            trouble = "" if client.late else await self._how_it_died(client)
         except Exception as error:  # a kernel may say anything
             trouble = f"it confused the protocol ({type(error).__name__})"
+        if client.late:
+            trouble = self._of_limits(client) or f"it took more than {client.seconds} s"
+        waited = max(client.kept_waiting() - waited, 0.0)
+        self.deadline = min(self.deadline + waited, self.latest)
         ran.outputs = _plain_outputs(cell.outputs)
         ran.count = cell.execution_count if type(cell.execution_count) is int else None
         for output in ran.outputs:

@@ -40,12 +40,14 @@ class WarmProvisioner(KernelProvisionerBase):
     def state(self) -> dict[str, Any]:
         """Return how the kernel ended (`exit`, None while it lives) and why.
 
-        `why` names the limit that it went beyond, `near` one that it only came to.
+        `why` names the limit that it went beyond, `near` one that it only came to;
+        `kept_waiting` counts the seconds in which it had work and no processor.
         """
         try:
             return self.sandbox.ask("poll")
         except sandbox.SandboxError:  # with all that was in it
-            return {"exit": -int(signal.SIGKILL), "why": "", "near": ""}
+            gone = {"exit": -int(signal.SIGKILL), "why": "", "near": ""}
+            return {**gone, "kept_waiting": 0.0}
 
     async def poll(self) -> int | None:
         return self.state()["exit"] if self.running else 0
@@ -123,6 +125,13 @@ class _OneSpec(KernelSpecManager):
         )
 
 
+class _Manager(AsyncKernelManager):
+    """Keeps the key to itself: nobody else connects, and no file is left behind."""
+
+    def write_connection_file(self, **kwargs: Any) -> None:
+        pass
+
+
 def manager(
     limits: sandbox.Limits, contained: bool, environment: dict[str, str]
 ) -> AsyncKernelManager:
@@ -138,9 +147,7 @@ def manager(
     context.setsockopt(zmq.RCVHWM, MAX_MESSAGES)
     context.setsockopt(zmq.RECONNECT_IVL, -1)
     context.setsockopt(zmq.LINGER, 0)
-    made = AsyncKernelManager(
-        kernel_name=NAME, kernel_spec_manager=_OneSpec(), context=context
-    )
+    made = _Manager(kernel_name=NAME, kernel_spec_manager=_OneSpec(), context=context)
     made.provisioner = factory.create_provisioner_instance(
         f"odenets-{os.getpid()}", made.kernel_spec, parent=made
     )

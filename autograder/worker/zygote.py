@@ -4,7 +4,7 @@ It runs alone: inside the sandbox nothing of the autograder exists but this file
 come as lines of JSON on standard input, answers go to standard output, one for one:
 
 * ``start``: fork a kernel, put it under its limits, answer when its sockets are bound;
-* ``poll``: whether the kernel lives, else how it ended;
+* ``poll``: whether the kernel lives, else how it ended; how long it was kept waiting;
 * ``signal``: send the kernel a signal;
 * ``clean``: kill whatever the kernel left behind and empty the scratch folder.
 
@@ -128,6 +128,8 @@ class Zygote:
         self.exit: int | None = None
         self.why = ""
         self.near = ""  # a limit that it came to without going beyond
+        self.kept_waiting = 0.0  # seconds in which it had work and no processor
+        self.looked = self.worked = 0.0
         self.limits: dict[str, int] = {}
         self.base_memory = self._bytes_of("self")
 
@@ -163,6 +165,7 @@ class Zygote:
         if self.kernel is not None and self.exit is None:
             raise RuntimeError("a kernel is running already")
         self.limits, self.exit, self.why, self.near = limits, None, "", ""
+        self.kept_waiting, self.looked, self.worked = 0.0, time.monotonic(), 0.0
         read, write = os.pipe()
         self.kernel = os.fork()
         if self.kernel == 0:
@@ -182,7 +185,9 @@ class Zygote:
 
     def do_poll(self) -> dict:
         self._reap()
-        return {"exit": self.exit, "why": self.why, "near": self.near}
+        waited = max(round(self.kept_waiting, 2), 0.0)
+        ended = {"exit": self.exit, "why": self.why, "near": self.near}
+        return {**ended, "kept_waiting": waited}
 
     def do_signal(self, number: int) -> dict:
         if self.kernel is not None and self.exit is None:
@@ -215,6 +220,7 @@ class Zygote:
 
     def _watch(self) -> None:
         """Kill a kernel with too many processes or files, or too much memory in all."""
+        self._watch_time()
         others = self._others()
         many = self.limits.get("processes", 64)
         if len(others) > many:
@@ -232,6 +238,18 @@ class Zygote:
             self._kill_all(f"more than {most >> 20} MB of memory")
         elif most and used > 0.95 * most:
             self.near = f"all of its {most >> 20} MB of memory"
+
+    def _watch_time(self) -> None:
+        """Count the time in which the kernel is ready to work while others do."""
+        now, before = time.monotonic(), self.worked
+        self.looked, passed = now, now - self.looked
+        fields = _stat(self.kernel)
+        if not fields:
+            return
+        ticks = int(fields[11]) + int(fields[12])
+        self.worked = ticks / os.sysconf("SC_CLK_TCK")
+        if fields[0] == "R":
+            self.kept_waiting += passed - (self.worked - before)
 
     def _others(self) -> list[int]:
         """Return the processes besides this one, where they are all ours."""
@@ -265,12 +283,17 @@ class Zygote:
             return 0
 
 
-def _alive(pid: int) -> bool:
+def _stat(pid: int | None) -> list[str]:
+    """Return what the system says of a process, from its state on."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return False
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _alive(pid: int) -> bool:
+    return _stat(pid)[:1] not in ([], ["Z"])
 
 
 def _force(function, path, _) -> None:
