@@ -231,15 +231,17 @@ class _Run:
         return self.result()
 
     async def _retry(self) -> None:
-        """Run tests alone in whose time, or in whose answer's, the kernel died.
+        """Run tests alone that left nothing, or in whose time the kernel died.
 
-        It may be another's fault: a thread strikes when it will.
+        So they do where that befell their answer. It may be another cell's fault: a
+        thread strikes when it will, and what a cell leaves behind may break the tests.
         """
         died = set(self.died)
         for index, code in enumerate(self.job.codes):
             name = code.test.removeprefix("test_")
             answers = {i for i, c in enumerate(self.job.codes) if name == c.answer}
-            hit = code.test and died & {index, *answers}
+            silent = not (self.cells[index].records or self.cells[index].trouble)
+            hit = code.test and (silent or died & {index, *answers})
             if hit and time.monotonic() < self.deadline:
                 self.ended.discard(index)
                 self.cells[index] = Ran()
@@ -274,7 +276,8 @@ class _Run:
         if trouble:
             ran.trouble = trouble
             self.skip.add(index)
-            if trouble.startswith(DEATH):
+            late = trouble.startswith("it took more than")
+            if late or trouble.startswith(DEATH) or self.job.codes[index].answer:
                 self.died.add(index)
             await self._end_kernel()
 
