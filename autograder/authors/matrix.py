@@ -23,7 +23,7 @@ from ..course import Course, write_atomically
 from . import answers, constants, pairs
 from .answers import Answer
 
-SECONDS = "2"  # for each check of an answer
+SECONDS = "1"  # of computing for each check of an answer
 MEMORY = 12 << 30  # bytes of addresses; torch alone takes some
 LEAST = {"wrong": 6, "right": 3}  # named answers of an exercise
 STUB = "raise NotImplementedError()"
@@ -137,7 +137,7 @@ class Notebook:
         done, score, shown = self.grade(exercise, asked.answer)
         hidden = len(done.results) - len(asked.checks)
         told = []
-        if score != asked.points:
+        if score != asked.points or type(score) is not float:
             told.append(f"the solution earns {score} of {asked.points:g}\n{shown}")
         if done.further != hidden:
             told.append(f"further={done.further}, but {hidden} checks are hidden")

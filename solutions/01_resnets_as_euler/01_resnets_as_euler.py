@@ -1010,16 +1010,16 @@ def block_coordinate_descent(Y0, C, K, b, W, mu, h, alpha, n_sweeps):
 def exercise(checks):
     import functools
 
-    generator = torch.Generator().manual_seed(19)
+    generator = torch.Generator().manual_seed(24)
     Y0 = torch.randn(60, 2, generator=generator, dtype=torch.float64)
     noise = 0.3 * torch.randn(60, 1, generator=generator, dtype=torch.float64)
     C = (Y0.norm(dim=1, keepdim=True) + noise < 1.1).double()
-    K = torch.randn(4, 2, 2, generator=generator, dtype=torch.float64)
-    b = torch.zeros(4, dtype=torch.float64)
+    K = torch.randn(3, 2, 2, generator=generator, dtype=torch.float64)
+    b = torch.zeros(3, dtype=torch.float64)
     W = torch.ones(2, 1, dtype=torch.float64)
     mu = torch.zeros(1, dtype=torch.float64)
 
-    sweeps = {1.0: 2, 0.5: 3}  # two networks, by their step size h
+    sweeps = {1.0: 2, 0.5: 1}  # two networks, by their step size h
 
     def objective_at(h, K, b, W, mu):
         Y = resnet.propagate(Y0, K, b, h)[-1]
@@ -1038,8 +1038,8 @@ def exercise(checks):
         return [not torch.equal(one, other) for one, other in zip(some, others)]
 
     checks.close(
-        "what two sweeps of a network with h = 1 and three with h = 0.5 record: a list of five "
-        "and of seven floats, first the value at the start",
+        "what two sweeps of a network with h = 1 and one with h = 0.5 record: a list of five "
+        "and of three floats, first the value at the start",
         lambda: [
             [
                 type(history(h)).__name__,
@@ -1053,15 +1053,17 @@ def exercise(checks):
     checks.close(
         "after the first half-step W and mu are best for the given K and b: the values",
         lambda: [history(h)[1] for h in sweeps],
-        [0.716668, 0.753692],  # with scikit-learn's LogisticRegression without penalty
+        [0.706466, 0.761799],  # with scikit-learn's LogisticRegression without penalty
         rtol=1e-4,
     )
     checks.at_most(
-        "the value after the first sweep, divided by that after its first half-step; "
-        "the objective of what comes back, divided by the value after the first sweep",
+        "h = 1: the value after the first sweep in parts of that after its first half-step, and "
+        "the objective of what comes back in parts of that after the first sweep; "
+        "h = 0.5: the objective of what comes back in parts of that after the first half-step",
         lambda: [
-            [history(h)[2] / history(h)[1], objective_at(h, *descend(h)[0][:4]) / history(h)[2]]
-            for h in sweeps
+            history(1.0)[2] / history(1.0)[1],
+            objective_at(1.0, *descend(1.0)[0][:4]) / history(1.0)[2],
+            objective_at(0.5, *descend(0.5)[0][:4]) / history(0.5)[1],
         ],
         0.975,
     )
