@@ -495,7 +495,7 @@ class LatentInImNet(torch.nn.Module):
         raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "aecd6edb69d7a407b16e85504e863b0e", "grade": true, "grade_id": "test_LatentInImNet", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "6c82e1677ba6effd1ca68dac3000d4ce", "grade": true, "grade_id": "test_LatentInImNet", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "LatentInImNet",
     points=5,
@@ -510,11 +510,12 @@ def exercise(checks):
 
     def filled(model, seed=31):  # weights that do not depend on how they were drawn
         generator = torch.Generator().manual_seed(seed)
-        model = model.double()
+        found = set(model.double().parameters())  # others are set to 0
         with torch.no_grad():
             for weights in dict.fromkeys(w for f in model.phis for w in f.double().parameters()):
+                size = 0.5 if weights in found else 0.0
                 weights.copy_(
-                    0.5 * torch.randn(weights.shape, generator=generator, dtype=torch.float64)
+                    size * torch.randn(weights.shape, generator=generator, dtype=torch.float64)
                 )
         return model
 
@@ -1029,7 +1030,7 @@ class ConvInImNet(torch.nn.Module):
         raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "985e7c3815c19f123695e335d26f77e2", "grade": true, "grade_id": "test_ConvInImNet", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "cd06fcdf1d034f62b284508e433577a3", "grade": true, "grade_id": "test_ConvInImNet", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "ConvInImNet",
     points=4,
@@ -1043,10 +1044,10 @@ def exercise(checks):
 
     def filled(model, seed=51):  # weights that do not depend on how they were drawn
         generator = torch.Generator().manual_seed(seed)
-        model = model.double()
+        found = set(model.double().parameters())  # others are set to 0
         with torch.no_grad():
             for weights in dict.fromkeys(w for f in model.phis for w in f.double().parameters()):
-                size = 0.7 / weights[0].numel() ** 0.5
+                size = 0.7 / weights[0].numel() ** 0.5 if weights in found else 0.0
                 weights.copy_(
                     size * torch.randn(weights.shape, generator=generator, dtype=torch.float64)
                 )

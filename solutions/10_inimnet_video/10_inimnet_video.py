@@ -577,11 +577,12 @@ def exercise(checks):
 
     def filled(model, seed=31):  # weights that do not depend on how they were drawn
         generator = torch.Generator().manual_seed(seed)
-        model = model.double()
+        found = set(model.double().parameters())  # others are set to 0
         with torch.no_grad():
             for weights in dict.fromkeys(w for f in model.phis for w in f.double().parameters()):
+                size = 0.5 if weights in found else 0.0
                 weights.copy_(
-                    0.5 * torch.randn(weights.shape, generator=generator, dtype=torch.float64)
+                    size * torch.randn(weights.shape, generator=generator, dtype=torch.float64)
                 )
         return model
 
@@ -1159,10 +1160,10 @@ def exercise(checks):
 
     def filled(model, seed=51):  # weights that do not depend on how they were drawn
         generator = torch.Generator().manual_seed(seed)
-        model = model.double()
+        found = set(model.double().parameters())  # others are set to 0
         with torch.no_grad():
             for weights in dict.fromkeys(w for f in model.phis for w in f.double().parameters()):
-                size = 0.7 / weights[0].numel() ** 0.5
+                size = 0.7 / weights[0].numel() ** 0.5 if weights in found else 0.0
                 weights.copy_(
                     size * torch.randn(weights.shape, generator=generator, dtype=torch.float64)
                 )
