@@ -306,6 +306,8 @@ def test_encode_and_decode_are_inverse(value):
         {"array": "AAAA", "dtype": "|O", "shape": [1]},
         {"array": "not base64!", "dtype": "<f4", "shape": [1]},
         {"array": "AAAA", "dtype": "<f4", "shape": [1000]},
+        {"array": "AAAA", "dtype": "i4," * 100_000 + "i4", "shape": [1]},
+        {"array": "AAAA", "dtype": ["<f4"], "shape": [1]},
         {"something": 1},
     ],
 )

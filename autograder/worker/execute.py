@@ -114,20 +114,15 @@ class _Client(NotebookClient):
 
     async def _async_poll_kernel_alive(self) -> None:
         """Stop waiting for a kernel that is dead, late, or cannot be heard any more."""
-        started, waited = time.monotonic(), self.kept_waiting()
-        while not (self.cut or self.late) and await self.kc.is_alive():  # type: ignore[union-attr]
+        started, kernel = time.monotonic(), provisioner.of(self.km)
+        waited = kernel.kept_waiting
+        while not (self.cut or self.late) and await kernel.poll() is None:
             ready = [await one.poll(250) for one in self.monitors]
             self.cut = any(ready)
-            taken = time.monotonic() - started
-            if taken > self.seconds:
-                self.late = taken > self.seconds + self.kept_waiting() - waited
+            busy = kernel.kept_waiting - waited
+            self.late = time.monotonic() - started > self.seconds + busy
         assert self.task_poll_for_reply is not None
         self.task_poll_for_reply.cancel()
-
-    def kept_waiting(self) -> float:
-        """Return the seconds in which the kernel had work and no processor."""
-        waited: float = provisioner.of(self.km).state()["kept_waiting"]
-        return waited
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -356,8 +351,9 @@ class _Run:
         # A busy machine does no harm, within reason.
         client.timeout = client.seconds + min(3 * client.seconds, int(BUSY_SECONDS))
         client.budget, client.flooded = limits.output_mb << 20, False
-        client.late, waited = False, client.kept_waiting()
-        provisioner.of(client.km).wire.refill()
+        kernel = provisioner.of(client.km)
+        client.late, waited = False, kernel.kept_waiting
+        kernel.wire.refill()
         cell = client.nb.cells[index]
         trouble = ""
         self.began |= index > 0
@@ -372,8 +368,8 @@ class _Run:
             trouble = f"it confused the protocol ({type(error).__name__})"
         if client.late:
             trouble = self._of_limits(client) or f"it took more than {client.seconds} s"
-        waited = max(client.kept_waiting() - waited, 0.0)
-        self.deadline = min(self.deadline + waited, self.latest)
+        self.deadline += kernel.kept_waiting - waited
+        self.deadline = min(self.deadline, self.latest)
         ran.outputs = _plain_outputs(cell.outputs)
         ran.count = cell.execution_count if type(cell.execution_count) is int else None
         for output in ran.outputs:

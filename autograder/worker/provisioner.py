@@ -29,6 +29,8 @@ class WarmProvisioner(KernelProvisionerBase):
     """Forks a kernel from the warm process of this thread's sandbox."""
 
     running = False
+    kept_waiting = 0.0
+    """Seconds in which the kernel had work and no processor, when we last asked."""
     limits = sandbox.Limits()
     contained = True
     environment: dict[str, str] = {}  # noqa: RUF012 - a default, never changed
@@ -40,14 +42,14 @@ class WarmProvisioner(KernelProvisionerBase):
     def state(self) -> dict[str, Any]:
         """Return how the kernel ended (`exit`, None while it lives) and why.
 
-        `why` names the limit that it went beyond, `near` one that it only came to;
-        `kept_waiting` counts the seconds in which it had work and no processor.
+        `why` names the limit that it went beyond, `near` one that it only came to.
         """
         try:
-            return self.sandbox.ask("poll")
+            came = self.sandbox.ask("poll")
         except sandbox.SandboxError:  # with all that was in it
-            gone = {"exit": -int(signal.SIGKILL), "why": "", "near": ""}
-            return {**gone, "kept_waiting": 0.0}
+            return {"exit": -int(signal.SIGKILL), "why": "", "near": ""}
+        self.kept_waiting = came["kept_waiting"]
+        return came
 
     async def poll(self) -> int | None:
         return self.state()["exit"] if self.running else 0

@@ -88,16 +88,15 @@ class _End(asyncio.Protocol):
 
 
 class _Ours(_End):
-    """Our side's end: with it the kernel's may begin to speak, and no other one."""
+    """Our side's end: what the kernel has said before goes out here; no other joins."""
 
     def __init__(self, kernel: "_Kernel") -> None:
-        self.other = kernel
-        self.server = kernel.server
+        self.other: _Kernel = kernel
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.server.close()
-        self.other.transport.resume_reading()
+        self.other.server.close()
+        self.other.joined(self)
 
 
 class _Kernel(_End):
@@ -107,28 +106,34 @@ class _Kernel(_End):
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
+        self.early = b""  # what came before anyone joined: a greeting
+        self.has_joined = False
         self.body = GREETING  # bytes that are still to come before the next frame
         self.head = b""
         self.parts = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.transport.pause_reading()
-
     def join(self) -> _End:
         """Return the other end, for our side."""
-        self.other = _Ours(self)
-        return self.other
+        return _Ours(self)
+
+    def joined(self, ours: _Ours) -> None:
+        """Begin to speak."""
+        self.other, self.has_joined = ours, True
+        ours.transport.write(self.early)
+        if self.transport.is_closing():
+            ours.transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._count(data)
         if self.wire.why:
             self.transport.abort()
-        else:
+        elif self.has_joined:
             super().data_received(data)
+        else:
+            self.early += data
 
     def connection_lost(self, error: Exception | None) -> None:
-        if hasattr(self, "other"):
+        if self.has_joined:
             super().connection_lost(error)
 
     def _count(self, data: bytes) -> None:
