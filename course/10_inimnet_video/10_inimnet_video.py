@@ -438,9 +438,10 @@ print("the aim is met" if abs(speeds[0] - speeds[1]) < 0.01 else "the aim is not
 #
 # ## 4. A network for all depths and all times
 #
-# $$\text{first frames} \xrightarrow{\;\text{encoder}\;} x \in \mathbb R^d
-# \xrightarrow{\;\text{InImNet at }(x, t)\;} z_0, z_1, \dots, z_L
-# \xrightarrow{\;\text{decoder}\;} \text{the frame at time } t, \text{ by each depth}.$$
+# $$\begin{aligned} \text{first frames} &\xrightarrow{\;\text{encoder}\;} x \in \mathbb R^d
+#   \xrightarrow{\;\text{InImNet at }(x, t)\;} z_0, z_1, \dots, z_L \\
+#   &\xrightarrow{\;\text{decoder}\;} \text{the frame at time } t, \text{ by each depth}.
+# \end{aligned}$$
 #
 # In the middle is InImNet of notebook 09, on $u = (x, t)$, a code with the time as one more
 # coordinate:
@@ -985,7 +986,7 @@ print("the aim is met" if met else "the aim is not met yet")
 # Encoder and decoder did the drawing so far. Now there are none: the state is the *picture*.
 # Three frames go in as three channels, and the three that follow come out,
 #
-# $$x = (\text{frames } k, k+1, k+2) \;\longmapsto\; z_l(x) \approx (\text{frames } k+3, k+4, k+5),$$
+# $$x = (\text{frames } k, k+1, k+2) \mapsto z_l(x) \approx (\text{frames } k+3, k+4, k+5),$$
 #
 # with a $\varphi$ made of convolutions. Depth 0 repeats what it has seen.
 #

@@ -1671,8 +1671,8 @@ print("back again:", torch.equal(squeeze.inverse(squeeze(tiny)), tiny))
 # $3\times3$ convolution to *few* channels, twice, and back to all channels. At stride 2 both
 # halves are squeezed as well:
 #
-# $$(x_1, x_2) \mapsto (S x_2,\; S x_1 + F(x_2)), \qquad
-#   x_2 = S^{-1} y_1, \quad x_1 = S^{-1}\bigl(y_2 - F(x_2)\bigr). \tag{6}$$
+# $$\begin{aligned} (x_1, x_2) &\mapsto (y_1, y_2) = (S x_2,\; S x_1 + F(x_2)), \\
+#   x_2 &= S^{-1} y_1, \quad x_1 = S^{-1}\bigl(y_2 - F(x_2)\bigr). \end{aligned} \tag{6}$$
 #
 # Where more channels are wanted than a squeeze makes, channels of zeros are appended: injective,
 # and undone by dropping them. `irevnet.BottleneckiRevNet` is a small network of this kind; it

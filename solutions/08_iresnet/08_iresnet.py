@@ -46,8 +46,8 @@ training.set_seed(0)
 # Notebook 07 kept one half of the features aside. Most networks have no halves. The lab's
 # residual network is
 #
-# $$x_{j+1} = x_j - F_j(x_j), \qquad F_j(x) = \mathrm{ReLU}(W_j * x + b_j), \qquad
-#   j = 0, \dots, 3, \tag{1}$$
+# $$\begin{aligned} x_{j+1} &= x_j - F_j(x_j), \quad j = 0, \dots, 3, \\
+#   F_j(x) &= \mathrm{ReLU}(W_j * x + b_j), \end{aligned} \tag{1}$$
 #
 # with kernels of $7\times7$ from 16 to 16 channels and a linear classifier. (The minus is the
 # lab's; with a plus everything below holds as well.) The data are those of notebook 07: 500
@@ -745,9 +745,11 @@ check.score(exercise)
 # %% [markdown]
 # You have computed
 #
-# $$\|W_{circular}\| = \max_{\omega \,\in\, \text{grid of } N} \sigma_{\max}\bigl(\hat K(\omega)\bigr),
-#   \qquad \|W_{zeros}\| \le \max_{\omega \,\in\, \text{grid of } N+k-1}
-#   \sigma_{\max}\bigl(\hat K(\omega)\bigr). \tag{4}$$
+# $$\begin{aligned}
+#   \|W_{circular}\| &= \max_{\omega \,\in\, \text{grid of } N}
+#     \sigma_{\max}\bigl(\hat K(\omega)\bigr), \\
+#   \|W_{zeros}\| &\le \max_{\omega \,\in\, \text{grid of } N+k-1}
+#     \sigma_{\max}\bigl(\hat K(\omega)\bigr). \end{aligned} \tag{4}$$
 #
 # Four recipes are in use for zero padding: the transform on $N = 7$ points (exact on the torus),
 # on $N + k - 1 = 13$ points, five power iterations $v \leftarrow W^\top W v$ with the true
@@ -1760,9 +1762,10 @@ plots.show(fig, words + "like it, the i-RevNet with horizontal streaks.")
 #
 # **A log-determinant without a determinant.** A map $\Phi$ carries a density along with the
 # change of variables (notebook 06), $\log p(x) = \log q(\Phi(x)) + \log|\det D\Phi(x)|$. For a
-# layer $x - F(x)$ with the Jacobian $J = DF(x)$, $\|J\| < 1$, the last term has a power series,
+# layer $x - F(x)$ with the Jacobian $J = DF(x)$, $\|J\| < 1$, the last term is
+# $\mathrm{tr}\,\ln(I - J)$, and has a power series,
 #
-# $$\ln\det(I - J) = \mathrm{tr}\,\ln(I - J) = -\sum_{k=1}^{\infty} \frac{\mathrm{tr}(J^k)}{k}
+# $$\ln\det(I - J) = -\sum_{k=1}^{\infty} \frac{\mathrm{tr}(J^k)}{k}
 #   \;\approx\; -\sum_{k=1}^{n} \frac{v^\top J^k v}{k}. \tag{7}$$
 #
 # (With a plus in the layer the signs alternate, as in Behrmann et al. 2019.) The last step is
