@@ -438,10 +438,9 @@ print("the aim is met" if abs(speeds[0] - speeds[1]) < 0.01 else "the aim is not
 #
 # ## 4. A network for all depths and all times
 #
-# $$\begin{aligned} \text{first frames} &\xrightarrow{\;\text{encoder}\;} x \in \mathbb R^d
-#   \xrightarrow{\;\text{InImNet at }(x, t)\;} z_0, z_1, \dots, z_L \\
-#   &\xrightarrow{\;\text{decoder}\;} \text{the frame at time } t, \text{ by each depth}.
-# \end{aligned}$$
+# $$\begin{aligned}\text{first frames}&\xrightarrow{\;\text{encoder}\;}x\in\mathbb R^d
+# \xrightarrow{\;\text{InImNet at }(x,t)\;}z_0,z_1,\dots,z_L\\
+# &\xrightarrow{\;\text{decoder}\;}\text{the frame at time }t\text{ by each depth}.\end{aligned}$$
 #
 # In the middle is InImNet of notebook 09, on $u = (x, t)$, a code with the time as one more
 # coordinate:
