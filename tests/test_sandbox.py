@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -14,7 +15,7 @@ from grading_tools import needs_bubblewrap
 from nbclient import NotebookClient
 
 from autograder.course import CourseError
-from autograder.worker import execute, hands, provisioner, sandbox
+from autograder.worker import execute, hands, provisioner, sandbox, zygote
 from autograder.worker.execute import Code, Job
 
 CONNECTION = {
@@ -195,6 +196,22 @@ def test_nbclient_as_it_comes_can_use_these_kernels():
 
     asyncio.run(execute_it())
     assert notebook.cells[0].outputs[0].text == "42\n"
+
+
+def test_only_work_without_a_processor_counts_as_kept_waiting(monkeypatch, tmp_path):
+    looks = [("R", 0.0), ("R", 0.9), ("R", 1.0), ("S", 1.0), ("D", 1.0), ("R", 2.0)]
+    ticks = os.sysconf("SC_CLK_TCK")
+    now = iter(range(100))
+    world = zygote.Zygote(tmp_path, contained=False)
+    monkeypatch.setattr(zygote.time, "monotonic", lambda: next(now))
+    world.looked = next(now)
+    came = []
+    for state, worked in looks:  # a second apart
+        fields = [state, *["0"] * 10, str(int(worked * ticks)), "0"]
+        monkeypatch.setattr(zygote, "_stat", lambda pid, fields=fields: fields)
+        world._watch_time()
+        came.append(world.do_poll()["kept_waiting"])
+    assert came == pytest.approx([1.0, 1.1, 2.0, 2.0, 2.0, 2.0])
 
 
 def test_without_bubblewrap_grading_is_refused(monkeypatch):

@@ -7,7 +7,10 @@ https://rfc.zeromq.org/spec/23/). A kernel that says too much is cut off.
 """
 
 import asyncio
+import os
 import secrets
+import socket
+import struct
 import sys
 from collections.abc import Iterable
 from typing import cast
@@ -56,7 +59,7 @@ class Wire:
         here = f"{self.ours}-{number}".replace("@", "\0", 1)
         transport, _ = await loop.create_unix_connection(lambda: kernel, theirs)
         self._open.append(transport)
-        kernel.server = await loop.create_unix_server(kernel.join, here)
+        kernel.server = await loop.create_unix_server(lambda: _Ours(kernel), here)
         self._open.append(kernel.server)
 
     def close(self) -> None:
@@ -88,37 +91,49 @@ class _End(asyncio.Protocol):
 
 
 class _Ours(_End):
-    """Our side's end: what the kernel has said before goes out here; no other joins."""
+    """Our side's end: what the kernel has said before goes out here."""
 
     def __init__(self, kernel: "_Kernel") -> None:
         self.other: _Kernel = kernel
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.other.server.close()
-        self.other.joined(self)
+        if self.other.ours is None and _is_our_user(transport):
+            self.other.join(self)
+        else:
+            self.transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.other.ours is self:
+            super().connection_lost(error)
+
+
+def _is_our_user(transport: asyncio.BaseTransport) -> bool:
+    """Return whether the other side runs as this user, where the system tells."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    one: socket.socket = transport.get_extra_info("socket")
+    told = one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return struct.unpack("3i", told)[1] == os.getuid()
 
 
 class _Kernel(_End):
     """The kernel's end, which counts."""
 
     server: asyncio.AbstractServer
+    ours: _Ours | None = None
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self.early = b""  # what came before anyone joined: a greeting
-        self.has_joined = False
+        self.early = b""  # what came before we joined: a greeting
         self.body = GREETING  # bytes that are still to come before the next frame
         self.head = b""
         self.parts = 0
 
-    def join(self) -> _End:
-        """Return the other end, for our side."""
-        return _Ours(self)
-
-    def joined(self, ours: _Ours) -> None:
-        """Begin to speak."""
-        self.other, self.has_joined = ours, True
+    def join(self, ours: _Ours) -> None:
+        """Begin to speak, with our side alone."""
+        self.ours = self.other = ours
+        self.server.close()
         ours.transport.write(self.early)
         if self.transport.is_closing():
             ours.transport.close()
@@ -127,13 +142,13 @@ class _Kernel(_End):
         self._count(data)
         if self.wire.why:
             self.transport.abort()
-        elif self.has_joined:
+        elif self.ours is not None:
             super().data_received(data)
         else:
             self.early += data
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self.has_joined:
+        if self.ours is not None:
             super().connection_lost(error)
 
     def _count(self, data: bytes) -> None:
