@@ -3801,3 +3801,153 @@ def fixed_point(step, a0, tol, max_iter):
         if residuals[-1] <= tol:
             return iterates[-1], residuals
     return iterates[-1], residuals
+
+# %% wrong: iterated_net -- the iterations start from zero, not from a_0
+class IteratedNet(nn.Module):
+    def __init__(self, channels, kernel_size=5, image_size=28, hidden=1024, n_classes=10):
+        super().__init__()
+        self.lift = nn.Conv2d(1, channels, 1)
+        self.recurrent = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels * image_size**2, hidden), nn.ReLU(), nn.Dropout(0.4), nn.Linear(hidden, n_classes)
+        )
+
+    def forward(self, x, iterations):
+        a0 = F.relu(self.lift(x))
+        a = torch.zeros_like(a0)
+        for _ in range(iterations):
+            a = F.relu(self.recurrent(a)) + a0
+        return self.head(a)
+
+# %% wrong: iterated_net -- a += changes the ReLU's result in place, and its gradient needs it
+class IteratedNet(nn.Module):
+    def __init__(self, channels, kernel_size=5, image_size=28, hidden=1024, n_classes=10):
+        super().__init__()
+        self.lift = nn.Conv2d(1, channels, 1)
+        self.recurrent = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels * image_size**2, hidden), nn.ReLU(), nn.Dropout(0.4), nn.Linear(hidden, n_classes)
+        )
+
+    def forward(self, x, iterations):
+        a0 = a = F.relu(self.lift(x))
+        for _ in range(iterations):
+            a = F.relu(self.recurrent(a))
+            a += a0
+        return self.head(a)
+
+# %% wrong: iterated_net -- a ReLU is a part of lift: lift and recurrent are convolutions alone
+class IteratedNet(nn.Module):
+    def __init__(self, channels, kernel_size=5, image_size=28, hidden=1024, n_classes=10):
+        super().__init__()
+        self.lift = nn.Sequential(nn.Conv2d(1, channels, 1), nn.ReLU())
+        self.recurrent = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels * image_size**2, hidden), nn.ReLU(), nn.Dropout(0.4), nn.Linear(hidden, n_classes)
+        )
+
+    def forward(self, x, iterations):
+        a0 = a = self.lift(x)
+        for _ in range(iterations):
+            a = F.relu(self.recurrent(a)) + a0
+        return self.head(a)
+
+# %% wrong: iterated_net -- there is no module named head, and F.dropout stays on without training=self.training
+class IteratedNet(nn.Module):
+    def __init__(self, channels, kernel_size=5, image_size=28, hidden=1024, n_classes=10):
+        super().__init__()
+        self.lift = nn.Conv2d(1, channels, 1)
+        self.recurrent = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
+        self.dense = nn.Linear(channels * image_size**2, hidden)
+        self.out = nn.Linear(hidden, n_classes)
+
+    def forward(self, x, iterations):
+        a0 = a = F.relu(self.lift(x))
+        for _ in range(iterations):
+            a = F.relu(self.recurrent(a)) + a0
+        return self.out(F.dropout(F.relu(self.dense(a.flatten(1))), 0.4))
+
+# %% wrong: iteration_study -- the mean of the batches' accuracies, and model.train() wakes every module
+def iteration_study(model, loader, iterations):
+    model.eval()
+    result = {}
+    with torch.no_grad():
+        for k in iterations:
+            found = [(model(x, k).argmax(1) == labels).float().mean().item() for x, labels in loader]
+            result[k] = sum(found) / len(found)
+    model.train()
+    return result
+
+# %% wrong: parameter_budget -- of each part only the last parameter counts: they have to be added up
+def parameter_budget(model):
+    budget = {}
+    for name, p in model.named_parameters():
+        budget[name.split(".")[0]] = p.numel()
+    budget["total"] = sum(budget.values())
+    return budget
+
+# %% wrong: untie -- the layers are new convolutions, no copies of the model's
+def untie(model, iterations):
+    net, old = copy.deepcopy(model), model.recurrent
+    del net.recurrent
+    net.layers = nn.ModuleList(
+        nn.Conv2d(old.in_channels, old.out_channels, old.kernel_size, padding=old.padding) for _ in range(iterations)
+    )
+
+    def forward(x, k):
+        if k > iterations:
+            raise ValueError("too few layers")
+        a0 = a = F.relu(net.lift(x))
+        for layer in net.layers[:k]:
+            a = F.relu(layer(a)) + a0
+        return net.head(a)
+
+    net.forward = forward
+    return net
+
+# %% wrong: untie -- all layers at once are refused, too: only more than there are is an error
+def untie(model, iterations):
+    class Untied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lift = copy.deepcopy(model.lift)
+            self.layers = nn.ModuleList(copy.deepcopy(model.recurrent) for _ in range(iterations))
+            self.head = copy.deepcopy(model.head)
+
+        def forward(self, x, k):
+            if k >= iterations:
+                raise ValueError("too few layers")
+            a0 = a = F.relu(self.lift(x))
+            for layer in self.layers[:k]:
+                a = F.relu(layer(a)) + a0
+            return self.head(a)
+
+    return Untied()
+
+# %% wrong: fixed_point -- residuals (5) are compared with the first one, not the lengths of the steps
+def fixed_point(step, a0, tol, max_iter):
+    a, residuals = a0, []
+    for _ in range(max_iter):
+        new = step(a)
+        r = ((new - a).norm() / a.norm()).item()
+        residuals.append(r)
+        if not math.isfinite(r) or r > 1000 * residuals[0]:
+            raise ValueError("the iteration diverges")
+        a = new
+        if r <= tol:
+            break
+    return a, residuals
+
+# %% wrong: fixed_point -- it runs away where a residual, not a step, is 1000 times the first
+def fixed_point(step, a0, tol, max_iter):
+    a, residuals = a0, []
+    for _ in range(max_iter):
+        new = step(a)
+        r = (new - a).norm().item() / (a.norm().item() or 1.0)
+        residuals.append(r)
+        if not math.isfinite(r) or r > 1000 * residuals[0]:
+            raise ValueError("the iteration diverges")
+        a = new
+        if r <= tol:
+            break
+    return a, residuals
