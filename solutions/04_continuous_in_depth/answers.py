@@ -2421,3 +2421,69 @@ def manifestation_table(model, evaluate, schemes, steps):
             model.n_steps = own_steps
 
     return {(scheme, n): one(scheme, n) for scheme in schemes for n in steps}
+
+# %% wrong: runge_kutta_step -- the weights b are made a float32 tensor: digits are lost
+def runge_kutta_step(tableau, f, t, y, h):
+    slopes = []
+    for row, c in zip(tableau.a, tableau.c):
+        slopes.append(f(t + c * h, y + h * sum(a * k for a, k in zip(row, slopes))))
+    weights = torch.tensor(tableau.b).view(-1, *[1] * y.dim())
+    return y + h * (weights * torch.stack(slopes)).sum(0)
+
+# %% wrong: adaptive_solve -- steps that are too wrong are counted, and kept all the same
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    t, y, h = t0, y0, (t1 - t0) / 100
+    ts, ys, n_rejected = [t], [y], 0
+    while t < t1:
+        last = t + h >= t1
+        if last:
+            h = t1 - t
+        new, e = solvers.embedded_step(BOSH3, f, t, y, h)
+        size = (e / (atol + rtol * torch.maximum(y.abs(), new.abs()))).pow(2).mean().sqrt().item()
+        if size > 1:
+            n_rejected += 1
+        t, y = t1 if last else t + h, new
+        ts.append(t)
+        ys.append(y)
+        h = h * (min(10, max(0.2, 0.9 * size ** (-1 / 3))) if size else 10)
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
+
+# %% wrong: adaptive_solve -- one largest error over one largest state, not entry by entry
+BOSH3 = solvers.TABLEAUS["bosh3"]
+
+def adaptive_solve(f, y0, t0, t1, rtol, atol):
+    t, y, h = t0, y0, (t1 - t0) / 100
+    ts, ys, n_rejected = [t], [y], 0
+    while t < t1:
+        last = t + h >= t1
+        if last:
+            h = t1 - t
+        new, e = solvers.embedded_step(BOSH3, f, t, y, h)
+        size = (e.abs().max() / (atol + rtol * max(y.abs().max(), new.abs().max()))).item()
+        if size <= 1:
+            t, y = t1 if last else t + h, new
+            ts.append(t)
+            ys.append(y)
+        else:
+            n_rejected += 1
+        h = h * (min(10, max(0.2, 0.9 * size ** (-1 / 3))) if size else 10)
+    return torch.tensor(ts, dtype=torch.float64), torch.stack(ys), n_rejected
+
+# %% wrong: cell_index -- only the last cell is held on to: other stages with c = 1 read the next cell
+def cell_index(step, n_steps, n_cells, stage_c):
+    return min(int((step + stage_c) * n_cells / n_steps), n_cells - 1)
+
+# %% wrong: manifestation_table -- the keys have the number of steps first
+def manifestation_table(model, evaluate, schemes, steps):
+    own = model.scheme, model.n_steps
+    table = {}
+    try:
+        for n in steps:
+            for scheme in schemes:
+                model.scheme, model.n_steps = scheme, n
+                table[n, scheme] = evaluate(model)
+    finally:
+        model.scheme, model.n_steps = own
+    return table

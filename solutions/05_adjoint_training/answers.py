@@ -1850,3 +1850,67 @@ def latent_step(model, optimiser, data, noise, bound):
     loss.backward()
     optimiser.step()
     return loss.item()
+
+# %% wrong: count_nfe -- all wrapped fields share one counter, and no reset reaches it
+nfe = 0
+def count_nfe(f):
+    def counted(t, y):
+        global nfe
+        nfe += 1
+        counted.nfe = nfe
+        return f(t, y)
+    counted.nfe = 0
+    return counted
+
+# %% wrong: count_nfe -- the value of f is not returned: None comes
+def count_nfe(f):
+    def counted(t, y):
+        counted.nfe += 1
+        f(t, y)
+    counted.nfe = 0
+    return counted
+
+# %% wrong: adjoint_dynamics -- the gradients pile up in the parameters
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+        dy.backward(-a)
+    return dy.detach(), y.grad, tuple(p.grad for p in params)
+
+# %% wrong: adjoint_dynamics -- a multiplies the sum of the Jacobian, and the parameters' rates not at all
+def adjoint_dynamics(f, params, t, y, a):
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        dy = f(t, y)
+        da, *dparams = torch.autograd.grad(dy.sum(), (y, *params), allow_unused=True, materialize_grads=True)
+    return dy.detach(), -a * da, tuple(-p for p in dparams)
+
+# %% wrong: adjoint_gradients -- the parts come back flat: they need their shapes again
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    tensors = (y0, y0, *params)
+    sizes = [p.numel() for p in tensors]
+    def join(parts):
+        return torch.cat([p.reshape(-1) for p in parts])
+    def augmented(t, v):
+        y, a, *_ = v.split(sizes)
+        dy, da, dparams = adjoint.adjoint_dynamics(f, params, t, y.view_as(y0), a.view_as(y0))
+        return join((dy, da, *dparams))
+    y1 = solve(f, y0, t0, t1)
+    start = join((y1, grad_y1, *(torch.zeros_like(p) for p in params)))
+    _, a, *grads = solve(augmented, start, t1, t0).split(sizes)
+    return a, tuple(grads)
+
+# %% wrong: adjoint_gradients -- the gradients of the parameters are zeros: (5) has a third part
+def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
+    def augmented(t, v):
+        y, a = v.chunk(2)
+        dy, da, _ = adjoint.adjoint_dynamics(f, params, t, y, a)
+        return torch.cat([dy, da])
+    y1 = solve(f, y0, t0, t1)
+    _, a = solve(augmented, torch.cat([y1, grad_y1]), t1, t0).chunk(2)
+    return a, tuple(torch.zeros_like(p) for p in params)
+
+# %% wrong: reverse_reconstruction_error -- each difference is relative to its start
+def reverse_reconstruction_error(f, y0, t1, solve):
+    return ((solve(f, solve(f, y0, 0.0, t1), t1, 0.0) - y0).abs() / y0.abs()).max().item()

@@ -2743,3 +2743,34 @@ def match(flow, kl, batches, optimiser):
         return loss.item()
 
     return [step(z) for z in batches]
+
+# %% wrong: planar_flow -- the square of tanh is missing in its derivative
+def planar_flow(z, w, u, b):
+    dot = w @ u
+    u_hat = u + (torch.nn.functional.softplus(dot) - 1 - dot) * w / (w @ w)
+    h = torch.tanh(z @ w + b)
+    return z + h[:, None] * u_hat, torch.log(1 + (w @ u_hat) * (1 - h))
+
+# %% wrong: reverse_kl -- the potential is taken for the density: log p is -U, not log U
+def reverse_kl(samples, log_q, potential):
+    return (log_q - torch.log(potential(samples))).mean()
+
+# %% wrong: match -- only the last loss comes back
+def match(flow, kl, batches, optimiser):
+    for z in batches:
+        optimiser.zero_grad()
+        loss = kl(*flow(z))
+        loss.backward()
+        optimiser.step()
+    return [loss.item()]
+
+# %% wrong: match -- it returns after the first batch
+def match(flow, kl, batches, optimiser):
+    losses = []
+    for z in batches:
+        optimiser.zero_grad()
+        loss = kl(*flow(z))
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+        return losses
