@@ -1083,13 +1083,14 @@ class TestPredictions:
         check.predict("Which?", among=["left", "right"], mine="right").reveal(
             "left", "A."
         )
-        assert shown(capsys) == "you said right, it is left: A.\n"
+        assert shown(capsys) == "you said 'right', the answer is 'left': A.\n"
 
     def test_numbers_count_within_a_factor(self, capsys):
         ask = lambda mine: check.predict("?", check.number(0, 99), mine, within=2.0)  # noqa: E731
         for mine, right in [("11", True), ("19", True), ("4", False), ("21", False)]:
             ask(mine).reveal(10, "so.")
-            assert shown(capsys).startswith("as you said") is right
+            told = "as you said" if right else f"you said {mine}, the answer is 10"
+            assert shown(capsys) == f"{told}: so.\n"
         ask("0").reveal(0.0, "so.")
         assert shown(capsys).startswith("as you said")
 

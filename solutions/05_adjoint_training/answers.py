@@ -1914,3 +1914,8 @@ def adjoint_gradients(f, params, y0, t0, t1, grad_y1, solve):
 # %% wrong: reverse_reconstruction_error -- each difference is relative to its start
 def reverse_reconstruction_error(f, y0, t1, solve):
     return ((solve(f, solve(f, y0, 0.0, t1), t1, 0.0) - y0).abs() / y0.abs()).max().item()
+
+# %% wrong: elbo -- the Gaussian's constant has sigma in place of its square
+def elbo(x, x_hat, mean, log_var, sigma):
+    log_p = -0.5 * (((x - x_hat) / sigma) ** 2 + math.log(2 * math.pi * sigma))
+    return log_p.flatten(1).sum(1) - 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)

@@ -43,8 +43,11 @@ class Prediction:
                 self.mine * float(answer) > 0
                 and 1 / self.within <= self.mine / float(answer) <= self.within
             )
-        mine = self.mine if isinstance(self.mine, str) else f"{self.mine:g}"
-        said = "as you said" if right else f"you said {mine}, it is {answer}"
+        mine, came = (
+            repr(value) if isinstance(value, str) else f"{float(value):.4g}"
+            for value in (self.mine, answer)
+        )
+        said = "as you said" if right else f"you said {mine}, the answer is {came}"
         print(f"{said}: {because}")
 
 
