@@ -1101,4 +1101,4 @@ class TestPredictions:
         check.predict("?", check.number(0, 1), "nan").reveal(1, "A.")
         assert shown(capsys) == "? - type a number from 0 to 1, not 'nan'\n"
         check.predict("?", check.number(0, 20), "12").reveal(4, "A.")
-        assert shown(capsys) == "you said 12, it is 4: A.\n"
+        assert shown(capsys) == "you said 12, the answer is 4: A.\n"

@@ -901,10 +901,9 @@ def picture(stretch=1.15, angle=100):
     plots.slope_field(left, lambda t, a: step(a) - a, (0, 6), (0, 6))
     left.plot(*torch.stack(path).T, "o-", ms=4, lw=0.8, color=plots.COLOURS["iterated"])
     left.plot(*a0, "ks", ms=8)
-    left.set(xlabel="feature 1", ylabel="feature 2", title="square: the start, dots: 40 iterations")
+    left.set(xlabel="feature 1", ylabel="feature 2", title="from the square: 40 iterations")
     right.semilogy(range(1, len(residuals) + 1), residuals, color=plots.COLOURS["iterated"])
-    right.set(xlabel="iteration", ylabel="relative residual", xlim=(0, 200), ylim=(1e-7, 10))
-    right.set_title(found)
+    right.set(xlabel="iteration", ylabel="residual", title=found, xlim=(0, 200), ylim=(1e-7, 10))
     return fig
 
 
