@@ -1305,7 +1305,7 @@ def inverse_errors(net, x, counts):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "18d8dba8eff88ead7932cdec3988a3e4", "grade": true, "grade_id": "test_inverse_errors", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "6563b5fc74f9a4e18fef2a9a68b5d3e8", "grade": true, "grade_id": "test_inverse_errors", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "inverse_errors",
     points=2,
@@ -1330,7 +1330,7 @@ def exercise(checks):
         def inverse(self, y, n_iter=100):
             self.asked.append(n_iter)
             self.recorded.append(torch.is_grad_enabled())
-            back = y / 2 + self.off / 2**n_iter
+            back = y / 2 + self.off / 2.0**n_iter
             if self.spoilt is not None and n_iter > 2:
                 back = torch.where(back == back[0, 0], torch.full_like(back, self.spoilt), back)
             return back

@@ -1558,7 +1558,7 @@ def exercise(checks):
         def inverse(self, y, n_iter=100):
             self.asked.append(n_iter)
             self.recorded.append(torch.is_grad_enabled())
-            back = y / 2 + self.off / 2**n_iter
+            back = y / 2 + self.off / 2.0**n_iter
             if self.spoilt is not None and n_iter > 2:
                 back = torch.where(back == back[0, 0], torch.full_like(back, self.spoilt), back)
             return back

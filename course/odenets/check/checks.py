@@ -311,7 +311,8 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, guard.PackageAnswer):
         return f"the package's own version was called: {error}"
     if isinstance(error, guard.TimeLimit):
-        lines = ["it did not come back and was stopped: does a loop in it ever end?"]
+        said = "it did not come back and was stopped: does each loop in it end,"
+        lines = [f"{said} and each function that calls itself?"]
     else:
         kind = type(error).__name__
         lines = [f"your answer raised {kind}: {str(error)[:300]}".rstrip(": ")]
