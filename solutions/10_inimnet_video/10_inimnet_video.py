@@ -461,8 +461,8 @@ def picture(balls=3, frames=40):
     left.set(xlabel="place in the box", xticks=range(0, 11, 5), yticks=range(0, 11, 5))
     for values, style, name in zip(constants(v), "-:", ("energy", "length of the momentum")):
         right.plot(values, style, label=name)
-    right.set(xlabel="frame", ylim=(0, None), title="what is conserved")
-    right.legend(loc="upper right")
+    right.set(xlabel="frame", ylim=(0, 1.2), title="what is conserved")
+    right.legend(loc="upper right", ncols=2)
     return fig
 
 
