@@ -46,11 +46,10 @@ def test_an_unknown_scale_is_refused(name, monkeypatch):
         scale.current()
 
 
-def test_threads_are_fixed_but_not_at_full_scale():
+@pytest.mark.parametrize("name", scale.SCALES)
+def test_the_number_of_threads_does_not_depend_on_the_machine(name):
     torch.set_num_threads(3)
-    scale.use("full")
-    assert torch.get_num_threads() == 3
-    scale.use("lesson")
+    scale.use(name)
     assert torch.get_num_threads() == 1
     scale.use("quick", threads=2)
     assert torch.get_num_threads() == 2
