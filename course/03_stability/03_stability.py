@@ -1256,8 +1256,9 @@ for net in stable.NETS:
         print(f"{net:13s} {layers:2d} layers, seeds: {len(rows)}; {means} ({low:.2f}-{high:.2f})")
 
 # %% [markdown]
-# **Reading the table.** The training errors are near zero: what is left is generalisation.
-# In these few runs the Hamiltonian network makes the fewest errors on new digits at each depth. Depth itself matters little for all three.
+# **Reading the table.** With 16 layers the training errors are near zero: what is left is generalisation.
+# At each depth the Hamiltonian network makes the fewest errors on new digits: in all three seeds fewer than any run of the other two.
+# Depth itself matters little for it and for the ResNet. The antisymmetric one gains by it, but one seed, 4.18 % with 4 layers, is most of that.
 
 # %% [markdown]
 # ## Recap

@@ -1091,7 +1091,7 @@ print(f"{stops} stops, tolerance {tolerance:g}: the aim is {'met' if met else 'm
 # "2 to 4 times a ResNet". *Predict* both.
 
 # %%
-channels, epochs = scale.pick(quick=(4, 1), lesson=(16, 6), full=(64, 10))
+channels, epochs = scale.pick(quick=(4, 1), lesson=(16, 6), full=(64, 6))
 data = images.digits(16)
 if scale.current() == "full":
     data = images.mnist()
@@ -1559,7 +1559,7 @@ check.score(exercise)
 my_latent_step = check.yours(exercise)
 
 n_series = scale.pick(quick=40, lesson=1000, full=1000)
-iterations, batch_size = scale.pick(quick=(6, 20), lesson=(900, 50), full=(8000, 100))
+iterations, batch_size = scale.pick(quick=(6, 20), lesson=(900, 50), full=(5000, 100))
 kinds = (30, 50, 100)
 training_sets = [spirals.observe(n_series, k, seed=1000) for k in kinds]
 n_test = scale.pick(quick=20, lesson=300, full=1000)
