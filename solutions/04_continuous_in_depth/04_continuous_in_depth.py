@@ -990,8 +990,7 @@ print("test accuracy in the end: refined {:.3f}, direct {:.3f}".format(*last))
 #
 # **Reading the picture.** The loss goes on falling where the cells are cut, and both networks end alike.
 # In its first epochs the refined one costs a quarter.
-# Early test accuracies are far off although the loss is fine:
-# the statistics of the batch norms are still catching up.
+# Early test accuracies are far off: the statistics of the batch norms are still catching up.
 #
 # ## 5. One set of weights, many networks
 #
