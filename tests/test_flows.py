@@ -303,6 +303,18 @@ def test_rademacher_noise():
 # ------------------------------------------------------------------ fields
 
 
+@pytest.mark.parametrize("n_steps", [0, -1, 1.5])
+def test_a_number_of_steps_that_is_none_is_refused(n_steps):
+    flow = flows.CNF(
+        flows.PlanarField(2, 4),
+        flows.Gaussian(2),
+        method="rk4",
+        options={"n_steps": n_steps},
+    )
+    with pytest.raises(ValueError, match="whole number from 1"):
+        flow.log_prob(torch.zeros(3, 2))
+
+
 def test_the_planar_field_and_its_trace(field):
     z, t = randn(7, 2), 0.37
     w, b, u = (part[0] for part in field.weights(torch.tensor([t]).double()))

@@ -56,8 +56,8 @@ training.set_seed(0)
 # Better methods try a few *stages* first, which are not kept, and combine their slopes.
 # With $s$ stages, one step from $(t, y)$ to time $t + h$ is
 #
-# $$k_i = f\Big(t + c_i h,\; y + h \sum_{j < i} a_{ij} k_j\Big), \quad i = 1, \dots, s,
-# \qquad y_{\text{new}} = y + h \sum_{i=1}^{s} b_i k_i. \tag{1}$$
+# $$\begin{aligned}k_i &= f\Big(t + c_i h,\; y + h \sum_{j < i} a_{ij} k_j\Big), \quad i = 1, \dots, s,\\
+# y_{\text{new}} &= y + h \sum_{i=1}^{s} b_i k_i.\end{aligned}\tag{1}$$
 #
 # The numbers $a$, $b$, $c$ are the *tableau* of the method.
 # Row $i$ of $a$ has only $i - 1$ entries: an explicit method uses slopes that it has already.
@@ -270,7 +270,7 @@ digits.reveal(f"{slope:.0f}", "the error is C times h to the power of the order.
 # Choose a method and a number of steps. Aim: an error below 0.0001 with at most 40 evaluations of the field.
 # <details><summary>What others found</summary>
 # Methods of order four: rk4 just so, the 3/8 rule, <code>rk4_38</code>, with room to spare.
-# No method of lower order comes near. The numbers stand at the end of "Further".</details>
+# No method of lower order comes near (numbers: end of "Further").</details>
 
 # %%
 my_method, my_steps = "midpoint", 20  # yours; any name in solvers.TABLEAUS
@@ -1037,8 +1037,7 @@ if scale.current() != "quick":  # a hundred images and one epoch say nothing
 # The rk4-trained network costs 8 evaluations. Choose a scheme and a number of steps
 # for a slow device. Aim: at most 4 evaluations, and at most two points lost.
 # <details><summary>What others found</summary>
-# The midpoint rule with 2 steps, from one of two seeds. What saves is a cheaper scheme, not fewer steps.
-# The numbers stand at the end of "Further".</details>
+# The midpoint rule with 2 steps, from one of two seeds (numbers: end of "Further"). What saves is a cheaper scheme, not fewer steps.</details>
 
 # %% tags=["nbval-ignore-output"]
 my_scheme, my_steps = "euler", 3  # yours

@@ -597,8 +597,8 @@ dearer.reveal(
 # What the trace buys is that it can be *estimated*, and that it has a closed form for fields such as
 # that of Chen et al. (section 4): $M$ planar units with gates $\sigma_n$, whose weights a small *hypernetwork* computes from the time,
 #
-# $$f(t,z)=\sum_{n=1}^M\sigma_n\,u_n\tanh(w_n\cdot z+b_n),\qquad
-# \operatorname{tr}\frac{\partial f}{\partial z}=\sum_{n=1}^M\sigma_n(u_n\cdot w_n)\tanh'(w_n\cdot z+b_n).\tag{6}$$
+# $$\begin{aligned}f(t,z)&=\sum_{n=1}^M\sigma_n\,u_n\tanh(w_n\cdot z+b_n),\\
+# \operatorname{tr}\frac{\partial f}{\partial z}&=\sum_{n=1}^M\sigma_n(u_n\cdot w_n)\tanh'(w_n\cdot z+b_n).\end{aligned}\tag{6}$$
 #
 # ## 3. Hutchinson's trace estimator
 #
@@ -1040,8 +1040,9 @@ with torch.no_grad():
 #
 # For the density of a *given* point $x$, solve back from $t_1$ to $t_0$, where the density is known. With $\Delta$ the change of $\log p$ on the way back,
 #
-# $$\log p(x)=\log p_0(z(t_0))-\Delta,\qquad\Delta=-\int_{t_1}^{t_0}\operatorname{tr}\frac{\partial f}{\partial z}\,dt
-# =\int_{t_0}^{t_1}\operatorname{tr}\frac{\partial f}{\partial z}\,dt.\tag{9}$$
+# $$\log p(x)=\log p_0(z(t_0))-\Delta,\tag{9}$$
+#
+# $$\Delta=-\int_{t_1}^{t_0}\operatorname{tr}\frac{\partial f}{\partial z}\,dt=\int_{t_0}^{t_1}\operatorname{tr}\frac{\partial f}{\partial z}\,dt.$$
 #
 # ### Exercise 6.5 - The log-density of data (4 points, ~12 min, difficulty 4 of 5, important)
 # Compute (9). The solver is a black box: `solve(f, y0, t_start, t_end)` takes *one* tensor `y0`, of any shape,

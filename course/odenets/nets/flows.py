@@ -624,9 +624,11 @@ class CNF(nn.Module):
                 "heun",
                 "rk4",
             )
-            if not (hasattr(field, "tabulate") and n_steps and on_half_steps):
-                return field.with_divergence
-            return field.tabulate(start, end, 2 * n_steps + 1).with_divergence
+            if on_half_steps and hasattr(field, "tabulate"):
+                # Any other number of steps is refused by the solver, in its own words.
+                if isinstance(n_steps, int) and n_steps > 0:
+                    field = field.tabulate(start, end, 2 * n_steps + 1)
+            return field.with_divergence
 
         def by_autograd(t: float, y: Tensor) -> tuple[Tensor, Tensor]:
             values = []
