@@ -1222,7 +1222,7 @@ halves.reveal("about one half" if ratio < 0.7 else "about 1" if ratio < 1.4 else
 # *Aim:* with the fewest forward evaluations, as many right answers as with 1e-5, within 0.5 %.
 
 # %% tags=["nbval-ignore-output"]
-tolerance = 1e-3  # yours: any number up to 10
+tolerance = 1e-3  # yours: 1e-6 to 10
 
 
 def right_with(tolerance):
