@@ -48,14 +48,14 @@ def test_a_hand_that_is_held_up_is_given_up_with_its_sandbox():
         boxes.append(sandbox.current())
         held.wait(60)
 
+    hands.within(150, sandbox.current)  # a warm one
     started = time.monotonic()
-    hands.within(30, sandbox.current)  # a warm one
     with pytest.raises(TimeoutError):
         hands.within(0.5, work)
     assert not boxes[0].alive()
     assert hands.within(30, lambda: 7) == 7
-    held.set()
     assert time.monotonic() - started < 60
+    held.set()
 
 
 def test_whatever_holds_the_grader_up_is_the_fate_of_one_submission(monkeypatch):
@@ -65,6 +65,7 @@ def test_whatever_holds_the_grader_up_is_the_fate_of_one_submission(monkeypatch)
     async def held_up(run):
         time.sleep(600)
 
+    result_of("x = 0")  # the limit is not for the start of a sandbox
     monkeypatch.setattr(execute, "MARGIN_SECONDS", 0.0)
     monkeypatch.setattr(execute._Run, "_end_kernel", held_up)
     came = result_of("x = 1", "print(x)", "import os; os._exit(3)", "print(x)")

@@ -120,7 +120,8 @@ def graded_through_kills(
             )
             watch = Watch(process, seen, every)
             if leg < kills:  # while those who were in hand before are not in hand again
-                rest = len(handed) - len(done) - jobs * (leg + 1) - 1
+                suspects = len(list((results / ".running").glob("*.json")))
+                rest = len(handed) - len(done) - suspects - jobs
                 enough = len(done) + chance.randrange(max(rest * 2 // (kills + 1), 1))
                 while process.poll() is None and len(_results(results)) <= enough:
                     time.sleep(0.01)
