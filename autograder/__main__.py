@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_mistakes,
         _add_readme,
         _add_site,
+        _add_doctor,
         _add_collect,
         _add_roster,
         _add_merge,
@@ -198,6 +199,31 @@ def _add_site(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 # -------------------------------------------------------------------- instructors
+
+
+def _add_doctor(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    def run(course: Course, options: argparse.Namespace) -> int:
+        from .grading import doctor
+
+        found = []
+        for one in doctor.look(course, options.jobs):
+            print(printable(str(one)), flush=True)
+            found.append(one)
+        lacking = [one.what for one in found if one.state == doctor.LACKS]
+        print(f"It lacks: {', '.join(lacking)}." if lacking else "Grade as you like.")
+        return int(bool(lacking))
+
+    text = "say what this machine can protect when it grades, and what it lacks"
+    parser = commands.add_parser("doctor", help=text, description=text)
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--jobs",
+        type=_at_least(1),
+        default=grade_defaults()["jobs"],
+        help="sandboxes at a time",
+    )
 
 
 def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -35,6 +35,7 @@ BUSY_SECONDS = 30.0  # of them, for a machine that is busy with other things
 REPLY_SECONDS = 20.0  # what may pass between the end of a cell and the word of it
 MAX_RECORDS = 4 << 20  # bytes of one test cell
 MAX_LINES = 1000
+LOOKS = 10  # at a cell whose time is over
 CAREFUL = 3  # deaths after which every test gets a kernel of its own
 LOG = logging.getLogger("autograder.execute")
 LOG.addHandler(logging.NullHandler())
@@ -117,7 +118,10 @@ class _Client(NotebookClient):
         started, kernel = time.monotonic(), provisioner.of(self.km)
         waited = kernel.kept_waiting
         while not (self.cut or self.late) and await kernel.poll() is None:
-            ready = [await one.poll(250) for one in self.monitors]
+            try:
+                ready = [await one.poll(250) for one in self.monitors]
+            except zmq.ZMQError:  # they were closed meanwhile
+                return
             self.cut = any(ready)
             busy = kernel.kept_waiting - waited
             self.late = time.monotonic() - started > self.seconds + busy
@@ -367,7 +371,7 @@ class _Run:
         except Exception as error:  # a kernel may say anything
             trouble = f"it confused the protocol ({type(error).__name__})"
         if client.late:
-            trouble = self._of_limits(client) or f"it took more than {client.seconds} s"
+            trouble = await self._of_limits(client)
         self.deadline += kernel.kept_waiting - waited
         self.deadline = min(self.deadline, self.latest)
         ran.outputs = _plain_outputs(cell.outputs)
@@ -377,11 +381,29 @@ class _Run:
                 ran.error = f"{output['ename']}: {output['evalue']}"[:500]
         return trouble
 
-    def _of_limits(self, client: _Client) -> str:
-        """Say which limit of the sandbox a kernel has met, or nothing."""
-        state = provisioner.of(client.km).state()
-        why = state["why"] or state["near"]
-        return f"it used {why}" if why else ""
+    async def _of_limits(self, client: _Client) -> str:
+        """Say why a cell was not done in time: the limit that it met, loop or wait.
+
+        On a busy machine time may be over before another limit is reached: then what
+        it had used until then tells.
+        """
+        limits = self.job.limits
+        looks = []
+        for _ in range(LOOKS):
+            looks.append(provisioner.of(client.km).state("look"))
+            await asyncio.sleep(0.02)
+        last = looks[-1]
+        if why := last["why"] or last["near"]:
+            return f"it used {why}"
+        late = f"was not done after {client.seconds} s"
+        if last["memory_mb"] > limits.memory_mb / 2:
+            return f"it used {last['memory_mb']} MB of memory, and {late}"
+        if last["processes"] > limits.processes / 2:
+            return f"it used {last['processes']} processes, and {late}"
+        if client.seconds < limits.cell_seconds:
+            return f"the notebook took more than {limits.notebook_seconds} s"
+        waited = not any(look["computing"] for look in looks)
+        return f"it took more than {client.seconds} s" + ", and waited" * waited
 
     async def _how_it_died(self, client: _Client) -> str:
         limits = self.job.limits
@@ -396,8 +418,8 @@ class _Run:
             await asyncio.sleep(0.1)
         else:
             return (
-                "it cut its connection to the grader, or sent more than "
-                f"{limits.output_mb} MB at once"
+                f"it printed more than {limits.output_mb} MB at once, or cut its "
+                "connection to the grader"
             )
         code = state["exit"]
         why = state["why"] or (state["near"] if code == -signal.SIGKILL else "")

@@ -39,15 +39,17 @@ class WarmProvisioner(KernelProvisionerBase):
     def has_process(self) -> bool:
         return self.running
 
-    def state(self) -> dict[str, Any]:
+    def state(self, do: str = "poll") -> dict[str, Any]:
         """Return how the kernel ended (`exit`, None while it lives) and why.
 
-        `why` names the limit that it went beyond, `near` one that it only came to.
+        `why` names the limit that it went beyond, `near` one that it only came to. With
+        `look` it tells `memory_mb`, `processes` and whether it is `computing`, too.
         """
         try:
-            came = self.sandbox.ask("poll")
+            came = self.sandbox.ask(do)
         except sandbox.SandboxError:  # with all that was in it
-            return {"exit": -int(signal.SIGKILL), "why": "", "near": ""}
+            gone = {"exit": -int(signal.SIGKILL), "why": "", "near": ""}
+            return {**gone, "memory_mb": 0, "processes": 0, "computing": False}
         self.kept_waiting = came["kept_waiting"]
         return came
 

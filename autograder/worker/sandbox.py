@@ -87,6 +87,7 @@ def bubblewrap() -> str:
     refusal = ""
     for program in _programs():
         trial = [program, "--ro-bind", "/", "/", "--unshare-all", "--proc", "/proc"]
+        trial += ["--unshare-user"]  # as root it would do without, if it may
         trial += [sys.executable, "-I", "-S", "-c", ""]
         try:
             done = subprocess.run(trial, capture_output=True, text=True, timeout=60)
@@ -100,8 +101,8 @@ def bubblewrap() -> str:
     if refusal:
         raise NoSandboxError(
             f"the kernel refuses namespaces ({refusal}); on Ubuntu: sudo sysctl -w "
-            "kernel.apparmor_restrict_unprivileged_userns=0; in a container: start it "
-            "with --privileged"
+            "kernel.apparmor_restrict_unprivileged_userns=0; elsewhere sudo sysctl -w "
+            "user.max_user_namespaces=10000; in a container: start it with --privileged"
         )
     raise NoSandboxError(
         "bubblewrap (bwrap) is missing; on Debian and Ubuntu: sudo apt install "
@@ -292,6 +293,7 @@ def _environment(scratch: str) -> dict[str, str]:
         "HOME": scratch,
         "TMPDIR": scratch,
         "LANG": "C.UTF-8",
+        "MALLOC_ARENA_MAX": "2",  # each of them takes 64 MB of addresses
         "IPYTHONDIR": f"{scratch}/.ipython",
         "JUPYTER_PLATFORM_DIRS": "1",
         "MPLCONFIGDIR": f"{scratch}/.matplotlib",

@@ -5,6 +5,7 @@ come as lines of JSON on standard input, answers go to standard output, one for 
 
 * ``start``: fork a kernel, put it under its limits, answer when its sockets are bound;
 * ``poll``: whether the kernel lives, else how it ended; how long it was kept waiting;
+* ``look``: the same, and what it uses and whether it computes at this moment;
 * ``signal``: send the kernel a signal;
 * ``clean``: kill whatever the kernel left behind and empty the scratch folder.
 
@@ -48,6 +49,9 @@ PRELOAD = [
     "odenets.training",
 ]
 WATCH_SECONDS = 0.02  # between two looks at what a kernel uses
+WATCH_SECONDS_BARE = 0.5  # the same where all processes of the system are in sight
+SPARE_BYTES = 64 << 20  # that were mapped before the limit, and are used now
+NEAR = 0.95  # of a limit: who gets there and no further has met it, too
 START_SECONDS = 30.0
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 38, 22
 MAX_FILES = 20_000  # an empty file takes memory of the system, too
@@ -129,9 +133,11 @@ class Zygote:
         self.why = ""
         self.near = ""  # a limit that it came to without going beyond
         self.kept_waiting = 0.0  # seconds in which it had work and no processor
-        self.looked = self.worked = 0.0
+        self.looked = self.worked = self.counted = 0.0
+        self.memory = 0  # bytes in use when it was last looked at
+        self.processes = 0
         self.limits: dict[str, int] = {}
-        self.base_memory = self._bytes_of("self")
+        self.base_memory = self.base_size = self.base_files = 0
 
     def serve(self) -> None:
         """Answer orders until standard input closes."""
@@ -181,6 +187,9 @@ class Zygote:
         if said != b"ready":
             self._kill_all()
             return {"error": said.decode(errors="replace") or "the kernel ended"}
+        # What the kernel itself takes is not the student's.
+        self.base_files = self._files()
+        self.base_memory, self.base_size = _bytes_of(str(self.kernel))
         return {"pid": self.kernel}
 
     def do_poll(self) -> dict:
@@ -188,6 +197,11 @@ class Zygote:
         waited = max(round(self.kept_waiting, 2), 0.0)
         ended = {"exit": self.exit, "why": self.why, "near": self.near}
         return {**ended, "kept_waiting": waited}
+
+    def do_look(self) -> dict:
+        computing = any(map(_computing, self._others()))
+        used = {"memory_mb": self.memory >> 20, "processes": self.processes}
+        return {**self.do_poll(), **used, "computing": computing}
 
     def do_signal(self, number: int) -> dict:
         if self.kernel is not None and self.exit is None:
@@ -221,23 +235,34 @@ class Zygote:
     def _watch(self) -> None:
         """Kill a kernel with too many processes or files, or too much memory in all."""
         self._watch_time()
+        if not self.contained:
+            if time.monotonic() - self.counted < WATCH_SECONDS_BARE:
+                return
+            self.counted = time.monotonic()
         others = self._others()
         many = self.limits.get("processes", 64)
+        self.processes = len(others)
         if len(others) > many:
             self._kill_all(f"more than {many} processes")
             return
-        if len(others) == many:
-            self.near = f"all of its {many} processes"
-        disk = os.statvfs(self.scratch)
-        if self.contained and disk.f_files - disk.f_ffree > MAX_FILES:
+        self.near = f"all of its {many} processes" if len(others) == many else ""
+        if self.contained and self._files() - self.base_files > MAX_FILES:
             self._kill_all(f"more than {MAX_FILES} files")
             return
         most = self.limits.get("memory", 0)
-        used = sum(self._bytes_of(str(pid)) - self.base_memory for pid in others)
-        if most and used > most:
+        held = [_bytes_of(str(pid)) for pid in others]
+        self.memory = sum(max(own - self.base_memory, 0) for own, _ in held)
+        asked = max((size - self.base_size for _, size in held), default=0)
+        # A single process is told by the system, and lives on.
+        spare = SPARE_BYTES if len(others) == 1 else 0
+        if most and self.memory > most + spare:
             self._kill_all(f"more than {most >> 20} MB of memory")
-        elif most and used > 0.95 * most:
+        elif most and max(self.memory, asked) > NEAR * most:
             self.near = f"all of its {most >> 20} MB of memory"
+
+    def _files(self) -> int:
+        disk = os.statvfs(self.scratch)
+        return disk.f_files - disk.f_ffree
 
     def _watch_time(self) -> None:
         """Count the time in which the kernel is ready to work while others do."""
@@ -252,12 +277,19 @@ class Zygote:
             self.kept_waiting += passed - (self.worked - before)
 
     def _others(self) -> list[int]:
-        """Return the processes besides this one, where they are all ours."""
-        if not self.contained:
-            return [self.kernel] if self.kernel and self.exit is None else []
+        """Return the processes besides this one, where they are all ours.
+
+        Without a sandbox they are those of the kernel's session.
+        """
         mine = os.getpid()
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-        return [pid for pid in pids if pid != mine and _alive(pid)]
+        try:
+            pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        except OSError:  # no Linux
+            return [self.kernel] if self.kernel and self.exit is None else []
+        alive = {pid: stat for pid in pids if _alive(stat := _stat(pid))}
+        if self.contained:
+            return [pid for pid in alive if pid != mine]
+        return [pid for pid, stat in alive.items() if stat[3] == str(self.kernel)]
 
     def _kill_all(self, why: str = "") -> None:
         deadline = time.monotonic() + 10
@@ -265,35 +297,46 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if self.contained:
                     os.kill(-1, signal.SIGKILL)  # all but this one: it is process 1
-                elif self.kernel is not None:
-                    os.killpg(self.kernel, signal.SIGKILL)
+                else:
+                    for pid in self._others():
+                        os.kill(pid, signal.SIGKILL)
             time.sleep(0.005)
             self._reap()
         self.why = self.why or why
 
-    @staticmethod
-    def _bytes_of(pid: str) -> int:
-        """Return what a process holds besides files: shared mappings count, too."""
-        try:
-            with open(f"/proc/{pid}/status") as file:
-                fields = dict(line.split(":", 1) for line in file)
-            own = (fields[key].split()[0] for key in ("RssAnon", "RssShmem"))
-            return sum(map(int, own)) << 10
-        except (OSError, ValueError, KeyError, IndexError):
-            return 0
+
+def _bytes_of(pid: str) -> tuple[int, int]:
+    """Return what a process holds besides files, shared or not, and its addresses."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        keys = ("RssAnon", "RssShmem", "VmSize")
+        own, shared, size = (int(fields[key].split()[0]) << 10 for key in keys)
+        return own + shared, size
+    except (OSError, ValueError, KeyError, IndexError):
+        return 0, 0
 
 
-def _stat(pid: int | None) -> list[str]:
+def _stat(process: int | str | None) -> list[str]:
     """Return what the system says of a process, from its state on."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
+        with open(f"/proc/{process}/stat") as file:
             return file.read().rpartition(")")[2].split()
     except OSError:
         return []
 
 
-def _alive(pid: int) -> bool:
-    return _stat(pid)[:1] not in ([], ["Z"])
+def _alive(stat: list[str]) -> bool:
+    return stat[:1] not in ([], ["Z"])
+
+
+def _computing(pid: int) -> bool:
+    """Whether one of a process's threads has something to do at this moment."""
+    try:
+        threads = [f"{pid}/task/{thread}" for thread in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return False
+    return any(_stat(thread)[:1] == ["R"] for thread in threads)
 
 
 def _force(function, path, _) -> None:
@@ -327,11 +370,11 @@ def become_kernel(
         work.mkdir(exist_ok=True)
         os.chdir(work)
         os.environ.update(environment)
-        limit_resources(limits)
         forbid_hidden_memory()
         for stream in ("stdin", "stdout", "stderr"):
             setattr(sys, stream, open(os.devnull, "r" if stream == "stdin" else "w"))
         app = kernel_app(connection)
+        limit_resources(limits)  # beyond what the kernel itself takes
     except BaseException as error:
         os.write(ready, f"{type(error).__name__}: {error}".encode()[:2000])
         raise
@@ -353,7 +396,7 @@ def limit_resources(limits: dict[str, int]) -> None:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(number, (min(value, top), top))
 
-    # What is mapped already (the libraries of torch, mostly) is not the student's.
+    # What is mapped already (libraries, stacks of threads) is not the student's.
     mapped = 0
     with contextlib.suppress(OSError), open("/proc/self/statm") as file:
         mapped = int(file.read().split()[0]) * resource.getpagesize()
@@ -377,6 +420,7 @@ def kernel_app(connection: dict):
     config.IPKernelApp.capture_fd_output = False
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
+    config.InteractiveShell.xmode = "Plain"  # others take seconds for a deep stack
     config.Session.key = connection.pop("key").encode()
     config.Session.signature_scheme = connection.pop("signature_scheme")
     app = IPKernelApp.instance(
