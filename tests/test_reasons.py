@@ -254,6 +254,8 @@ def test_twenty_notes_of_one_kind_are_one_line():
     notes += [f"test_{n}: the cell was deleted, and is put back" for n in range(9)]
     lines = reasons.of_cells(["not graded: a.ipynb", *notes])
     assert lines[0] == "not graded: a.ipynb" and len(lines) == 3
+    alone = ["it is empty", "cell 2 was emptied: too much", "why: the answer moved"]
+    assert reasons.of_cells(alone) == alone
     assert lines[1].startswith("9 times (cell 0, cell 1,")
     assert lines[2].endswith("the cell was deleted, and is put back")
 
@@ -280,7 +282,7 @@ def test_all_notes_reach_table_csv_and_page(tiny, tmp_path):
             "20 times (cell",
             "raised NameError (no cell above defines the name",
             "its format says 5",
-            "cell 2: is damaged",
+            "cell 2 is damaged",
             "not graded: Untitled.ipynb",
         ],
         "absent": ["but mine.ipynb;", "the time of the submission cannot be read"],

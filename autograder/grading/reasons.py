@@ -102,13 +102,16 @@ def together(said: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def of_cells(notes: Iterable[str]) -> list[str]:
-    """Write notes on single cells together where they say the same."""
-    found: list[tuple[str, str]] = []
-    others: list[str] = []
+    """Write notes on single cells together where many say the same."""
+    groups: dict[str, list[tuple[str, str]]] = {}
     for note in notes:
-        match = re.fullmatch(r"(cell \d+|\w+)(?:: | (?=is |was ))(.+)", note)
-        if match:
-            found.append((match[1], match[2]))
+        match = re.fullmatch(r"(?:(cell \d+) (?=is |was )|(\w+): )(.+)", note)
+        where, what = (match[1] or match[2], match[3]) if match else ("", note)
+        groups.setdefault(what, []).append((where, note))
+    lines = []
+    for what, said in groups.items():
+        if len(said) > FEW:
+            lines += together((where, what) for where, _ in said)
         else:
-            others.append(note)
-    return others + together(found)
+            lines += [note for _, note in said]
+    return lines
