@@ -1106,8 +1106,8 @@ for row in paper.recorded():
 # %%
 measured = convergence.recorded()
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.8), sharey=True)
-nets = ("euler-2", "euler", 2), ("rk4-2", "rk4", 2), ("euler-8", "euler", 8)
-for ax, (name, own, cells) in zip(axes, nets):
+three = ("euler-2", "euler", 2), ("rk4-2", "rk4", 2), ("euler-8", "euler", 8)
+for ax, (name, own, cells) in zip(axes, three):
     rates = {(r["scheme"], r["n_steps"]): r["accuracy"] for r in measured if r["row"] == name}
     many = sorted({n for _, n in rates})
     for scheme in schemes:
