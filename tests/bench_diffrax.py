@@ -2,15 +2,17 @@
 
 diffrax solves with dopri5 at a tolerance. Ours takes rk4 with the fewest steps whose
 error is not larger, compiled into one piece: recorded in a CUDA graph on a GPU, by
-`torch.compile` on a CPU. Beside it our dopri5, as one calls it. What is timed is a
-whole solve, until the result is there; with gradients for the state and all weights, or
-not.
+`torch.compile` on a CPU, where C++ calls the kernels. Beside it our dopri5, as one
+calls it. What is timed is a whole solve, until the result is there; with gradients for
+the state and all weights, or not.
 Here 'cnf' is a flow with the log-density beside the points, its trace written out.
 
 Measured: on an H200 in one piece .27 (MLP) and .52 (CNF) of diffrax's time forwards,
 .20 and .50 with gradients; dopri5 takes 2.5 to 7 times its time there.
-On one core of the same machine's CPU in one piece 1.8 and 2.6 times its time forwards,
-.7 and 1.6 with gradients; on another CPU 1.7, 2.5, 1.0 and .8.
+On one core of such a machine's CPU in one piece 1.5 and 1.9 times its time forwards, .6
+(MLP) with gradients. Where Python calls the kernels, as by default, it was 1.6 and 2.5,
+.7 beside these, and 1.8 and 2.6, .7 and 1.6 (CNF) on the first machine; on another CPU
+1.7, 2.5, 1.0 and .8.
 """
 
 import os
@@ -78,7 +80,8 @@ def ours(kind, device, gradients):
 def compiled(solve, device, n_steps):
     """Return a function without arguments that does the solve in one piece."""
     if device == "cpu":
-        return torch.compile(lambda: solve("rk4", {"n_steps": n_steps}))
+        quick = {"cpp_wrapper": True}
+        return torch.compile(lambda: solve("rk4", {"n_steps": n_steps}), options=quick)
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for _ in range(3):
