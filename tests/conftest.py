@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import hypothesis
 import pytest
 
@@ -38,19 +39,44 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
 
 
 @pytest.fixture(scope="session")
-def wheel_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable:
+    """Make a file or folder once in a run, in the process of it that comes first.
+
+    `once(name, make)` returns its path; `make(path)` writes it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # the tests are spread over several processes
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        path, unfinished = folder / name, folder / f"unfinished-{name}"
+        with filelock.FileLock(f"{path}.lock"):
+            if not path.exists():
+                make(unfinished)
+                unfinished.rename(path)
+        return path
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def wheel_of(
+    once: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], Path]:
     """Build the wheel of a folder from a copy: nothing is left behind in the tree."""
 
-    def build(folder: Path) -> Path:
-        source = tmp_path_factory.mktemp("source") / folder.name
-        unwanted = ("[01]*_*", ".*", "*.egg-info", "__pycache__", "build", "submitted")
-        shutil.copytree(folder, source, ignore=shutil.ignore_patterns(*unwanted))
-        target = tmp_path_factory.mktemp("wheel")
-        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-        command += ["--wheel-dir", str(target), str(source)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        (built,) = target.glob("*.whl")
+    def wheel(folder: Path) -> Path:
+        def build(target: Path) -> None:
+            source = tmp_path_factory.mktemp("source") / folder.name
+            unwanted = ("[01]*_*", ".*", "*.egg-info", "__pycache__", "build")
+            ignored = shutil.ignore_patterns(*unwanted, "submitted")
+            shutil.copytree(folder, source, ignore=ignored)
+            command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+            command += ["--wheel-dir", str(target), str(source)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+        (built,) = once(f"wheel-{folder.name}", build).glob("*.whl")
         return built
 
-    return build
+    return wheel

@@ -6,10 +6,8 @@ they are out of date.
 """
 
 import functools
-import os
 import pickle
 
-import filelock
 import notebooks
 import pytest
 
@@ -27,23 +25,20 @@ opened = functools.cache(functools.partial(matrix.Notebook, notebooks.COURSE))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared(tmp_path_factory):
-    """A folder of all processes that these tests are spread over, in this run alone."""
-    global SHARED
-    SHARED = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        SHARED = SHARED.parent
+def _once(once):
+    global ONCE
+    ONCE = once
 
 
 @functools.cache
 def tried_at(name: str, exercise: str) -> list[matrix.Tried]:
-    """Try the answers to an exercise, once: by the process that needs them first."""
-    kept = SHARED / f"{name}-{exercise}.pickle"
-    with filelock.FileLock(f"{kept}.lock"):
-        if not kept.exists():
-            asked = [a for a in notebooks.answers(name) if a.exercise == exercise]
-            kept.write_bytes(pickle.dumps([opened(name).try_answer(a) for a in asked]))
-    return pickle.loads(kept.read_bytes())
+    """Try the answers to an exercise, once for all processes of the tests."""
+
+    def work(path):
+        asked = [one for one in notebooks.answers(name) if one.exercise == exercise]
+        path.write_bytes(pickle.dumps([opened(name).try_answer(one) for one in asked]))
+
+    return pickle.loads(ONCE(f"{name}-{exercise}", work).read_bytes())
 
 
 @functools.cache

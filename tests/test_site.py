@@ -31,10 +31,11 @@ SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("site") / "site"
-    assert site.build(notebooks.COURSE, out) == []
-    return out
+def built(once) -> Path:
+    def build(out: Path) -> None:
+        assert site.build(notebooks.COURSE, out) == []
+
+    return once("site", build)
 
 
 @pytest.fixture(scope="module")
