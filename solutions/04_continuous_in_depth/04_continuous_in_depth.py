@@ -1263,7 +1263,7 @@ for row in paper.recorded():
 
 # %% [markdown]
 # **Reading the table.** With `best` every row is at or above the published accuracy, in less than a tenth of the published time
-# (on another card: one H200 here). WideResNet-58 needed smaller batches, 128 for 512: with those of the others it had 78.79 %.
+# (on another card: one H200 here). WideResNet-58 needed smaller batches for it than the others, 128 for 512.
 # With the paper's own recipe, which not every row was trained with, midpoint 1-2 and ResNet-56 stay .25 and .09 points below it.
 # rk4 takes about three times Euler's minutes and is hardly more accurate, or less;
 # what it buys is in the next picture, the test of section 5 on three nets of this table, with 2 or 8 cells in each of three stages.
