@@ -3,7 +3,7 @@
 #
 # **The question.** What does a residual network compute, and what is left of it
 # when its layers become infinitely many and infinitely thin?
-# Who can answer this may choose depth, steps and memory afterwards, as the later notebooks do.
+# Whoever can answer this may choose depth, steps and memory afterwards, as the later notebooks do.
 #
 # **Time** about 80 minutes - **points** 20 - **you need** matrix products, gradients,
 # a first course on differential equations, and PyTorch tensors.
