@@ -446,7 +446,7 @@ def inimnet_forward(phis, x):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "958caad812d184ef0b5b7b5994a3455e", "grade": true, "grade_id": "test_inimnet_forward", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "b8e720b642febc8b78debef89d24b038", "grade": true, "grade_id": "test_inimnet_forward", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "inimnet_forward",
     points=5,
@@ -455,6 +455,7 @@ def inimnet_forward(phis, x):
         inimnet.inimnet_forward,
         inimnet.inimnet_forward_parts,
         inimnet.inimnet_forward_jacobian,
+        inimnet.transported_loss,  # with the identity as its loss
     ),
     further=4,
 )

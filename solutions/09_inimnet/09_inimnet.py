@@ -496,6 +496,7 @@ def inimnet_forward(phis, x):
         inimnet.inimnet_forward,
         inimnet.inimnet_forward_parts,
         inimnet.inimnet_forward_jacobian,
+        inimnet.transported_loss,  # with the identity as its loss
     ),
     further=4,
 )
