@@ -24,13 +24,14 @@ from odenets.studies.study import Row, Study
 
 Potential = Callable[[Tensor], Tensor]
 
+BASE = flows.Gaussian(2)
 SIZES = (2, 8, 32)
 """Numbers K of planar layers and M of planar units that are compared."""
 
 # ------------------------------------------------------------------ flows of the study
 
 
-def planar_nf(depth: int, copies: tuple[int, ...]) -> "flows.PlanarFlow":
+def planar_nf(depth: int, copies: tuple[int, ...]) -> flows.PlanarFlow:
     """Return `depth` planar layers, several flows side by side."""
     return flows.PlanarFlow(2, depth, copies)
 
@@ -40,8 +41,7 @@ def planar_cnf(
 ) -> flows.CNF:
     """Return a planar CNF on t in [0, 1], solved with `n_steps` steps of RK4."""
     field = flows.PlanarField(2, width, copies=copies, gain=gain)
-    options = {"n_steps": n_steps}
-    return flows.CNF(field, flows.Gaussian(2), method="rk4", options=options)
+    return flows.CNF(field, BASE, method="rk4", options={"n_steps": n_steps})
 
 
 # ------------------------------------------------------------------ density matching
@@ -73,7 +73,7 @@ def log_normaliser(potential: Potential, n: int = 600) -> float:
 
 
 class Matching(nn.Module):
-    """What density matching minimises, one number per copy.
+    """What density matching minimises, summed over the copies.
 
     The mean of log q + beta U over samples of q, plus `energy` times the kinetic energy
     of a continuous flow. beta rises from 0.1 to 1 over the first 40 % of the steps:
@@ -91,8 +91,8 @@ class Matching(nn.Module):
         energy: float,
     ) -> None:
         super().__init__()
-        self.flow, self.potentials = flow, list(potentials)
-        self.warm, self.energy = max(1, int(0.4 * n_steps)), energy
+        self.flow, self.potentials, self.energy = flow, potentials, energy
+        self.warm = max(1, int(0.4 * n_steps))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class Matching(nn.Module):
         self.count += 1
         x, log_q, energy = push(self.flow, z)
         values = torch.stack([U(x_i) for U, x_i in zip(self.potentials, x)])
-        return (log_q + beta * values + self.energy * energy).mean(-1)
+        return (log_q + beta * values + self.energy * energy).mean(-1).sum()
 
 
 def push(flow: nn.Module, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,12 +109,11 @@ def push(flow: nn.Module, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns: samples, their log-density, and the kinetic energy of their paths (zero for
         planar layers).
     """
-    base = flows.Gaussian(2)
     if isinstance(flow, flows.CNF):
         x, integral, energy = flow.transport(z, flow.t0, flow.t1)
-        return x, base.log_prob(z) - integral, energy
+        return x, BASE.log_prob(z) - integral, energy
     x, log_det = flow(z)
-    return x, base.log_prob(z) - log_det, torch.zeros_like(log_det)
+    return x, BASE.log_prob(z) - log_det, torch.zeros_like(log_det)
 
 
 def match_densities(
@@ -125,10 +124,8 @@ def match_densities(
     lr: float = 1e-2,
     batch_size: int = 256,
     energy: float = 0.0,
-    seed: int = 0,
-    epochs: int = 20,
     device: torch.device | str | None = None,
-    checkpoint: str | Path | None = None,
+    **others: Any,
 ) -> training.History:
     """Fit flows to densities exp(-U) / Z, all at once, by reverse KL.
 
@@ -139,32 +136,25 @@ def match_densities(
         lr: highest learning rate; it rises and falls once.
         batch_size: samples per copy and step.
         energy: weight of the kinetic energy of a CNF.
-        epochs: the history has so many entries.
         device, checkpoint: as in `training.fit`.
+        epochs: the history has so many entries; 20 if left out.
     Returns: the history; key `kl0`, `kl1`, .. for each potential is KL(q || p), with
         the normaliser, on 2000 fixed samples.
     """
-    base = flows.Gaussian(2)
     copies = (len(potentials),)
     logs = torch.tensor([log_normaliser(U) for U in potentials])
-    fixed = base.sample((*copies, 2000), torch.Generator().manual_seed(seed + 1))
-    fixed = fixed.to(device)
+    fixed = BASE.sample((*copies, 2000), torch.Generator().manual_seed(1)).to(device)
+
+    def draw(rng: torch.Generator) -> Tensor:
+        return BASE.sample((*copies, batch_size), rng)
 
     def measure(epoch: int, _: nn.Module) -> dict[str, float]:
         values = kl_divergences(flow, potentials, fixed, logs)
         return {f"kl{i}": value for i, value in enumerate(values.tolist())}
 
-    return _train(
-        Matching(flow, potentials, n_steps, energy),
-        lambda rng: base.sample((*copies, batch_size), rng),
-        n_steps,
-        epochs=epochs,
-        lr=lr,
-        seed=seed,
-        device=device,
-        checkpoint=checkpoint,
-        callback=measure,
-    )
+    model = Matching(flow, potentials, n_steps, energy)
+    others |= {"device": device, "callback": measure}
+    return _train(model, model, draw, n_steps, lr, **others)
 
 
 @torch.no_grad()
@@ -190,18 +180,6 @@ def circles_and_moons(n: int, seed: int) -> Tensor:
     return torch.stack([circles, toy.two_moons(n, generator=seed).X])
 
 
-class Likelihood(nn.Module):
-    """What maximum likelihood minimises: -log p(x) + energy * kinetic energy."""
-
-    def __init__(self, flow: nn.Module, energy: float) -> None:
-        super().__init__()
-        self.flow, self.energy = flow, energy
-
-    def forward(self, x: Tensor) -> Tensor:
-        log_p, energy = log_prob_and_energy(self.flow, x)
-        return (self.energy * energy - log_p).mean(-1)
-
-
 def log_prob_and_energy(flow: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return log p(x) under a flow of either kind, and the energy of the paths.
 
@@ -211,7 +189,7 @@ def log_prob_and_energy(flow: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(flow, flows.CNF):
         return flow.log_prob_and_energy(x)
     z, log_det = flow(x)
-    return flows.Gaussian(2).log_prob(z) + log_det, torch.zeros_like(log_det)
+    return BASE.log_prob(z) + log_det, torch.zeros_like(log_det)
 
 
 def fit_densities(
@@ -222,12 +200,11 @@ def fit_densities(
     lr: float = 5e-3,
     batch_size: int = 256,
     energy: float = 0.0,
-    seed: int = 0,
-    epochs: int = 20,
-    device: torch.device | str | None = None,
-    checkpoint: str | Path | None = None,
+    **others: Any,
 ) -> training.History:
     """Fit flows to data sets, all at once, by maximum likelihood.
+
+    What is minimised is -log p(x) + energy * kinetic energy, the mean over the points.
 
     Args:
         flow: with `copies=(n_sets,)`; trained in place.
@@ -239,17 +216,12 @@ def fit_densities(
     def draw(rng: torch.Generator) -> Tensor:
         return data[:, torch.randint(data.shape[1], (batch_size,), generator=rng)]
 
-    return _train(
-        Likelihood(flow, energy),
-        draw,
-        n_steps,
-        epochs=epochs,
-        lr=lr,
-        seed=seed,
-        device=device,
-        checkpoint=checkpoint,
-        capture=True,  # hundreds of small kernels a step
-    )
+    def loss(x: Tensor) -> Tensor:
+        log_p, kinetic = log_prob_and_energy(flow, x)
+        return (energy * kinetic - log_p).mean(-1).sum()
+
+    # Hundreds of small kernels a step: they are recorded.
+    return _train(flow, loss, draw, n_steps, lr, capture=True, **others)
 
 
 @torch.no_grad()
@@ -258,12 +230,12 @@ def mean_log_prob(flow: nn.Module, data: Tensor) -> Tensor:
     return log_prob_and_energy(flow, data)[0].mean(-1).cpu()
 
 
-def mixture_log_prob(train: Tensor, test: Tensor, seed: int = 0) -> Tensor:
+def mixture_log_prob(train: Tensor, test: Tensor) -> Tensor:
     """The baseline: Gaussian mixtures with 10 components, `(n_sets,)`."""
     from sklearn.mixture import GaussianMixture
 
     scores = [
-        GaussianMixture(10, n_init=3, random_state=seed).fit(a).score(b)
+        GaussianMixture(10, n_init=3, random_state=0).fit(a).score(b)
         for a, b in zip(train.double().numpy(), test.double().numpy())
     ]
     return torch.tensor(scores)
@@ -271,22 +243,23 @@ def mixture_log_prob(train: Tensor, test: Tensor, seed: int = 0) -> Tensor:
 
 def _train(
     model: nn.Module,
+    loss: Callable[[Tensor], Tensor],
     draw: Callable[[torch.Generator], Tensor],
     n_steps: int,
-    *,
-    epochs: int,
     lr: float,
-    seed: int,
-    device: torch.device | str | None,
+    epochs: int = 20,
+    device: torch.device | str | None = None,
     **others: Any,
 ) -> training.History:
+    """Minimise `loss(draw(generator))`; `others` are those of `training.fit`."""
     optimizer = torch.optim.Adam(model.to(device).parameters(), lr)
     return training.fit(
         model,
-        study.Draws(draw, n_steps // epochs, seed),
-        torch.sum,
+        study.Draws(draw, n_steps // epochs, 0),
+        None,
         optimizer,
         epochs,
+        batch_loss=loss,
         scheduler=torch.optim.lr_scheduler.OneCycleLR(
             optimizer, lr, total_steps=epochs + 1, pct_start=0.1
         ),
@@ -348,10 +321,9 @@ def work(job: Job, out: Path, device: str | None) -> Row:
     task, kind, *rest = job.job.split("-")
     plan, size = PLANS[task, kind], int(rest[0]) if rest else 64
     measure, cases = MEASURES[task]
-    copies = (len(cases),)
-    flow: nn.Module = planar_nf(size, copies)
+    flow: nn.Module = planar_nf(size, (len(cases),))
     if kind == "cnf":
-        flow = planar_cnf(size, copies, plan.solver_steps)
+        flow = planar_cnf(size, (len(cases),), plan.solver_steps)
     n_steps = max(EPOCHS, int(plan.n_steps * job.fraction))
     settings: Row = {"lr": plan.lr, "energy": plan.energy, "epochs": EPOCHS}
     settings |= {"device": place, "checkpoint": study.checkpoint(job, out)}
@@ -367,8 +339,7 @@ def _match(flow: Any, n_steps: int, settings: Row) -> dict[str, Tensor]:
     potentials = [confined(U) for U in toy.POTENTIALS.values()]
     match_densities(flow, potentials, n_steps, **settings)
     logs = torch.tensor([log_normaliser(U) for U in potentials])
-    generator = torch.Generator().manual_seed(7)
-    z = flows.Gaussian(2).sample((len(potentials), 50_000), generator)
+    z = BASE.sample((len(potentials), 50_000), torch.Generator().manual_seed(7))
     z = z.to(settings["device"])
     found = {"kl": kl_divergences(flow, potentials, z, logs)}
     if isinstance(flow, flows.CNF):  # the same flow, solved four times as finely
