@@ -25,6 +25,8 @@ from odenets.studies.study import Row, Study
 Potential = Callable[[Tensor], Tensor]
 
 BASE = flows.Gaussian(2)
+"""The base density of all flows here."""
+
 SIZES = (2, 8, 32)
 """Numbers K of planar layers and M of planar units that are compared."""
 

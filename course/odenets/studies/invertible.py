@@ -79,11 +79,9 @@ def load(dataset: str, n_train: int = 500) -> ImageData:
     data = images.load(dataset)
     if dataset != "digits":
         return ImageData(data.train.first(n_train), data.test)
-    pool, labels = (torch.cat(parts) for parts in zip(data.train, data.test))
-    return ImageData(
-        Labelled(pool[:n_train], labels[:n_train]),
-        Labelled(pool[n_train:], labels[n_train:]),
-    )
+    pool = Labelled(*map(torch.cat, zip(*data)))
+    others = Labelled(pool.images[n_train:], pool.labels[n_train:])
+    return ImageData(pool.first(n_train), others)
 
 
 def seen(data: ImageData, view: Callable[[Tensor], Tensor]) -> ImageData:
@@ -133,14 +131,9 @@ def work(job: Job, out: Path, device: str | None) -> Row:
     return row
 
 
+COLUMNS = ("net", "rho", "seed", "parameters", "accuracy")
 STUDY = Study(
-    "invertible",
-    jobs,
-    work,
-    columns=(
-        *("net", "rho", "seed", "parameters", "accuracy"),
-        *(f"error_at_{n}" for n in COUNTS),
-    ),
+    "invertible", jobs, work, columns=(*COLUMNS, *(f"error_at_{n}" for n in COUNTS))
 )
 recorded = STUDY.recorded
 """What was measured on MNIST, a row per training: its accuracy on the 10 000 test

@@ -10,7 +10,7 @@ has unit curvature, so that the number of iterations does not grow with the dept
 Method: Haber and Ruthotto 2017, sections 5 and 6 (they use Gauss-Newton for theta).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -156,7 +156,6 @@ def train_level(
     iterations: int,
     classifier: Classifier | None = None,
     alpha_W: float = 1e-4,
-    on_step: Callable[[], object] = lambda: None,
 ) -> Trained:
     """Minimise the reduced objective on one level; `net` is trained in place.
 
@@ -165,7 +164,6 @@ def train_level(
         iterations: of L-BFGS.
         classifier: where the convex solves start.
         alpha_W: factor of |W|^2 / 2.
-        on_step: called after every iteration.
     """
     root = _inverse_root(len(net.K), net.h, alpha).to(net.K)
     solved: Classifier | None = classifier
@@ -202,7 +200,6 @@ def train_level(
         level.objective.append(value)
         level.train_accuracy.append(float(seen.cpu().double().mean()))
         level.val_accuracy.append(float(unseen.cpu().double().mean()))
-        on_step()
     return Trained(net, accepted, level)
 
 

@@ -40,20 +40,22 @@ PAPER = {
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """Series of which each was observed at times of its own."""
+    """Series of which each was observed at times of its own.
+
+    Attributes:
+        index: `(s, k)`, which of the first 100 times.   times: `(s, k)`, these times.
+        x: `(s, k, 2)`, noisy values there.
+        grid: `(100,)`, or `(200,)` where the truth goes on: all times.
+        truth: `(s, 100, 2)` or `(s, 200, 2)`, the clean curve.
+        kinds: `(s,)`, 0 for a clockwise spiral, 1 for the other.
+    """
 
     index: Tensor
-    """(s, k): which of the first 100 times."""
     times: Tensor
-    """(s, k): these times."""
     x: Tensor
-    """(s, k, 2): noisy values there."""
     grid: Tensor
-    """(100,), or (200,) where the truth goes on: all times."""
     truth: Tensor
-    """(s, 100, 2) or (s, 200, 2): the clean curve."""
     kinds: Tensor
-    """(s,): 0 for a clockwise spiral, 1 for the other."""
 
     def rows(self, chosen: Tensor) -> "Observed":
         """Return some of the series."""
@@ -87,21 +89,13 @@ def take(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(1, index[:, :, None].expand(-1, -1, values.shape[2]))
 
 
-def latent_loss(
-    model: LatentODE,
-    data: Observed,
-    noise: torch.Generator,
-    bound: Callable[..., Tensor] = elbo,
-) -> Tensor:
+def latent_loss(model: LatentODE, data: Observed, noise: torch.Generator) -> Tensor:
     """Return minus the mean evidence bound per observation.
 
     Series with more observations then do not outweigh the others in a mixture.
-
-    Args:
-        bound: the bound of each series, called like `neural_ode.elbo`.
     """
     x_hat, mean, log_var = model(data.times, data.x, data.grid[:N_TIMES], noise)
-    bounds = bound(data.x, take(x_hat, data.index), mean, log_var, SIGMA)
+    bounds = elbo(data.x, take(x_hat, data.index), mean, log_var, SIGMA)
     return -bounds.mean() / data.index.shape[1]
 
 
@@ -162,8 +156,6 @@ def train(
     seed: int = 0,
     lr: float | None = None,
     checkpoint: str | Path | None = None,
-    desc: str | None = None,
-    loss: Callable[[Any, Observed, torch.Generator], Tensor] | None = None,
 ) -> tuple[Any, list[float]]:
     """Train a model with Adam and a learning rate that falls to zero like a cosine.
 
@@ -173,8 +165,6 @@ def train(
         batch_size: series per iteration, drawn with replacement.
         lr: highest learning rate; the model's first one if None.
         checkpoint: written every 100 iterations; training goes on from it.
-        desc: words next to the progress bar.
-        loss: `loss(model, data, generator)` in the place of the model's own.
     Returns: the model and its losses, the mean of every 100 iterations (of the greatest
         number that divides both 100 and `iterations`).
     """
@@ -201,12 +191,12 @@ def train(
         None,
         optimizer,
         iterations // every,
-        batch_loss=lambda batch: (loss or recipe.loss)(model, batch, rng),
+        batch_loss=lambda batch: recipe.loss(model, batch, rng),
         scheduler=schedule,
         per_step=True,
         clip=30.0,  # a gradient that explodes would spoil Adam's memory for long
         checkpoint=checkpoint,
-        desc=desc or name,
+        desc=name,
     )
     return model, history["loss"]
 
@@ -217,21 +207,21 @@ def errors(model: LatentODE | Forecaster, data: Observed) -> dict[str, float]:
 
     Within: at the observed times but the first, which the RNN cannot predict.
     """
-    grid, truth = data.grid, data.truth
     if isinstance(model, LatentODE):
-        x_hat = model(data.times, data.x, grid)[0]
+        x_hat = model(data.times, data.x, data.grid)[0]
         within, ahead = take(x_hat, data.index[:, 1:]), x_hat[:, N_TIMES:]
     else:
         within = model(data.times, data.x)
-        ahead = model.extrapolate(data.times, data.x, grid[N_TIMES:])
+        ahead = model.extrapolate(data.times, data.x, data.grid[N_TIMES:])
     return {
-        "within": (within - take(truth, data.index[:, 1:]))
-        .square()
-        .mean()
-        .sqrt()
-        .item(),
-        "ahead": (ahead - truth[:, N_TIMES:]).square().mean().sqrt().item(),
+        "within": rmse(within, take(data.truth, data.index[:, 1:])),
+        "ahead": rmse(ahead, data.truth[:, N_TIMES:]),
     }
+
+
+def rmse(x: Tensor, truth: Tensor) -> float:
+    """Return the root of the mean squared error over all entries."""
+    return (x - truth).square().mean().sqrt().item()
 
 
 # ------------------------------------------------------------------- the study

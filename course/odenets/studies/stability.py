@@ -9,8 +9,9 @@ the weights of the one before it. See `odenets.studies.study`.
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -31,12 +32,13 @@ from odenets.studies.study import Row, Study, checkpoint
 class Problem:
     """A toy data set with the numbers of the talk: T, widths, alpha.
 
+    `width` is that of the first-order networks; the Hamiltonian one has width 2.
     `first` is the number of layers to start with, `alpha_W` the factor of |W|^2 / 2.
     """
 
     name: str
     T: float
-    width: dict[str, int]
+    width: int
     alpha: float
     alpha_W: float
     first: int
@@ -44,20 +46,12 @@ class Problem:
     box: tuple[float, float, float, float]
 
 
-def _widths(first_order: int, hamiltonian: int) -> dict[str, int]:
-    return {
-        "ResNet": first_order,
-        "antisymmetric": first_order,
-        "Hamiltonian": hamiltonian,
-    }
-
-
 PROBLEMS = {
     p.name: p
     for p in (
-        Problem("ellipses", 20, _widths(2, 2), 1e-3, 1e-3, 4, 2, toy.ELLIPSES_BOX),
-        Problem("swiss roll", 20, _widths(4, 2), 5e-3, 3e-4, 16, 2, toy.SWISS_ROLL_BOX),
-        Problem("peaks", 5, _widths(8, 2), 5e-6, 1e-5, 4, 5, toy.PEAKS_BOX),
+        Problem("ellipses", 20, 2, 1e-3, 1e-3, 4, 2, toy.ELLIPSES_BOX),
+        Problem("swiss roll", 20, 4, 5e-3, 3e-4, 16, 2, toy.SWISS_ROLL_BOX),
+        Problem("peaks", 5, 8, 5e-6, 1e-5, 4, 5, toy.PEAKS_BOX),
     )
 }
 
@@ -68,20 +62,17 @@ def load(problem: Problem, seed: int = 0) -> Data:
     Ellipses: 1000 and 200; swiss roll: 513 and 513, nothing is random; peaks: 4000 and
     1000.
     """
-    kind = torch.float64
-    train: tuple[Tensor, Tensor]
-    val: tuple[Tensor, Tensor]
+    rng, kind = torch.Generator().manual_seed(seed), torch.float64
+    parts: Iterable[tuple[Tensor, Tensor]]
     if problem.name == "swiss roll":
-        train, val = toy.swiss_roll(256, dtype=kind)
+        parts = toy.swiss_roll(256, dtype=kind)
     elif problem.name == "ellipses":
-        rng = torch.Generator().manual_seed(seed)
-        train, val = toy.ellipses(500, rng, kind), toy.ellipses(100, rng, kind)
+        parts = toy.ellipses(500, rng, kind), toy.ellipses(100, rng, kind)
     else:
-        rng = torch.Generator().manual_seed(seed)
         X, labels = toy.peaks(5000, generator=rng, dtype=kind)
         order = torch.randperm(5000, generator=rng)
-        X, labels = X[order], labels[order]
-        train, val = (X[:4000], labels[:4000]), (X[4000:], labels[4000:])
+        parts = ((X[rows], labels[rows]) for rows in order.split([4000, 1000]))
+    train, val = parts
     return Data(*train, *val, n_classes=problem.n_classes)
 
 
@@ -91,7 +82,7 @@ def initial_net(problem: Problem, name: str, seed: int = 0) -> StableNet:
     The Hamiltonian network starts as an oscillator, K = I with some noise; the others
     start with random weights. (The swiss roll needs no noise and gets none.)
     """
-    n = problem.width[name]
+    n = 2 if name == "Hamiltonian" else problem.width
     rng = torch.Generator().manual_seed(1000 + seed)
     K = 0.5 * torch.randn(1, n, n, generator=rng, dtype=torch.float64)
     if name == "Hamiltonian":
@@ -110,14 +101,9 @@ def train(
     seed: int = 0,
 ) -> Iterator[Trained]:
     """Train a network on all levels up to `last` layers; yield each level."""
-    data = load(problem, seed) if data is None else data
+    net, data = initial_net(problem, name, seed), data or load(problem, seed)
     return multilevel.train_multilevel(
-        initial_net(problem, name, seed),
-        data,
-        problem.alpha,
-        last,
-        iterations,
-        problem.alpha_W,
+        net, data, problem.alpha, last, iterations, problem.alpha_W
     )
 
 
@@ -217,17 +203,14 @@ def split_images(dataset: str, size: int = 28) -> tuple[tuple[Tensor, Tensor], .
         size: height and width of the digits; the other images have their own.
     """
     digits = dataset == "digits"
-    train, test = image_data.digits(size) if digits else image_data.load(dataset)
-    validating = torch.zeros(len(train.images), dtype=torch.bool)
+    (X, labels), test = image_data.digits(size) if digits else image_data.load(dataset)
+    validating = torch.zeros(len(X), dtype=torch.bool)
     if digits:
         validating[4::5] = True
     else:
-        validating[-(len(train.images) // 6) :] = True
-    return (
-        (train.images[~validating], train.labels[~validating]),
-        (train.images[validating], train.labels[validating]),
-        (test.images, test.labels),
-    )
+        validating[-(len(X) // 6) :] = True
+    kept = X[~validating], labels[~validating]
+    return kept, (X[validating], labels[validating]), test
 
 
 @dataclass(frozen=True)
@@ -238,9 +221,9 @@ class ImageJob:
     net: str
     seed: int
     layers: int
-    epochs: int = 12
-    batch_size: int = 250
-    lr: float = 5e-3
+    epochs: int
+    batch_size: int
+    lr: float
 
 
 def image_jobs(
@@ -273,11 +256,9 @@ def image_work(job: ImageJob, out: Path, device: str | None) -> Row:
     place = training.pick_device(device)
     parts = [(x.to(place), labels.to(place)) for x, labels in split_images(job.data)]
     size = parts[0][0].shape[-1]
-    if job.layers == 4:
-        net = initial_image_net(job.net, size, seed=job.seed)
-    else:
-        below = replace(job, layers=job.layers // 2)
-        net = initial_image_net(job.net, size, below.layers, seed=job.seed)
+    below = replace(job, layers=job.layers // 2)
+    net = initial_image_net(job.net, size, max(4, below.layers), seed=job.seed)
+    if job.layers > 4:
         net.load_state_dict(training.load_checkpoint(checkpoint(below, out))["model"])
         net.body = net.body.refined()
     net.to(place)
@@ -299,9 +280,7 @@ def image_work(job: ImageJob, out: Path, device: str | None) -> Row:
 
 
 def _sorted(rows: list[Row]) -> list[Row]:
-    return sorted(
-        rows, key=lambda row: [row[n] for n in ("data", "net", "seed", "layers")]
-    )
+    return sorted(rows, key=itemgetter("data", "net", "seed", "layers"))
 
 
 def _network(job: ToyJob | ImageJob) -> ToyJob | ImageJob:
