@@ -16,7 +16,7 @@ MAY = {
     "training": {"scale"},
     "data": set(),
     "plots": set(),
-    "check": set(),
+    "check": {"scale"},
     "nets": {"solvers", "adjoint", "optimise", "training"},
     "studies": {
         "solvers", "adjoint", "optimise", "scale", "training", "data", "plots", "nets",
