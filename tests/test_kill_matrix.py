@@ -15,7 +15,7 @@ from autograder.authors import matrix
 from autograder.demo import sample
 from odenets.check import mistakes
 
-# Two thousand answers run here, and counting their lines would take three times as long.
+# Two thousand answers run here; counting their lines would take three times as long.
 pytestmark = pytest.mark.no_cover
 
 TABLE = notebooks.ROOT / "tests" / "kill_matrix.md"
