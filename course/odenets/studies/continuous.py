@@ -23,7 +23,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -143,30 +143,30 @@ def _flag(name: str) -> str:
 
 def build(job: Job) -> nn.Module:
     """Return the untrained network of a job."""
+    wide = job.model.startswith("Wide")
     data: Row = {
         "n_classes": 100 if job.dataset == "cifar100" else 10,
         "in_channels": 3 if job.dataset in PHOTOGRAPHS else 1,
         "alpha": job.alpha,
     }
-    blocks = job.initial_time_d + 1
-    if job.model == "ResNet":
-        return continuous.ResNet(job.depth or 6 * blocks + 2, **data)
-    if job.model == "WideResNet":
-        depth = job.depth or 6 * blocks + 4
-        return continuous.WideResNet(depth, widen=job.widen_factor, **data)
-    settings = data | {
-        "n_cells": job.initial_time_d,
-        "scheme": job.scheme,
-        "n_steps_per": job.n_time_steps_per,
-        "time_epsilon": job.time_epsilon,
-        "batch_norm": job.batch_norm,
-        "skip_init": job.skip_init,
-        "stages": job.stages,
-    }
-    if job.model == "WideContinuousNet":
-        return continuous.WideContinuousNet(widen=job.widen_factor, **settings)
-    early = job.model == "ContinuousNetPreActivation"
-    return continuous.ContinuousNet(preactivation=early, **settings)
+    if wide:
+        data["widen"] = job.widen_factor
+    if job.model in PLAIN:
+        net = continuous.WideResNet if wide else continuous.ResNet
+        depth = 6 * (job.initial_time_d + 1) + (4 if wide else 2)
+        return net(job.depth or depth, **data)
+    kind = continuous.WideContinuousNet if wide else continuous.ContinuousNet
+    return kind(
+        job.initial_time_d,
+        scheme=job.scheme,
+        n_steps_per=job.n_time_steps_per,
+        time_epsilon=job.time_epsilon,
+        preactivation=job.model != "ContinuousNet",
+        batch_norm=job.batch_norm,
+        skip_init=job.skip_init,
+        stages=job.stages,
+        **data,
+    )
 
 
 def rate_share(job: Job, epoch: float) -> float:
@@ -224,7 +224,7 @@ def train(
         job = replace(job, mixed_precision=place.type == "cuda")
     path = out / "checkpoint.pt"
     state = _load_run(path) if path.exists() else None
-    if state is not None:
+    if state:
         if not resume:
             raise ValueError(
                 f"{path} exists already: add --resume to go on with it, or choose "
@@ -234,18 +234,15 @@ def train(
 
     data = load_data(job.dataset, job.n_train, job.n_test, place)
     training.set_seed(job.seed)
-    model: Any = _placed(build(job), place)
+    rows: list[Row] = state["rows"] if state else []
+    model = _network(job, len(rows), place)
     augment = images.crop_and_flip if job.dataset in PHOTOGRAPHS else None
     batches = images.Batches(data.train, job.batch_size, job.seed, augment)
     tests = images.Batches(data.test, test_batch_size)
-    rows: list[Row] = []
-    if state is not None:
-        rows = state["rows"]
-        model = _refined(model, job, len(rows))
-        print(f"Resuming {out} after epoch {len(rows)}.")
     step = _step(model, job, len(rows), len(batches))
-    if state is not None:
+    if state:
         training.restore_training_state(state, model, step.optimizer, None, batches)
+        print(f"Resuming {out} after epoch {len(rows)}.")
     n_parameters = sum(p.numel() for p in model.parameters())
     print(
         f"{job.model} with {n_parameters} parameters on {place.type}, "
@@ -259,19 +256,16 @@ def train(
             step = _step(model, job, epoch, len(batches))  # the momentum starts anew
         lr = step.optimizer.param_groups[0]["lr"]
         words = f"epoch {epoch + 1}/{job.epochs}"
-        loss = step.epoch(batches, words)
-        accuracy = training.accuracy(model, tests)
-        seconds = time.perf_counter() - start
-        row = {
+        row: Row = {
             "epoch": epoch + 1,
-            "loss": loss,
-            "test_accuracy": accuracy,
+            "loss": step.epoch(batches, words),
+            "test_accuracy": training.accuracy(model, tests),
             "lr": lr,
             "n_cells": getattr(model, "n_cells", None),
             "n_steps": getattr(model, "n_steps", None),
             "parameters": sum(p.numel() for p in model.parameters()),
-            "seconds": round(seconds, 3),
         }
+        row["seconds"] = round(time.perf_counter() - start, 3)
         rows.append(row)
         state = training.training_state(model, step.optimizer, None, batches)
         training.save_checkpoint(path, state | {"config": asdict(job), "rows": rows})
@@ -279,8 +273,8 @@ def train(
         study.write_text(lines, out / "log.jsonl")
         study.write_csv(rows, out / "history.csv")
         print(
-            f"{words}  loss {loss:.4f}  test accuracy {accuracy:.4f}  "
-            f"lr {lr:.3g}  {seconds:.1f} s",
+            f"{words}  loss {row['loss']:.4f}  test accuracy "
+            f"{row['test_accuracy']:.4f}  lr {lr:.3g}  {row['seconds']:.1f} s",
             flush=True,
         )
     _plot_history(rows, out / "history.png")
@@ -288,17 +282,14 @@ def train(
     return rows
 
 
-def _refined(model: Any, job: Job, epochs: int) -> Any:
-    """Return a new network with the cells that it has after some epochs."""
+def _network(job: Job, epochs: int, device: torch.device) -> Any:
+    """Return a new network on the device, with the cells that it has after epochs."""
+    model: Any = build(job)
     for _ in range(sum(epoch < epochs for epoch in job.refine)):
         model = model.refined()
-    return model
-
-
-def _placed(model: nn.Module, device: torch.device) -> Any:
-    """Return the model on the device; a GPU convolves fastest with channels last."""
+    # A GPU convolves fastest with channels last.
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
-    return model.to(device, memory_format=layout)  # type: ignore[call-overload]
+    return model.to(device, memory_format=layout)
 
 
 def _step(model: nn.Module, job: Job, epoch: int, per_epoch: int) -> training.Step:
@@ -391,13 +382,12 @@ def evaluate(
     """
     state = _load_run(run / "checkpoint.pt")
     job = Job(**state["config"])
-    model = _refined(build(job), job, len(state["rows"]))
+    place = training.pick_device(device)
+    model = _network(job, len(state["rows"]), place)
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
         raise CheckpointError(f"the weights do not fit the network: {error}") from error
-    place = training.pick_device(device)
-    model = _placed(model, place)
     data = load_data(dataset or job.dataset, 1, n_test or job.n_test, place)
     if data.test.images.shape[1] != (3 if job.dataset in PHOTOGRAPHS else 1):
         raise ValueError(f"the network cannot read the images of {dataset}")
@@ -592,19 +582,17 @@ def _spelled(text: Any) -> Any:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `train` or `evaluate`; return the exit status, 1 after a message."""
     given = vars(parse(arguments))
-    command = given.pop("command")
+    command, _ = given.pop("command"), given.pop("recipe", None)
     try:
-        if command == "train":
-            names = ("out", "test_batch_size", "device", "resume")
-            run = {name: given.pop(name) for name in names}
-            del given["recipe"]
-            lists = {n: tuple(v) for n, v in given.items() if isinstance(v, list)}
-            job = Job(**given | lists)
-            words = (job.model, job.dataset, job.scheme, str(job.seed))
-            out = run.pop("out") or Path("results") / "-".join(words)
-            train(job, out, **run)
-        else:
+        if command == "evaluate":
             evaluate(**given)
+        else:
+            said = {field.name: given.pop(field.name) for field in fields(Job)}
+            lists = {n: tuple(v) for n, v in said.items() if isinstance(v, list)}
+            job = Job(**said | lists)
+            words = (job.model, job.dataset, job.scheme, str(job.seed))
+            out = given.pop("out") or Path("results") / "-".join(words)
+            train(job, out, **given)
     except (CheckpointError, FloatingPointError, OSError, ValueError) as error:
         print(f"odenets {command}: {error}", file=sys.stderr)
         return 1

@@ -103,55 +103,34 @@ class Job:
     recipe: Recipe = RECIPES["mnist"]
 
 
-def iteration_jobs(iterations: Iterable[int] = ITERATIONS) -> list[Job]:
-    """Five channels, as many iterations as given."""
-    return [Job(iterations=k) for k in iterations]
+def iteration_jobs(
+    net: str = "iterated", iterations: Iterable[int] = ITERATIONS
+) -> list[Job]:
+    """A net, as large as that of five channels, with as many iterations as given."""
+    return [Job(net, iterations=k) for k in iterations]
 
 
-def channel_jobs(channels: Iterable[int] = CHANNELS) -> list[Job]:
-    """Five iterations, as many channels as given."""
-    return [Job(channels=c, iterations=5) for c in channels]
+def channel_jobs() -> list[Job]:
+    """Five iterations of each number of channels."""
+    return [Job(channels=c, iterations=5) for c in CHANNELS]
 
 
-def untied_jobs(iterations: Iterable[int] = (2, 5, 10, 20)) -> list[Job]:
-    """A layer of its own for every iteration."""
-    return [Job("untied", iterations=k) for k in iterations]
-
-
-def depth_free_jobs(iterations: int = 10) -> list[Job]:
-    """Two ways to train a net for many depths: draw the depth, or contract."""
-    return [
-        Job(iterations=iterations, any_depth=True),
-        Job(iterations=iterations, max_norm=0.9),
-    ]
-
-
-def competitor_jobs(iterations: int = 10) -> list[Job]:
-    """The original's baseline, a CNN and an MLP as large as the iterated net."""
-    return [Job(net, iterations=iterations) for net in ("cnn", "cnn_equal", "mlp")]
-
-
-def dense_jobs(iterations: Iterable[int] = (0, 1, 2, 5, 10, 20)) -> list[Job]:
-    """The fully connected version, as large as the iterated net."""
-    return [Job("dense", iterations=k) for k in iterations]
-
-
-def diverse_jobs(iterations: int = 10) -> list[Job]:
-    """The nets on images that are turned, scaled and shifted."""
-    nets = ("iterated", "untied", "cnn_equal", "mlp")
-    return [Job(iterations=0, moved=True)] + [
-        Job(net, iterations=iterations, moved=True) for net in nets
-    ]
-
-
-QUESTIONS: dict[str, Callable[[], list[Job]]] = {
-    "iterations": iteration_jobs,
-    "channels": channel_jobs,
-    "untied": untied_jobs,
-    "depth-free": depth_free_jobs,
-    "competitors": competitor_jobs,
-    "dense": dense_jobs,
-    "diverse": diverse_jobs,
+QUESTIONS: dict[str, list[Job]] = {
+    "iterations": iteration_jobs(),
+    "channels": channel_jobs(),
+    # A layer of its own for every iteration.
+    "untied": iteration_jobs("untied", (2, 5, 10, 20)),
+    # Two ways to train a net for many depths: draw the depth, or contract.
+    "depth-free": [Job(any_depth=True), Job(max_norm=0.9)],
+    # The original's baseline, a CNN and an MLP as large as the iterated net.
+    "competitors": [Job("cnn"), Job("cnn_equal"), Job("mlp")],
+    # The fully connected version.
+    "dense": iteration_jobs("dense"),
+    # Images that are turned, scaled and shifted.
+    "diverse": [
+        Job(iterations=0, moved=True),
+        *(Job(net, moved=True) for net in ("iterated", "untied", "cnn_equal", "mlp")),
+    ],
 }
 
 
@@ -179,13 +158,9 @@ def jobs(
         lr: highest learning rate; that of the data set when left out
     """
     usual = RECIPES.get(dataset, RECIPES["mnist"])
-    recipe = replace(
-        usual,
-        epochs=epochs or usual.epochs,
-        batch_size=batch_size or usual.batch_size,
-        lr=lr or usual.lr,
-    )
-    chosen = itertools.chain(*(QUESTIONS[name]() for name in questions))
+    given: Row = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
+    recipe = replace(usual, **{name: value for name, value in given.items() if value})
+    chosen = [job for name in questions for job in QUESTIONS[name]]
     return with_seeds(chosen, seeds, dataset=dataset, recipe=recipe)
 
 
@@ -226,26 +201,22 @@ def build(job: Job, image_size: int) -> nn.Module:
 
     The untied net starts from the iterated one's weights, the same in all layers.
     """
-    recipe = job.recipe
+    hidden, filters = job.recipe.hidden, job.recipe.filters
     tied = iterated.IteratedNet(
-        job.channels, recipe.kernel_size, image_size, recipe.hidden
+        job.channels, job.recipe.kernel_size, image_size, hidden
     )
-    size = {"image_size": image_size}
     if job.net == "iterated":
         return tied
     if job.net == "untied":
         return iterated.untie(tied, job.iterations)
     if job.net == "cnn":
-        return iterated.cnn(recipe.hidden, filters=recipe.filters, **size)
-
-    def other(width: int) -> nn.Module:
-        if job.net == "dense":
-            return iterated.DenseIteratedNet(width, hidden=recipe.hidden, **size)
-        if job.net == "cnn_equal":
-            return iterated.cnn(width, filters=recipe.filters, **size)
-        return iterated.mlp(width, **size)
-
-    return iterated.of_equal_size(other, iterated.count(tied))
+        return iterated.cnn(hidden, image_size, filters=filters)
+    of_width: dict[str, Callable[[int], nn.Module]] = {
+        "dense": lambda w: iterated.DenseIteratedNet(w, image_size, hidden),
+        "cnn_equal": lambda w: iterated.cnn(w, image_size, filters=filters),
+        "mlp": lambda w: iterated.mlp(w, image_size),
+    }
+    return iterated.of_equal_size(of_width[job.net], iterated.count(tied))
 
 
 class AtDepth(nn.Module):
@@ -311,6 +282,7 @@ def train(
     # Small tensors: one kernel for all of them saves a tenth of the step.
     optimizer = torch.optim.Adam(net.parameters(), recipe.lr, fused=on_cpu or None)
     steps = recipe.epochs * len(batches)
+    project = keep_below(net.recurrent, job.max_norm, size) if job.max_norm else None
     step = training.Step(
         AtDepth(net, job.iterations, job.any_depth),
         F.cross_entropy,
@@ -318,9 +290,7 @@ def train(
         scheduler=torch.optim.lr_scheduler.OneCycleLR(
             optimizer, recipe.lr, total_steps=max(steps, 2), pct_start=0.2
         ),
-        after_step=keep_below(net.recurrent, job.max_norm, size)
-        if job.max_norm
-        else None,
+        after_step=project,
     )
     for _ in range(recipe.epochs):
         step.epoch(batches)
@@ -375,20 +345,12 @@ def examine(job: Job, net: nn.Module, data: ImageData) -> Row:
         size = data.test.images.shape[-1]
         row["norm"] = iterated.operator_norm(net.recurrent, size)
     if hasattr(net, "recurrent"):
-        accuracies = deployed(net, batches)
-        row["deployed"] = {str(k): accuracy for k, accuracy in accuracies.items()}
+        row["deployed"] = {str(k): a for k, a in deployed(net, batches).items()}
         row["residuals"] = decay(net, data.test.images[:200])
     return row
 
 
 # ----------------------------------------------------------------------- the study
-
-
-def machine(device: torch.device | str) -> str:
-    """Name the hardware in words."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
 @functools.lru_cache(maxsize=2)
@@ -417,7 +379,10 @@ def work(job: Job, out: Path, device: str | None) -> Row:
     data = _data(job.dataset, device, job.moved)
     _warm_up(device)
     net, seconds = train(job, data, device)
-    row = {"seconds": round(seconds, 2), "machine": machine(device)}
+    machine = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    if device.startswith("cuda"):
+        machine = torch.cuda.get_device_name()
+    row = {"seconds": round(seconds, 2), "machine": machine}
     return row | examine(job, net, data)
 
 
