@@ -223,15 +223,12 @@ def train(
     if job.mixed_precision is None:
         job = replace(job, mixed_precision=place.type == "cuda")
     path = out / "checkpoint.pt"
-    state = _load_run(path) if path.exists() else None
-    if state:
-        if not resume:
-            raise ValueError(
-                f"{path} exists already: add --resume to go on with it, or choose "
-                "another folder with --out"
-            )
-        _require_same(job, state["config"], path)
-
+    if path.exists() and not resume:
+        raise ValueError(
+            f"{path} exists already: add --resume to go on with it, or choose "
+            "another folder with --out"
+        )
+    state = _load_run(path, job) if path.exists() else None
     data = load_data(job.dataset, job.n_train, job.n_test, place)
     training.set_seed(job.seed)
     rows: list[Row] = state["rows"] if state else []
@@ -283,7 +280,7 @@ def train(
 
 
 def _network(job: Job, epochs: int, device: torch.device) -> Any:
-    """Return a new network on the device, with the cells that it has after epochs."""
+    """Return a new network on the device, with its cells after so many epochs."""
     model: Any = build(job)
     for _ in range(sum(epoch < epochs for epoch in job.refine)):
         model = model.refined()
@@ -313,11 +310,12 @@ def _step(model: nn.Module, job: Job, epoch: int, per_epoch: int) -> training.St
     )
 
 
-def _load_run(path: Path) -> Row:
-    """Read a checkpoint of `train`.
+def _load_run(path: Path, job: Job | None = None) -> Row:
+    """Read a checkpoint of `train`, to go on with a job if one is given.
 
     Raises:
-        CheckpointError: if it is damaged or something else.
+        CheckpointError: if it is damaged or something else, or if the job has other
+            settings, but for more epochs.
     """
     state = training.load_checkpoint(path)
     config = state.get("config", {})
@@ -326,17 +324,13 @@ def _load_run(path: Path) -> Row:
             f"{path} was not written by this version of 'odenets train'; it was left "
             "as it is"
         )
-    return state
-
-
-def _require_same(job: Job, stored: Row, path: Path) -> None:
-    """Refuse to resume a run with other settings, but for more epochs."""
-    for name, value in asdict(job).items():
-        if name != "epochs" and stored[name] != value:
+    for name, value in asdict(job).items() if job else ():
+        if name != "epochs" and config[name] != value:
             raise CheckpointError(
-                f"{path} was trained with {_flag(name)} {stored[name]}, not {value}; "
+                f"{path} was trained with {_flag(name)} {config[name]}, not {value}; "
                 "it was left as it is"
             )
+    return state
 
 
 def _plot_history(rows: list[Row], path: Path) -> None:
