@@ -188,9 +188,7 @@ def moved(part: Labelled, generator: torch.Generator) -> Labelled:
 
 def to(data: ImageData, device: torch.device | str) -> ImageData:
     """Move images and labels to a device."""
-    return ImageData(
-        *(Labelled(part.images.to(device), part.labels.to(device)) for part in data)
-    )
+    return ImageData(*(Labelled(*(t.to(device) for t in part)) for part in data))
 
 
 # --------------------------------------------------------------------- one training
@@ -201,10 +199,8 @@ def build(job: Job, image_size: int) -> nn.Module:
 
     The untied net starts from the iterated one's weights, the same in all layers.
     """
-    hidden, filters = job.recipe.hidden, job.recipe.filters
-    tied = iterated.IteratedNet(
-        job.channels, job.recipe.kernel_size, image_size, hidden
-    )
+    recipe, hidden, filters = job.recipe, job.recipe.hidden, job.recipe.filters
+    tied = iterated.IteratedNet(job.channels, recipe.kernel_size, image_size, hidden)
     if job.net == "iterated":
         return tied
     if job.net == "untied":
