@@ -193,6 +193,26 @@ def test_flags_are_the_parameters_of_a_function():
             parser.parse_args(wrong)
 
 
+def test_fields_of_settings_are_flags_of_which_only_the_said_ones_count():
+    @dataclass(frozen=True)
+    class Settings:
+        width: int = 4
+        coupled: bool = False
+        minutes: float | None = None
+        seed: int = 0
+
+    def jobs(seeds: Sequence[int] = (0,), **changes: float) -> list:
+        asked.append(changes)
+        return []
+
+    asked: list[dict] = []
+    changed = study.Study("changed", jobs, lambda *_: {}, changes=Settings)
+    changed.main(["table"])
+    changed.main(["table", "--width", "4", "--no-coupled", "--seeds", "1"])
+    changed.main(["table", "--minutes", "2"])
+    assert asked == [{}, {"width": 4, "coupled": False}, {"minutes": 2.0}]
+
+
 def test_draws_go_on_from_their_generator():
     def draw(generator):
         return study.torch.rand(2, generator=generator)

@@ -1,8 +1,10 @@
 """What InImNet and its gradients cost: work, time and memory, for notebook 09."""
 
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+import timeit
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,37 +40,31 @@ def operations(run: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
+def _storages(tree: object) -> dict[StorageWeakRef, int]:
+    """Return the memory of all tensors in a tree, and its bytes."""
+    memory = [x.untyped_storage() for x in tree_leaves(tree) if isinstance(x, Tensor)]
+    return {StorageWeakRef(part): part.nbytes() for part in memory}
+
+
 class _Storages(TorchDispatchMode):
     """Watches which memory the operations fill, without keeping it alive."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.filled: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.given: set[int] = set()
+        self.filled: dict[StorageWeakRef, int] = {}
+        self.given: set[StorageWeakRef] = set()
         self.peak = 0
 
     def held(self) -> int:
         """Return the bytes that are held now."""
-        return sum(
-            size
-            for key, (reference, size) in self.filled.items()
-            if key not in self.given and not reference.expired()
-        )
+        self.filled = {s: n for s, n in self.filled.items() if not s.expired()}
+        return sum(self.filled.values())
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        for tensor in tree_leaves(args):
-            if isinstance(tensor, Tensor):
-                key = StorageWeakRef(tensor.untyped_storage()).cdata
-                if key not in self.filled:
-                    self.given.add(key)
+        self.given |= _storages(args).keys() - self.filled.keys()
         result = operation(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                reference = StorageWeakRef(storage)
-                self.filled[reference.cdata] = (reference, storage.nbytes())
-        for key in [k for k, (r, _) in self.filled.items() if r.expired()]:
-            del self.filled[key]
+        found = _storages(result)
+        self.filled |= {s: found[s] for s in found.keys() - self.given}
         self.peak = max(self.peak, self.held())
         return result
 
@@ -89,37 +85,33 @@ def peak_bytes(run: Callable[[], object]) -> int:
     return storages.peak
 
 
-def measure(
-    forward: Callable[..., list[Tensor]],
-    depth: int,
-    dim: int = 50,
-    batch: int = 64,
-    repeats: int = 3,
-) -> Cost:
-    """Measure one way to compute all depths, with dense phi of the width `dim`."""
-    generator = torch.Generator().manual_seed(0)
-    phis = [inimnet.DenseField(dim, dim) for _ in range(depth)]
-    x = torch.randn(batch, dim, generator=generator)
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread, so that processor time is time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
+def measure(forward: Callable[..., list[Tensor]], depth: int) -> Cost:
+    """Measure one way to compute all depths, with dense phi of the width 50."""
+    phis = [inimnet.DenseField(50, 50) for _ in range(depth)]
+    x = torch.randn(64, 50, generator=torch.Generator().manual_seed(0))
 
     def whole() -> None:
         forward(phis, x)[-1].square().mean().backward()
 
-    def seconds() -> float:
-        start = time.process_time()
-        whole()
-        return time.process_time() - start
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        whole()
-        return Cost(
-            operations(lambda: forward(phis, x)) / operations(lambda: phis[0](x)),
-            statistics.median(seconds() for _ in range(repeats)),
-            bytes_held(lambda: forward(phis, x)) / 1e6,
-        )
-    finally:
-        torch.set_num_threads(threads)
+    whole()
+    seconds = timeit.repeat(whole, timer=time.process_time, repeat=3, number=1)
+    return Cost(
+        operations(lambda: forward(phis, x)) / operations(lambda: phis[0](x)),
+        statistics.median(seconds),
+        bytes_held(lambda: forward(phis, x)) / 1e6,
+    )
 
 
 # ------------------------------------------------------------------ gradients
@@ -131,9 +123,9 @@ Gradients = tuple[Tensor, Sequence[Tensor]]
 class Pendulum(torch.nn.Module):
     """A field for (angle, speed) with weights to be learned, the same at all depths."""
 
-    def __init__(self, width: int = 16):
+    def __init__(self) -> None:
         super().__init__()
-        self.phi = inimnet.DenseField(2, width)
+        self.phi = inimnet.DenseField(2, 16)
 
     def forward(self, p: float, x: Tensor) -> Tensor:
         return self.phi(x)
@@ -199,47 +191,35 @@ class Training:
     kilobytes: float
 
 
-def train(
-    way: str,
-    p: Sequence[float] = (1.0, 0.5, 0.0),
-    n_steps: int = 200,
-    n_samples: int = 64,
-    lr: float = 1e-2,
-) -> Training:
+@one_thread()
+def train(way: str, n_steps: int = 200) -> Training:
     """Train a continuous InImNet to be a pendulum at all its depths, in one way.
 
-    From the angle and the speed x at time p it is to tell those at time q = p[0]. The
-    loss is the mean squared error over all depths, Adam follows its gradient.
+    From the angle and the speed x at time p it is to tell those at time q = p[0], for
+    64 samples. The loss is the mean squared error over all depths, Adam follows its
+    gradient.
 
     Args:
         way: a name in `WAYS`.
-        p: depths, falling.   n_samples: drawn once, the same in all steps.
     """
-    generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    field = Pendulum()
-    x = 1.5 * torch.randn(n_samples, 2, generator=generator)
+    field, p = Pendulum(), (1.0, 0.5, 0.0)
+    x = 1.5 * torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     targets = torch.stack([x] + [solvers.solve(swing, x, q, p[0]) for q in p[1:]])
 
     def gradients() -> Gradients:
         return WAYS[way](field, x, p, lambda z: (z - targets).square().mean())
 
-    optimizer = torch.optim.Adam(field.parameters(), lr=lr)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    losses, times, first = [], [], torch.empty(0)
-    try:
-        for step in range(n_steps):
-            start = time.process_time()
-            value, grads = gradients()
-            times.append(time.process_time() - start)
-            if step == 0:
-                first = torch.cat([grad.flatten() for grad in grads])
-            losses.append(value.item())
-            for weights, grad in zip(field.parameters(), grads, strict=True):
-                weights.grad = grad
-            optimizer.step()
-        peak = peak_bytes(gradients)
-    finally:
-        torch.set_num_threads(threads)
+    optimizer = torch.optim.Adam(field.parameters(), lr=1e-2)
+    losses, times = [], []
+    first = torch.cat([grad.flatten() for grad in gradients()[1]])
+    for _ in range(n_steps):
+        start = time.process_time()
+        value, grads = gradients()
+        times.append(time.process_time() - start)
+        losses.append(value.item())
+        for weights, grad in zip(field.parameters(), grads, strict=True):
+            weights.grad = grad
+        optimizer.step()
+    peak = peak_bytes(gradients)
     return Training(losses, first, 1e3 * statistics.median(times), peak / 1e3)

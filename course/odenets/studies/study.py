@@ -75,6 +75,8 @@ class Study:
         columns: those of the table, in their order; all numbers and words if empty.
         chain: jobs that follow each other with the same value are done in turn, so that
             one can go on from the last one; the others may share processes.
+        changes: a dataclass whose fields are flags, too; those that are said go to
+            `jobs` as further keywords.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Study:
     table: Callable[[list[Row]], list[Row]] = list
     columns: tuple[str, ...] = ()
     chain: Callable[[Any], object] = lambda job: job
+    changes: type | None = None
 
     @property
     def kept(self) -> Path:
@@ -168,6 +171,8 @@ class Study:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         words, names = ("all", "table", "record"), add_flags(parser, self.jobs)
+        if self.changes:
+            add_flags(parser, self.changes, changes=True)
         add = parser.add_argument
         add("what", nargs="*", choices=[*words, *names], default="all", help=WHAT)
         add("--out", type=Path, default=Path("results"), help="folder of the results")
@@ -375,6 +380,7 @@ def add_flags(
     function: Callable,
     choices: Mapping[str, Collection[str]] | None = None,
     word: Callable[[str], str] = str,
+    changes: bool = False,
 ) -> Sequence[str]:
     """Add a flag for each parameter of a function: `n_test: int = 5` is `--n-test`.
 
@@ -385,6 +391,7 @@ def add_flags(
     Args:
         choices: what can be chosen, by parameter.
         word: reads such a choice, e.g. in another spelling.
+        changes: leave out what is not said, and `seed`: jobs have `seeds`.
     Returns: the default of a parameter that is positional only, or nothing.
     """
     notes = dict(re.findall(r"^ *(\w+): (.+)$", inspect.getdoc(function) or "", re.M))
@@ -396,6 +403,8 @@ def add_flags(
             kind = next(part for part in typing.get_args(kind) if part is not NoneType)
         if parameter.kind is parameter.POSITIONAL_ONLY:
             words = parameter.default
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD or (changes and name == "seed"):
             continue
         if parameter.default is parameter.empty:
             parser.add_argument(name, type=kind, **options)
@@ -410,5 +419,6 @@ def add_flags(
             options["type"] = kind
         if choices and name in choices:
             options |= {"choices": list(choices[name]), "type": word}
-        parser.add_argument(flag, dest=name, default=parameter.default, **options)
+        default = argparse.SUPPRESS if changes else parameter.default
+        parser.add_argument(flag, dest=name, default=default, **options)
     return words

@@ -118,11 +118,15 @@ class Settings:
     Attributes:
         latent_dim, width, depth, coupled, n_layers, channels, variant, activation,
             dense_decoder: of the model.
-        convolutional: no code, the state is a film; of the above `depth`, `coupled`,
-            `variant`, `activation` and `channels`, those of the hidden layer, count.
+        convolutional: no code, the state is a film.
+            Of the above `depth`, `coupled`, `variant`, `activation` and `channels`,
+            those of the hidden layer, count.
         loss: "all" depths or the "deepest" only.
-        batch: videos per step.   steps: optimiser steps.   lr: highest learning rate.
-        weight_decay: of AdamW.   decay: of the running mean of the weights.
+        batch: videos per step.
+        steps: optimiser steps.
+        lr: highest learning rate.
+        weight_decay: of AdamW.
+        decay: of the running mean of the weights.
         augment, tilt: deform training videos; see `deform_digits`, `turn_boxes`.
         clock: time runs on a circle where the task is periodic.
         minutes: stop and finish the schedule by then; None for no limit.
@@ -183,29 +187,15 @@ LESSON = Settings(
 
 def build(task: Task, settings: Settings) -> nn.Module:
     """Return an untrained model."""
-    if settings.convolutional:
+    s = settings
+    if s.convolutional:
         return ConvVideoInImNet(
-            task.n_context,
-            settings.depth,
-            settings.coupled,
-            settings.channels,
-            settings.variant,
-            settings.activation,
+            task.n_context, s.depth, s.coupled, s.channels, s.variant, s.activation
         )
-    return VideoInImNet(
-        task.n_context,
-        task.size,
-        settings.latent_dim,
-        settings.width,
-        settings.depth,
-        settings.coupled,
-        settings.n_layers,
-        settings.channels,
-        settings.variant,
-        task.period if settings.clock else 0.0,
-        settings.dense_decoder,
-        settings.activation,
-    )
+    sizes = s.latent_dim, s.width, s.depth, s.coupled, s.n_layers, s.channels
+    period = task.period if s.clock else 0.0
+    rest = s.variant, period, s.dense_decoder, s.activation
+    return VideoInImNet(task.n_context, task.size, *sizes, *rest)
 
 
 def draw_frames(task: Task, n_videos: int, generator: torch.Generator) -> Tensor:
@@ -464,8 +454,9 @@ class Job:
     beyond: int
 
 
-SIZES = {"rotating": (500, 542), "balls": (10_000, 500)}
-"""Numbers of videos for training and for testing."""
+SIZES = {"rotating": (500, 542), "balls": (10_000, 500), "digits": (123, 60)}
+"""Numbers of videos for training and for testing, by task; of the digits there are
+fewer than of MNIST."""
 
 BEYOND = 8
 """Networks with coupled weights are scored down to this depth."""
@@ -473,61 +464,70 @@ BEYOND = 8
 RULES = "exact", "approximate"
 """The Jacobians that are compared; see `inimnet.VARIANTS`."""
 
-PARTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+
+def plan(
+    task: str,
+    tag: str,
+    usual: Settings,
+    data: str = "mnist",
+    n_train: int | None = None,
+    n_test: int | None = None,
+    **changes: Any,
+) -> Job:
+    """Return a training with some changes of the usual settings."""
+    settings = replace(usual, **changes)
+    sizes = SIZES["digits" if data == "digits" else task]
+    n_train, n_test = n_train or sizes[0], n_test or sizes[1]
+    beyond = BEYOND if settings.coupled else settings.depth
+    return Job(task, tag, settings, data, n_train, n_test, beyond)
+
+
+def lesson(tag: str, **changes: Any) -> Job:
+    """Return a training as in the lesson with some changes of its settings."""
+    return plan("rotating", f"lesson: {tag}", LESSON, "digits", **changes)
+
+
+def changes_of(words: Sequence[str]) -> dict[str, Any]:
+    """Return the changes that a name like "exact, all, tanh" stands for."""
+    return dict(zip(("variant", "loss", "activation"), words))
+
+
+COMPARED = list(itertools.product(RULES, LOSSES)), [("approximate", "deepest", "relu")]
+"""What is compared with coupled weights, once with tanh and once with ReLU."""
+
+WIDE = replace(FULL["rotating"], width=128, n_layers=3, latent_dim=32, channels=32)
+FILMS = replace(FULL["balls"], convolutional=True, steps=5000, batch=25)
+COUPLED = {
+    task: replace(FULL[task], coupled=True, steps=steps)
+    for task, steps in (("rotating", 4000), ("balls", 5000))
+}
+
+PARTS = {
     "base": [
-        ("rotating", "base", {"minutes": 8}),
-        ("balls", "base", {"minutes": 8}),
-        (
-            "rotating",
-            "wide",
-            {"width": 128, "n_layers": 3, "latent_dim": 32, "channels": 32}
-            | {"minutes": 8},
-        ),
+        plan("rotating", "base", FULL["rotating"], minutes=8),
+        plan("balls", "base", FULL["balls"], minutes=8),
+        plan("rotating", "wide", WIDE, minutes=8),
     ],
     "coupled": [
-        (task, f"{variant}, {loss}", {"variant": variant, "loss": loss} | changes)
-        for task, steps in (("rotating", 4000), ("balls", 5000))
-        for changes in [{"coupled": True, "steps": steps}]
-        for variant in RULES
-        for loss in LOSSES
-    ]
-    + [
-        (
-            task,
-            "approximate, deepest, relu",
-            {"variant": "approximate", "loss": "deepest", "activation": "relu"}
-            | {"coupled": True, "steps": steps},
-        )
-        for task, steps in (("rotating", 4000), ("balls", 5000))
+        plan(task, ", ".join(words), usual, **changes_of(words))
+        for compared in COMPARED
+        for task, usual in COUPLED.items()
+        for words in compared
     ],
     "lesson": [
-        (
-            "rotating",
-            f"lesson: {variant}, {loss}, {activation}",
-            {"variant": variant, "loss": loss, "activation": activation},
-        )
-        for variant in RULES
-        for loss in LOSSES
-        for activation in ("tanh", "relu")
+        lesson(", ".join(words), **changes_of(words))
+        for words in itertools.product(RULES, LOSSES, ("tanh", "relu"))
     ]
     + [
-        (
-            "rotating",
-            f"lesson: {variant}, all, tanh, no circle",
-            {"variant": variant, "clock": False},
-        )
+        lesson(f"{variant}, all, tanh, no circle", variant=variant, clock=False)
         for variant in RULES
     ],
     "convolutional": [
-        (
-            "balls",
-            f"convolutional, {depth}",
-            {"convolutional": True, "depth": depth, "steps": 5000, "batch": 25},
-        )
+        plan("balls", f"convolutional, {depth}", FILMS, depth=depth)
         for depth in (1, 2, 3)
     ],
 }
-"""The record: for each part of it tasks, names, and changes of the settings."""
+"""The record: the trainings of each part, with one seed."""
 
 
 def jobs(
@@ -539,76 +539,29 @@ def jobs(
     data: str = "mnist",
     n_train: int | None = None,
     n_test: int | None = None,
-    latent_dim: int | None = None,
-    width: int | None = None,
-    depth: int | None = None,
-    n_layers: int | None = None,
-    channels: int | None = None,
-    variant: str | None = None,
-    activation: str | None = None,
-    loss: str | None = None,
-    batch: int | None = None,
-    steps: int | None = None,
-    lr: float | None = None,
-    weight_decay: float | None = None,
-    decay: float | None = None,
-    augment: float | None = None,
-    tilt: float | None = None,
-    minutes: float | None = None,
-    coupled: bool = False,
-    clock: bool = True,
-    convolutional: bool = False,
+    **changes: Any,
 ) -> list[Job]:
     """Return the trainings of the record or, with a `tag`, those with other settings.
 
     Args:
         tag: name of the settings that the other flags change, of the `Settings`
-        minutes: finish by then
         data: mnist or digits
+        changes: of the settings of the task in `FULL`, see `Settings`.
     Raises:
         ValueError: other settings without a tag.
     """
-    given = {
-        name: value
-        for name, value in locals().items()
-        if name in Settings.__dataclass_fields__ and value is not None
-    }
-    usual = {"coupled": False, "clock": True, "convolutional": False}
+    given = data, n_train, n_test
     if tag:
-        chosen = [(task, tag, given, FULL[task], data) for task in tasks]
-    elif given.items() - usual.items() or (data, n_train, n_test) != (
-        "mnist",
-        None,
-        None,
-    ):
+        chosen = [plan(task, tag, FULL[task], *given, **changes) for task in tasks]
+    elif changes or given != ("mnist", None, None):
         raise ValueError("other settings than those of the record need a --tag")
     else:
-        chosen = [
-            (task, name, changes, LESSON, "digits")
-            if part == "lesson"
-            else (task, name, changes, FULL[task], data)
-            for part in parts
-            for task, name, changes in PARTS[part]
-            if task in tasks
-        ]
-    found = []
-    for task, name, changes, usual_settings, source in chosen:
-        sizes = (123, 60) if source == "digits" else SIZES[task]
-        for seed in seeds:
-            settings = replace(usual_settings, seed=seed, **changes)
-            beyond = BEYOND if settings.coupled else settings.depth
-            found.append(
-                Job(
-                    task,
-                    name,
-                    settings,
-                    source,
-                    n_train or sizes[0],
-                    n_test or sizes[1],
-                    beyond,
-                )
-            )
-    return found
+        chosen = [job for part in parts for job in PARTS[part] if job.task in tasks]
+    return [
+        replace(job, settings=replace(job.settings, seed=seed))
+        for job in chosen
+        for seed in seeds
+    ]
 
 
 def work(job: Job, out: Path, device: str | None) -> Row:
@@ -621,7 +574,7 @@ def work(job: Job, out: Path, device: str | None) -> Row:
         videos, test = balls_videos(*sizes)
     name, path = f"{job.task} {job.tag} {job.settings.seed}", study.checkpoint(job, out)
     result = train(task, job.settings, videos, place, path, test, name)
-    every = [k for k in range(task.n_frames) if k not in range(task.n_context)]
+    every = range(task.n_context, task.n_frames)
     model, test, depth = result.model, test.to(place), job.beyond
     batch = 100 if depth < BEYOND else 20  # so deep, one sample becomes 2 ** 8
     scored = errors(model, task, test, depth=depth, batch=batch)
@@ -677,23 +630,21 @@ def draw_depths(
     return torch.cat([film[None, chosen], predicted[:, 0].clamp(0, 1)]).cpu()
 
 
+def drawn_in(job: Job, out: Path) -> Path:
+    """Return where the drawings of a job are kept, in the folder of the results."""
+    return out / "drawings" / f"{study.checkpoint(job, out).stem}.npz"
+
+
 def keep_drawings(
     job: Job, out: Path, model: nn.Module, videos: Tensor, test: Tensor
 ) -> None:
     """Write what the model of a job draws of a training and of a test video."""
-    task, row = TASKS[job.task], SHOWN[job.task]
-    frames = range(task.n_frames) if task.held_out is not None else task.targets
-    films = {"training": videos, "test": test}
-    drawn = {
-        f"{job.task}/{job.tag}/{name}": (
-            GREYS * draw_depths(model, task, some[row % len(some)], frames, job.beyond)
-        )
-        .round()
-        .to(torch.uint8)
-        .numpy()
-        for name, some in films.items()
-    }
-    path = out / "drawings" / f"{study.checkpoint(job, out).stem}.npz"
+    task, path, drawn = TASKS[job.task], drawn_in(job, out), {}
+    for name, films in (("training", videos), ("test", test)):
+        film = films[SHOWN[job.task] % len(films)]
+        depths = draw_depths(model, task, film, task.targets, job.beyond)
+        greys = (GREYS * depths).round().to(torch.uint8)
+        drawn[f"{job.task}/{job.tag}/{name}"] = greys.numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **drawn)  # type: ignore[arg-type]
 
@@ -736,9 +687,7 @@ class VideoStudy(Study):
         kept: dict[str, np.ndarray] = {}
         for job in jobs:
             frames = KEPT.get(f"{job.task}/{job.tag}")
-            drawn = Path(
-                out, "drawings", f"{study.checkpoint(job, Path(out)).stem}.npz"
-            )
+            drawn = drawn_in(job, Path(out))
             if frames is not None and job.settings.seed == 0 and drawn.exists():
                 with np.load(drawn) as file:
                     kept |= {name: file[name][:, list(frames)] for name in file}
@@ -753,6 +702,7 @@ STUDY = VideoStudy(
     jobs,
     work,
     by_depth,
+    changes=Settings,
     columns=(
         *("task", "tag", "data", "n_train", "n_test", "seed", "latent_dim", "width"),
         *("n_layers", "augment", "coupled", "variant", "loss", "activation"),
