@@ -2,6 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -72,18 +74,14 @@ def minimise_in_turns(
     """
     now = [list(block) for block in blocks]
 
-    def value(turn: int, moving: Sequence[Tensor]) -> Tensor:
-        return loss(
-            *(v for i, b in enumerate(now) for v in (moving if i == turn else b))
-        )
+    def value(turn: int, *moving: Tensor) -> Tensor:
+        return loss(*chain(*now[:turn], moving, *now[turn + 1 :]))
 
-    history = [float(loss(*(variable for block in now for variable in block)))]
+    history = [float(loss(*chain(*now)))]
     for _ in range(n_sweeps):
-        for turn in range(len(now)):
-            now[turn] = minimise(
-                lambda *moving, turn=turn: value(turn, moving), now[turn], max_iter
-            )
-            history.append(float(value(turn, now[turn])))
+        for turn, block in enumerate(now):
+            now[turn] = minimise(partial(value, turn), block, max_iter)
+            history.append(float(loss(*chain(*now))))
     return now, history
 
 

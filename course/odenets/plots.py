@@ -319,13 +319,11 @@ def image_row(
         cmap: colour map of grey images.
         gap: white pixels between the images.
     """
-    images = _numpy(images)
+    images = _numpy(images).astype(float)
     if images.ndim == 4:
-        images = images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
-    images = images.astype(float)
+        grey, coloured = images[:, 0], images.clip(0, 1).transpose(0, 2, 3, 1)
+        images = grey if images.shape[1] == 1 else coloured
     height, width = images.shape[1:3]
-    if images.ndim == 4:
-        images = images.clip(0, 1)
     for k, image in enumerate(images):
         left = k * (width + gap)
         ax.imshow(

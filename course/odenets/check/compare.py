@@ -181,30 +181,23 @@ def same(one: Any, other: Any) -> bool:
 
 def _compare_bounds(observed: Any, criterion: Mapping[str, Any]) -> Verdict:
     low, high = criterion["low"], criterion["high"]
-    wanted = {
-        (True, False): f"at most {high:.6g}" if high is not None else "",
-        (False, True): f"at least {low:.6g}" if low is not None else "",
-        (False, False): f"from {low:.6g} to {high:.6g}"
-        if None not in (low, high)
-        else "",
-    }[(low is None, high is None)]
+    if low is None:
+        low, wanted = -np.inf, f"at most {high:.6g}"
+    elif high is None:
+        high, wanted = np.inf, f"at least {low:.6g}"
+    else:
+        wanted = f"from {low:.6g} to {high:.6g}"
     lines = [f"came      {brief(observed)}", f"expected  {wanted}"]
     try:
         values = np.asarray(observed, dtype=float)
     except (TypeError, ValueError, OverflowError):
         lines[1] += ", a number"
         return Verdict(False, "\n".join(lines))
-    # Written so that NaN is outside of every bound.
-    outside = np.zeros(values.shape, dtype=bool)
-    outside |= ~(values >= low) if low is not None else False
-    outside |= ~(values <= high) if high is not None else False
-    if values.size and not outside.any():
+    if values.size and ((values >= low) & (values <= high)).all():  # NaN never is
         return Verdict(True)
     if values.size > 1:  # show the entry that is furthest outside
-        beyond = np.maximum(
-            low - values if low is not None else -np.inf,
-            values - high if high is not None else -np.inf,
-        )
+        with np.errstate(invalid="ignore"):
+            beyond = np.fmax(low - values, values - high)
         beyond = np.where(np.isnan(values), np.inf, beyond)
         where = np.unravel_index(int(beyond.argmax()), values.shape)
         place = ", ".join(str(int(i)) for i in where)
@@ -228,7 +221,7 @@ def _told(difference: _Difference) -> list[str]:
     """Show both values side by side, cut to the part that differs."""
     came, expected = difference.came, difference.expected
     place = difference.path
-    digits = 6
+    of = ""
     if difference.index and isinstance(came, np.ndarray):
         row, stretch = _stretch(difference.index, came.shape)
         shown = [
@@ -238,14 +231,11 @@ def _told(difference: _Difference) -> list[str]:
         if came.ndim > 1 or came.shape[-1] > LONGEST:
             place += f"[{', '.join(part for part in shown if part)}]"
             of = f" of shape {came.shape}"
-        else:
-            of = ""
         came, expected = came[row][stretch], expected[row][stretch]
-        texts = [_entries(came, digits), _entries(expected, digits)]
+        texts = [_entries(came), _entries(expected)]
         if texts[0] == texts[1]:
             texts = [_entries(came, 12), _entries(expected, 12)]
     else:
-        of = ""
         texts = [brief(came), brief(expected)]
         if isinstance(expected, (list, dict)):  # not the numbers differ, but the form
             texts = [form(came), form(expected)]

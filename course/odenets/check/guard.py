@@ -175,9 +175,7 @@ def neutral() -> Iterator[None]:
         if torch.get_default_device().type != "cpu":
             torch.set_default_device(None)
         torch.set_grad_enabled(True)
-        if (
-            torch.are_deterministic_algorithms_enabled()
-        ):  # else a slow import for nothing
+        if torch.are_deterministic_algorithms_enabled():  # a slow import otherwise
             torch.use_deterministic_algorithms(False)
         torch.autograd.set_detect_anomaly(False)
         torch.set_flush_denormal(False)

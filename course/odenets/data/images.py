@@ -121,21 +121,17 @@ def _forget_torchvision() -> None:
         del sys.modules[name]
 
 
+_RAW = (
+    "train-images-idx3",
+    "train-labels-idx1",
+    "t10k-images-idx3",
+    "t10k-labels-idx1",
+)
 _FILES = {
-    "MNIST": (
-        "MNIST/raw/train-images-idx3-ubyte.gz",
-        "MNIST/raw/train-labels-idx1-ubyte.gz",
-        "MNIST/raw/t10k-images-idx3-ubyte.gz",
-        "MNIST/raw/t10k-labels-idx1-ubyte.gz",
-    ),
-    "FashionMNIST": (
-        "FashionMNIST/raw/train-images-idx3-ubyte.gz",
-        "FashionMNIST/raw/train-labels-idx1-ubyte.gz",
-        "FashionMNIST/raw/t10k-images-idx3-ubyte.gz",
-        "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz",
-    ),
-    "CIFAR10": ("cifar-10-python.tar.gz",),
-    "CIFAR100": ("cifar-100-python.tar.gz",),
+    "MNIST": [f"MNIST/raw/{file}-ubyte.gz" for file in _RAW],
+    "FashionMNIST": [f"FashionMNIST/raw/{file}-ubyte.gz" for file in _RAW],
+    "CIFAR10": ["cifar-10-python.tar.gz"],
+    "CIFAR100": ["cifar-100-python.tar.gz"],
 }
 
 

@@ -81,17 +81,14 @@ def collide(
 
 
 def move_balls(
-    x: Tensor,
-    v: Tensor,
-    time_step: float = 1 / SUB_STEPS,
-    approaching_only: bool = False,
+    x: Tensor, v: Tensor, approaching_only: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Advance scenes `(s, n, 2)` by one sub-step: move, then walls, then collisions.
 
     At a wall the component of the velocity is turned inwards; positions are never
     corrected.
     """
-    x = x + time_step * v
+    x = x + v / SUB_STEPS
     v = torch.where(x < RADIUS, v.abs(), v)
     v = torch.where(x > BOX - RADIUS, -v.abs(), v)
     return x, collide(x, v, RADIUS, approaching_only)

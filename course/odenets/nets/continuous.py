@@ -75,14 +75,15 @@ def residual_unit(
     preactivation: bool = False,
     batch_norm: bool = True,
     skip_init: bool = False,
+    bias: bool = True,
 ) -> nn.Sequential:
-    """Return R: two 3 x 3 convolutions with bias, each with ReLU and batch norm.
+    """Return R: two 3 x 3 convolutions, each with ReLU and batch norm.
 
     They come as conv - ReLU - norm, or with `preactivation` as norm - ReLU - conv.
     """
     layers: list[nn.Module] = []
     for a, b, step in ((n_in, n_out, stride), (n_out, n_out, 1)):
-        conv = nn.Conv2d(a, b, 3, step, padding=1)
+        conv = nn.Conv2d(a, b, 3, step, padding=1, bias=bias)
         if preactivation:
             # Not in place: without a norm, its input is the state of the solver.
             layers += [nn.BatchNorm2d(a)] * batch_norm + [nn.ReLU(), conv]
@@ -268,14 +269,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, stride: int = 1) -> None:
         super().__init__()
-        self.unit = nn.Sequential(
-            nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False),
-            nn.ReLU(inplace=True),
-            nn.BatchNorm2d(n_out),
-            nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
-            nn.ReLU(inplace=True),
-            nn.BatchNorm2d(n_out),
-        )
+        self.unit = residual_unit(n_in, n_out, stride, bias=False)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or n_in != n_out:
             self.shortcut = nn.Sequential(

@@ -331,8 +331,7 @@ def cnf_log_prob(
         dz, dlog_p = cnf_dynamics(f, t, (state[..., :-1], state[..., -1]))
         return torch.cat([dz, dlog_p[..., None]], dim=-1)
 
-    start = torch.cat([x, torch.zeros_like(x[..., :1])], dim=-1)
-    end = solve(augmented, start, t1, t0)
+    end = solve(augmented, functional.pad(x, (0, 1)), t1, t0)
     return base.log_prob(end[..., :-1]) - end[..., -1]
 
 
@@ -605,9 +604,7 @@ class CNF(nn.Module):
             speed = dz.square().sum(-1)
             return torch.cat([dz, trace[..., None], speed[..., None]], dim=-1)
 
-        state = torch.cat(
-            [z, torch.zeros_like(z[..., :1]).expand(*z.shape[:-1], 2)], -1
-        )
+        state = functional.pad(z, (0, 2))  # both integrals start at zero
         state = solvers.solve(augmented, state, start, end, **self.solver)
         return state[..., :-2], state[..., -2], state[..., -1]
 
@@ -618,13 +615,8 @@ class CNF(nn.Module):
         n_steps = (self.solver.get("options") or {}).get("n_steps")
         field: Any = self.field
         if self.trace == "exact" and hasattr(field, "with_divergence"):
-            on_half_steps = self.solver["method"] in (
-                "euler",
-                "midpoint",
-                "heun",
-                "rk4",
-            )
-            if on_half_steps and hasattr(field, "tabulate"):
+            on_half_steps = "euler", "midpoint", "heun", "rk4"
+            if self.solver["method"] in on_half_steps and hasattr(field, "tabulate"):
                 # Any other number of steps is refused by the solver, in its own words.
                 if isinstance(n_steps, int) and n_steps > 0:
                     field = field.tabulate(start, end, 2 * n_steps + 1)

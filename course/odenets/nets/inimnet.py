@@ -443,13 +443,7 @@ def imbed_adjoint(
         return pulled_back, *theta.values()
 
     depths = _transport(
-        lambda p, x: called(weights, p, x),
-        start,
-        source,
-        x.detach(),
-        p,
-        method,
-        n_steps,
+        partial(called, weights), start, source, x.detach(), p, method, n_steps
     )
     return torch.stack([state[0] for state in depths]), [state[1:] for state in depths]
 
@@ -866,20 +860,8 @@ class LatentInImNet(InImNet):
 class ConvInImNet(InImNet):
     """Images at all depths: `x (s, channels, H, W)` to `(depth + 1, *x.shape)`."""
 
-    def __init__(
-        self,
-        channels: int,
-        depth: int,
-        coupled: bool = False,
-        hidden: int = 16,
-        kernel_size: int = 3,
-        variant: str = "exact",
-        activation: str = "tanh",
-    ):
-        def make_phi() -> ConvField:
-            return ConvField(channels, hidden, kernel_size, activation=activation)
-
-        super().__init__(make_phi, depth, coupled, variant)
+    def __init__(self, channels: int, depth: int, coupled: bool = False):
+        super().__init__(partial(ConvField, channels), depth, coupled)
 
 
 def extrapolate(model: InImNet, x: Tensor, t: Tensor, extra_depth: int) -> Tensor:
@@ -1058,9 +1040,7 @@ class VideoInImNet(nn.Module):
         Returns: `(depth + 1, s, k, size, size)`, or `(1, s, k, size, size)`.
         """
         code = self.encoder(context).repeat_interleave(t.shape[1], dim=0)
-        asked = (
-            () if depth is None else (depth,)
-        )  # not every imbedding is asked for one
+        asked = () if depth is None else (depth,)  # not every imbedding takes one
         codes = self.imbedding(code, t.flatten(), *asked)
         codes = codes[-1:] if deepest else codes
         frames = self.decoder(codes.flatten(0, 1))

@@ -101,9 +101,7 @@ def conv_norms(weights: torch.Tensor, image_size: Size, padding: str) -> torch.T
     size = weights.detach().abs().amax((1, 2, 3, 4))
     if not torch.isfinite(size).all():
         raise ValueError("the weights are not finite: did the training diverge?")
-    size = torch.where(
-        size > 0, size, 1
-    )  # keeps squares of tiny weights from underflow
+    size = torch.where(size > 0, size, 1)  # keeps squares of tiny weights above zero
     symbols = conv_symbols(weights / size.view(-1, 1, 1, 1, 1), image_size, padding)
     return _largest_singular_value(symbols) * size
 
@@ -250,16 +248,8 @@ def normalize_(conv: nn.Conv2d, rho: float, image_size: Size) -> nn.Conv2d:
 # -------------------------------------------------------------------- the networks
 
 
-class LabResNet(nn.Module):
-    """The lab's residual network: four layers `x - relu(conv(x))`, a linear map."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(16, 16, 7, padding=3)
-        self.conv2 = nn.Conv2d(16, 16, 7, padding=3)
-        self.conv3 = nn.Conv2d(16, 16, 7, padding=3)
-        self.conv4 = nn.Conv2d(16, 16, 7, padding=3)
-        self.fc = nn.Linear(28 * 28, 10)
+class LabResNet(irevnet.Net):
+    """The lab's residual network: the plain one, with layers `x - relu(conv(x))`."""
 
     def forward(self, x: torch.Tensor, classif: bool = True) -> torch.Tensor:
         """Return scores `(s, 10)`, or features of the shape of `x`."""
@@ -436,12 +426,12 @@ def log_det_exact(residual: Residual, x: torch.Tensor) -> torch.Tensor:
     with torch.enable_grad():
         x = x if x.requires_grad else x.detach().requires_grad_()
         values = residual(x).flatten(1).sum(0).unbind()  # samples are independent
-    rows = [
-        torch.autograd.grad(value, x, retain_graph=True, create_graph=create_graph)[
-            0
-        ].flatten(1)
-        for value in values
-    ]
+    rows = []
+    for value in values:
+        (row,) = torch.autograd.grad(
+            value, x, create_graph=create_graph, retain_graph=True
+        )
+        rows.append(row.flatten(1))
     jacobian = torch.stack(rows, dim=1)
     return torch.linalg.slogdet(torch.eye(len(rows)).to(x) - jacobian)[1]
 

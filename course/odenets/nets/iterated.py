@@ -16,7 +16,7 @@ Source: the recipe of *Iterated Networks* (github.com/tahsmith/iterated-networks
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,14 +42,16 @@ def dense_head(n_features: int, hidden: int = 1024, n_classes: int = 10) -> nn.M
 class _Iterated(nn.Module):
     """What all nets of this file share: lift, apply layers, classify.
 
-    A subclass sets `lift` and `head`, and says in `layer(k)` what acts at step k.
+    A subclass sets `lift` and `head`, and `recurrent` or else a `layer` of its own.
     """
 
     lift: nn.Module
+    recurrent: Any  # a convolution or a linear map
     head: nn.Module
 
     def layer(self, k: int) -> nn.Module:
-        raise NotImplementedError
+        """Return what acts at step k."""
+        return self.recurrent
 
     def start(self, x: Tensor) -> Tensor:
         """Return `a_0` for images `x (s, 1, height, width)`."""
@@ -112,9 +114,6 @@ class IteratedNet(_Iterated):
         )
         self.head = dense_head(channels * image_size**2, hidden, n_classes)
 
-    def layer(self, k: int) -> nn.Module:
-        return self.recurrent
-
     def step(self, a: Tensor, a0: Tensor) -> Tensor:
         """Return the features that follow `a`; both `(s, channels, height, width)`."""
         return F.relu(self.recurrent(a)) + a0
@@ -139,9 +138,6 @@ class DenseIteratedNet(_Iterated):
         self.lift = nn.Sequential(nn.Flatten(), nn.Linear(image_size**2, width))
         self.recurrent = nn.Linear(width, width)
         self.head = dense_head(width, hidden, n_classes)
-
-    def layer(self, k: int) -> nn.Module:
-        return self.recurrent
 
 
 class UntiedNet(_Iterated):

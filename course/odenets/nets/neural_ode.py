@@ -6,6 +6,7 @@ equations*, NeurIPS 2018: section 3 (`ODENet`) and section 5 (`LatentODE`).
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,13 +50,10 @@ class ODEBlock(nn.Module):
             options=self.options,
             stats=self.forward_stats,
         )
+        solve: Any = odeint
         if self.adjoint:
-            stats = self.backward_stats
-            end = odeint_adjoint(
-                self.field, x, (0.0, 1.0), **settings, adjoint_stats=stats
-            )
-            return end[-1]
-        return odeint(self.field, x, (0.0, 1.0), **settings)[-1]
+            solve = partial(odeint_adjoint, adjoint_stats=self.backward_stats)
+        return solve(self.field, x, (0.0, 1.0), **settings)[-1]
 
 
 class ImageField(nn.Module):
@@ -219,9 +217,8 @@ class LatentODE(nn.Module):
         """
         starts_now = times[0].item() == 0
         grid = times if starts_now else torch.cat([times.new_zeros(1), times])
-        settings = Settings(rtol=self.tolerance, atol=self.tolerance)
-        solve = odeint_adjoint if self.adjoint else odeint
-        path = solve(self.field, z0, grid, **settings)
+        solve: Any = odeint_adjoint if self.adjoint else odeint
+        path = solve(self.field, z0, grid, rtol=self.tolerance, atol=self.tolerance)
         return (path if starts_now else path[1:]).transpose(0, 1)
 
     def forward(

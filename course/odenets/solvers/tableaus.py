@@ -74,12 +74,10 @@ TABLEAUS = {
     tableau.name: tableau
     for tableau in (
         Tableau(name="euler", order=1, a=((),), b=(1,), c=(0,)),
-        Tableau(
-            name="midpoint", order=2, a=((), (1 / 2,)), b=(0, 1), c=(0, 1 / 2)
-        ),  # Runge 1895
-        Tableau(
-            name="heun", order=2, a=((), (1,)), b=(1 / 2, 1 / 2), c=(0, 1)
-        ),  # the trapezoidal rule, made explicit
+        # Runge 1895
+        Tableau(name="midpoint", order=2, a=((), (1 / 2,)), b=(0, 1), c=(0, 1 / 2)),
+        # The trapezoidal rule, made explicit.
+        Tableau(name="heun", order=2, a=((), (1,)), b=(1 / 2, 1 / 2), c=(0, 1)),
         Tableau(
             name="rk4",  # "the" Runge-Kutta method, HNW table II.1.2
             order=4,
