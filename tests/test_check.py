@@ -530,6 +530,10 @@ class TestNames:
         rounded = fingerprint({"observed": check.plain(x * (1 + 1e-6))})
         assert alike(one, rounded)
 
+    def test_what_only_rounding_leaves_is_the_same_on_all_processors(self):
+        one, other, more = (fingerprint({"observed": v}) for v in (6e-15, -5e-15, 1e-5))
+        assert alike(one, other) and not alike(one, more)
+
 
 class TestMessages:
     """Both lines show the part that differs."""

@@ -22,6 +22,7 @@ from .compare import as_array, leaves
 FOLDER = Path(__file__).parent / "mistakes"
 ENTRIES = 3  # of an array, in a fingerprint
 LONGEST = 15  # numbers in a fingerprint
+NOISE = 1e-6  # what is smaller is rounding, and another on each processor
 
 Came = Mapping[str, Any]
 """What a check saw: {"observed": plain value} or {"error": names, "text": message}."""
@@ -133,12 +134,10 @@ def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     a, b = one["numbers"], other["numbers"]
     if one["form"] != other["form"] or len(a) != len(b):
         return False
-    finite = [abs(v) for v in (*a, *b) if not isinstance(v, str)]
-    rounding = 1e-6 * min(max(finite, default=0.0), 1.0)
-    return all(_near(u, v, rounding) for u, v in zip(a, b))
+    return all(_near(u, v) for u, v in zip(a, b))
 
 
-def _near(one: float | str, other: float | str, rounding: float) -> bool:
+def _near(one: float | str, other: float | str) -> bool:
     if isinstance(one, str) or isinstance(other, str):
         return one == other
-    return abs(one - other) <= 1e-4 * max(abs(one), abs(other)) + rounding
+    return abs(one - other) <= 1e-4 * max(abs(one), abs(other)) + NOISE
