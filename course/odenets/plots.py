@@ -365,8 +365,7 @@ def image_rows(
     )
     for k, (name, images) in enumerate(rows.items()):
         image_row(axes[k, 0], images, titles if k == 0 else (), name, **kwargs)
-        last = columns * (shapes[0][-1] + kwargs.get("gap", 2))
-        axes[k, 0].set_xlim(0, last)
+        axes[k, 0].set_xlim(0, columns * (shapes[0][-1] + kwargs.get("gap", 2)))
     return fig
 
 

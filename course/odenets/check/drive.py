@@ -72,8 +72,7 @@ class _Guarded:
             if self.failed:
                 return came
             if isinstance(came, torch.nn.Module):
-                again = functools.partial(ours, *args, **kwargs)
-                self._guard_forward(came, again)
+                self._guard_forward(came, functools.partial(ours, *args, **kwargs))
             elif isinstance(came, types.FunctionType) and not vars(came):
                 # A function that returns a function: this one may fail, too. One with
                 # attributes of its own, such as a counter, has to stay what it is.

@@ -164,7 +164,11 @@ def neutral() -> Iterator[None]:
         stack.callback(_surroundings())
         stack.callback(_limits_of_python())
         stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(np.errstate(all="warn", under="ignore"))
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(torch.autograd.set_detect_anomaly(False))
         # Modes that were entered and never left.
+        stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.autocast("cpu", enabled=False))
         folder, path = START
@@ -174,12 +178,9 @@ def neutral() -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
         if torch.get_default_device().type != "cpu":
             torch.set_default_device(None)
-        torch.set_grad_enabled(True)
         if torch.are_deterministic_algorithms_enabled():  # a slow import otherwise
             torch.use_deterministic_algorithms(False)
-        torch.autograd.set_detect_anomaly(False)
         torch.set_flush_denormal(False)
-        np.seterr(all="warn", under="ignore")
         torch.manual_seed(0)
         np.random.seed(0)  # noqa: NPY002 - the generator that an answer may draw from
         random.seed(0)
@@ -189,28 +190,21 @@ def neutral() -> Iterator[None]:
 
 def _torch_and_numpy() -> Callable[[], None]:
     """Return a function that puts back what holds now."""
-    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
-    device = torch.get_default_device()
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    anomaly = torch.is_anomaly_enabled()
-    errors = np.geterr()
-    draws = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    draws = np.random.get_state(), random.getstate()  # noqa: NPY002
 
     def put_back() -> None:
         torch.set_default_dtype(dtype)
         if torch.get_default_device() != device:
             torch.set_default_device(device)
-        torch.set_grad_enabled(grad)
         torch.set_num_threads(threads)
         if torch.are_deterministic_algorithms_enabled() is not deterministic:
             torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
-        torch.autograd.set_detect_anomaly(anomaly)
-        np.seterr(**errors)
-        torch.set_rng_state(draws[0])
-        np.random.set_state(draws[1])  # noqa: NPY002
-        random.setstate(draws[2])
+        np.random.set_state(draws[0])  # noqa: NPY002
+        random.setstate(draws[1])
 
     return put_back
 

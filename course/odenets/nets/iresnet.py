@@ -122,8 +122,7 @@ def conv_symbols(weights: torch.Tensor, image_size: Size, padding: str) -> torch
         weights = _wrap(weights, grid)
     else:
         raise ValueError(f"padding is {padding!r}, not 'circular' or 'zeros'")
-    symbols = torch.fft.rfft2(weights, s=grid)
-    return symbols.flatten(-2).movedim(-1, 1)
+    return torch.fft.rfft2(weights, s=grid).flatten(-2).movedim(-1, 1)
 
 
 def _wrap(weights: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:

@@ -298,8 +298,7 @@ class PadChannels(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `(s, C, H, W)` to `(s, C + extra, H, W)`."""
-        zeros = x.new_zeros(x.shape[0], self.extra, *x.shape[2:])
-        return torch.cat([x, zeros], dim=1)
+        return functional.pad(x, (0, 0, 0, 0, 0, self.extra))
 
     def inverse(self, x: torch.Tensor) -> torch.Tensor:
         """Drop the last `extra` channels."""

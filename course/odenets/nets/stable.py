@@ -184,8 +184,7 @@ def leapfrog_forward(
         y0: `(s, n)`.   C: `(N, n, n)`.   b: `(N,)`.   h: step size.
     Returns: the trajectory `(N + 1, s, n)`.
     """
-    states = [y0, *_leapfrog(y0, -C.mT @ C, b, h, activation)]
-    return torch.stack(states)
+    return torch.stack([y0, *_leapfrog(y0, -C.mT @ C, b, h, activation)])
 
 
 def _leapfrog(
@@ -374,8 +373,7 @@ class ImageNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits `(s, n_classes)` of images `(s, channels, size, size)`."""
-        features = self.body(torch.tanh(self.lift(x)))
-        return self.head(features.flatten(1))
+        return self.head(self.body(torch.tanh(self.lift(x))).flatten(1))
 
 
 # ----------------------------------------------------------- how much a net stretches

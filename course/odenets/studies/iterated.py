@@ -338,8 +338,7 @@ def examine(job: Job, net: nn.Module, data: ImageData) -> Row:
     }
     if isinstance(net, iterated.IteratedNet):
         row["recurrent_parameters"] = iterated.parameter_budget(net)["recurrent"]
-        size = data.test.images.shape[-1]
-        row["norm"] = iterated.operator_norm(net.recurrent, size)
+        row["norm"] = iterated.operator_norm(net.recurrent, data.test.images.shape[-1])
     if hasattr(net, "recurrent"):
         row["deployed"] = {str(k): a for k, a in deployed(net, batches).items()}
         row["residuals"] = decay(net, data.test.images[:200])
