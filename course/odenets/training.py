@@ -165,7 +165,7 @@ def evaluate(
     total, count = 0.0, 0
     with evaluating(model):
         for batch in batches:
-            inputs, targets = _split(_moved(batch, device))
+            inputs, *targets = _parts(_moved(batch, device))
             # On the CPU first: not every device has float64.
             value = metric(model(inputs), *targets).cpu().double()
             total += value.sum().item() * (len(inputs) / value.numel())
@@ -595,17 +595,12 @@ _NOTHING = contextlib.nullcontext()
 
 
 def _parts(batch: Any) -> list:
+    """Return the inputs of a batch and then its targets."""
     return [batch] if isinstance(batch, Tensor) else list(batch)
 
 
-def _split(batch: Any) -> tuple[Tensor, list]:
-    """Return the inputs and the list of targets of a batch."""
-    inputs, *targets = _parts(batch)
-    return inputs, targets
-
-
 def _supervised(model: nn.Module, loss_fn: Callable[..., Tensor], batch: Any) -> Tensor:
-    inputs, targets = _split(batch)
+    inputs, *targets = _parts(batch)
     return loss_fn(model(inputs), *targets)
 
 

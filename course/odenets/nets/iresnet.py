@@ -9,7 +9,6 @@ here turns around one number: the norm of a convolution as a linear map between 
 Shapes: images `(s, C, N, N)`; kernels `(C_out, C_in, k, k)`.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
@@ -131,13 +130,9 @@ def _wrap(weights: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     `rfft2(weights, s=grid)` alone would cut the rest of the kernel off.
     """
     for dim, n in zip((-2, -1), grid):
-        k = weights.shape[dim]
-        if k > n:
-            parts = [
-                functional.pad(part.movedim(dim, -1), (0, n - part.shape[dim]))
-                for part in weights.split(n, dim)
-            ]
-            weights = functools.reduce(torch.add, parts).movedim(-1, dim)
+        rows = weights.movedim(dim, -1)
+        rows = functional.pad(rows, (0, -rows.shape[-1] % n)).unflatten(-1, (-1, n))
+        weights = rows.sum(-2).movedim(-1, dim)
     return weights
 
 
