@@ -245,18 +245,14 @@ def decision_regions(
     if answer.ndim == 2:
         one = answer.shape[1] == 1
         answer = answer[:, 0] > 0.5 if one else answer.argmax(axis=1)
-    answer = answer.astype(int)
-    n_classes = max(2, answer.max() + 1)
-    if labels is not None:
-        n_classes = max(n_classes, int(_numpy(labels).max()) + 1)
     pale = [tuple(0.65 + 0.35 * c for c in to_rgb(name)) for name in CLASSES]
     ax.imshow(
-        answer.reshape(n, n),
+        answer.astype(int).reshape(n, n),
         origin="lower",
         extent=box,
-        cmap=ListedColormap(pale[:n_classes]),
+        cmap=ListedColormap(pale),
         vmin=-0.5,
-        vmax=n_classes - 0.5,
+        vmax=len(pale) - 0.5,
         interpolation="nearest",
     )
     ax.grid(False)

@@ -706,19 +706,12 @@ class ConvField(Field):
         self,
         channels: int,
         hidden: int = 16,
-        kernel_size: int = 3,
         gain: float = 0.1,
         activation: str = "tanh",
     ):
-        widths, padding = [channels, hidden, hidden, channels], kernel_size // 2
-        super().__init__(
-            [
-                nn.Conv2d(c_in, c_out, kernel_size, padding=padding)
-                for c_in, c_out in pairwise(widths)
-            ],
-            activation,
-            gain,
-        )
+        widths = [channels, hidden, hidden, channels]
+        convs = [nn.Conv2d(*ends, 3, padding=1) for ends in pairwise(widths)]
+        super().__init__(convs, activation, gain)
 
 
 class HourglassField(Field):
