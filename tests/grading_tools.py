@@ -1,10 +1,12 @@
 # ruff: noqa: E501 - the notebook in it has long lines
 """A small course to try the instructor's side on, and classes for it."""
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -159,8 +161,16 @@ def course(folder: Path, source: str = SOURCE) -> Course:
 def executed(folder: Path, source: str = SOURCE) -> Course:
     """Write the same with its executed twin."""
     made = course(folder, source)
-    pairs.sync(made, TINY)
+    made.solution(TINY).write_bytes(_twin(source))
     return made
+
+
+@functools.cache
+def _twin(source: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        made = course(Path(folder) / "course", source)
+        pairs.sync(made, TINY)
+        return made.solution(TINY).read_bytes()
 
 
 def hand_in(where: Course, room: Classroom, name: str, **students: str) -> Assignment:
