@@ -122,15 +122,16 @@ def test_the_record_of_the_convergence_test():
     """Ties to the step: with more steps each net loses much, a little or nothing."""
     found = {(r["row"], r["scheme"], r["n_steps"]): r for r in convergence.recorded()}
     accuracy = {key: row["accuracy"] for key, row in found.items()}
-    assert len(accuracy) == 4 * (
-        2 * len(convergence.STEPS[2]) + len(convergence.STEPS[8])
-    )
-    trained = {row["row"]: row for row in tables.recorded() if row["recipe"] == "best"}
-    for name, scheme in (("euler-2", "euler"), ("rk4-2", "rk4"), ("euler-8", "euler")):
-        row, own = trained[name], int(name[-1])
+    assert len(accuracy) == 8 * sum(map(len, convergence.STEPS.values()))
+    trained = {(row["row"], row["recipe"]): row for row in tables.recorded()}
+    for name in ("euler-2", "rk4-2", "euler-8", "rk4-8"):
+        scheme, own = name.split("-")[0], int(name[-1])
+        row = trained[name, found[name, scheme, own]["recipe"]]
         assert row["lowest"] <= accuracy[name, scheme, own] <= row["highest"]
     for scheme in ("euler", "midpoint", "rk4", "rk4_38"):
         assert accuracy["euler-2", "euler", 2] - accuracy["euler-2", scheme, 16] > 0.06
         assert accuracy["rk4-2", scheme, 16] >= accuracy["rk4-2", "rk4", 2]
         lost = accuracy["euler-8", "euler", 8] - accuracy["euler-8", scheme, 32]
         assert 0.01 < lost < 0.02
+        kept = accuracy["rk4-8", scheme, 32] - accuracy["rk4-8", "rk4", 8]
+        assert 0 <= kept < 0.002
