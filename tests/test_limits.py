@@ -1,7 +1,7 @@
 """Limits act at the number that they name, and each is called by its name.
 
-Where names are told apart, two busy processes take the cores meanwhile: a busy machine
-makes time short, and turns no memory bomb into a loop without an end.
+Two busy processes take the cores meanwhile: a busy machine makes time short, and turns
+no memory bomb into a loop without an end.
 """
 
 import subprocess
@@ -19,9 +19,9 @@ LIMITS = sandbox.Limits(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", autouse=True)
 def busy():
-    """Two processes that compute for as long as a test runs."""
+    """Two processes that compute for as long as these tests run."""
     command = [sys.executable, "-S", "-c", "while True: pass"]
     load = [subprocess.Popen(command) for _ in range(2)]
     yield
@@ -155,7 +155,6 @@ WAYS = {
 
 @needs_bubblewrap
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.usefixtures("busy")
 def test_each_way_to_fail_is_called_by_its_name_on_a_busy_machine(way):
     source, cause, mend = WAYS[way]
     first, ran, after = run("x = 7", source, "print(x)")

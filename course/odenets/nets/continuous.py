@@ -77,7 +77,7 @@ def residual_unit(
     skip_init: bool = False,
     bias: bool = True,
 ) -> nn.Sequential:
-    """Return R: two 3 x 3 convolutions, each with ReLU and batch norm.
+    """Return R: two 3 x 3 convolutions, with `bias`, each with ReLU and batch norm.
 
     They come as conv - ReLU - norm, or with `preactivation` as norm - ReLU - conv.
     """
