@@ -1136,7 +1136,7 @@ plots.show(fig, "Trained with Euler: 93 % as trained, 84 to 87 % with 16 steps o
 # **Reading the picture.** On photographs it is as on digits: from its own 92.9 % the Euler-trained net goes down to 84 to 87 %, and the
 # rk4-trained one stays and even gains a little. With rk4 the odd number of steps, 3, dips in both. One step per stage is too few for either.
 # With eight cells Euler's steps are finer and the tie is looser: from 93.8 % down to the 91.9 % at which all schemes agree. Half its steps still break it.
-# The rk4-trained net with eight cells (the paper's recipe) loses nothing with more steps: at 32 per stage all schemes give 92.9 or 93.0 %, Euler too.
+# The rk4-trained net with eight cells (the paper's recipe) loses nothing in the end: at 32 per stage all schemes give 92.9 or 93.0 %, Euler too.
 #
 # MNIST, below, shows where the effect ends: 60 000 images, 4 cells, seed 1, rate 0.1 cut by ten two or three times, one H100.
 
