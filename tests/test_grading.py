@@ -499,7 +499,7 @@ def test_a_replaced_decoy_spoils_the_test():
         "@check.exercise('f', points=1)\ndef exercise(checks):\n"
         "    checks.close('three', lambda: f())\ncheck.score(exercise)"
     )
-    assert len(decoys) >= 2
+    assert len(decoys) == 3
     for decoy in decoys:
         (line,) = [line for line in source.splitlines() if decoy.label in line]
         assert line.startswith("    checks."), "among the others"

@@ -97,6 +97,49 @@ def test_the_catalogue_names_what_it_was_made_from(tried, tmp_path, monkeypatch)
     mistakes.catalogue.cache_clear()
 
 
+def test_what_another_processor_does_otherwise_is_no_mark_of_a_mistake(
+    tmp_path, monkeypatch
+):
+    made = course(tmp_path)
+    made.answers(TINY).write_text(
+        "# %% wrong: double -- rounding grows\ndef double(x):\n"
+        "    import os\n"
+        "    rounding = len(os.environ.get('ATEN_CPU_CAPABILITY', ''))\n"
+        "    return torch.stack([x[0], x[1] + rounding])\n"
+    )
+    (answer,) = matrix.answers.read(made, TINY)
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    here = matrix.Notebook(made, TINY).try_answer(answer)
+    monkeypatch.setattr(matrix, "PROCESSORS", matrix.PROCESSORS[1:])
+    (one,) = matrix.reproduced(made, TINY, [here])
+    ((label, kept),) = one.seen.items()
+    assert kept["form"] == here.seen[label]["form"]
+    assert kept["numbers"][0] == 0.5 and kept["numbers"][1] is None
+    assert mistakes.explains([kept], [here.seen[label]])
+    assert not mistakes.explains([kept], [None])
+
+
+def test_what_two_fingerprints_hold_in_common():
+    one = {"form": "f8(2,)", "numbers": [1.0, 2.0]}
+    other = {"form": "f8(2,)", "numbers": [1.0, 3.0]}
+    error = {"error": "ValueError", "text": "no"}
+    longer = {"form": "f8(3,)", "numbers": [1.0, 2.0, 3.0]}
+    common = [
+        matrix.in_common({"x": a}, {"x": b})["x"]
+        for a, b in [(one, one), (one, other), (one, error), (one, longer), (one, None)]
+    ]
+    half = {"form": "f8(2,)", "numbers": [1.0, None]}
+    assert common == [one, half, {}, {}, {}]
+    assert matrix.in_common({"x": None}, {"x": None}) == {"x": None}
+    assert matrix.in_common({"x": half}, {"x": one}) == {"x": half}
+    for kept, came, same in [
+        (half, other, True),
+        (half, error, False),
+        ({}, error, True),
+    ]:
+        assert mistakes.explains([kept], [came]) is same
+
+
 def test_a_constant_has_the_form_of_the_result():
     def solution(x, n):
         return [x * n, (float(n), {"k": np.ones(2)}), lambda y: y + n]

@@ -22,7 +22,7 @@ from autograder.worker import execute, hands, sandbox
 from autograder.worker.execute import Code, Job
 
 pytestmark = needs_bubblewrap
-LIMITS = sandbox.Limits(cell_seconds=5, notebook_seconds=20)
+LIMITS = sandbox.Limits(cell_seconds=5, notebook_seconds=10)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_whatever_holds_the_grader_up_is_the_fate_of_one_submission(monkeypatch)
     came = result_of("x = 1", "print(x)", "import os; os._exit(3)", "print(x)")
     monkeypatch.setattr(execute._Run, "_end_kernel", stop)
     assert came.cells[1].outputs[0]["text"] == "1\n"
-    assert came.cells[2].trouble == "it held up the grader for more than 20 s"
+    assert came.cells[2].trouble == "it held up the grader for more than 10 s"
     assert came.cells[3].trouble.startswith("not run: it held up the grader")
     monkeypatch.undo()
     assert result_of("x = 2", "print(x)").cells[1].outputs[0]["text"] == "2\n"

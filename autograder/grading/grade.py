@@ -550,7 +550,6 @@ def _engine(options: Options) -> Iterator[Executor]:
         yield engine
     finally:
         engine.shutdown(wait=False, cancel_futures=True)
-        hands.end_all()
 
 
 @contextmanager

@@ -123,15 +123,10 @@ def arm(source: str) -> tuple[str, tuple[Decoy, ...]]:
     ] or ["a value"]
     decoys: list[Decoy] = []
     chance = random.SystemRandom()
-    for call, kind in (
-        ("close", "close"),
-        ("at_most", "between"),
-        ("at_least", "between"),
-    ):
+    free = {f"{label}, {word}" for label in labels for word in WORDS} - {*labels}
+    kinds = {"close": "close", "at_most": "between", "at_least": "between"}
+    for label, (call, kind) in zip(chance.sample(sorted(free), 3), kinds.items()):
         one, other = chance.uniform(0.1, 0.9), chance.uniform(1.0, 9.0)
-        label = f"{chance.choice(labels)}, {chance.choice(WORDS)}"
-        if label in [d.label for d in decoys] + labels:
-            continue
         code = f"{name}.{call}({label!r}, lambda: (lambda a, b: a * b)({one}, {other}))"
         block.body.insert(
             chance.randrange(len(block.body) + 1), ast.parse(code).body[0]

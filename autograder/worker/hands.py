@@ -3,8 +3,10 @@
 A hand is a thread with a sandbox of its own, both of them warm. Whoever wants something
 done waits for a hand as long as it may take, and not longer: then the sandbox is thrown
 away, and the thread is left to itself. It is a daemon, so it keeps nobody from ending.
+Hands stay for whoever comes next in this process, until `end_all` or its end.
 """
 
+import atexit
 import contextlib
 import queue
 import threading
@@ -73,6 +75,9 @@ def end_all() -> None:
             done.set_exception(Ended("the run was ended"))
     while _free:
         _give_up(_free.pop())
+
+
+atexit.register(end_all)
 
 
 def _give_up(hand: _Hand) -> None:

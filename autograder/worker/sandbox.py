@@ -151,6 +151,7 @@ class Sandbox:
     """A warm process to fork kernels from, in a bubblewrap or (not contained) bare."""
 
     def __init__(self, *, contained: bool = True, scratch_mb: int = 64) -> None:
+        self.kind = contained, scratch_mb
         self.contained = contained
         self.cpu_seconds = 0.0  # of all processes in it, until the last `clean`
         self._folder = None
@@ -363,10 +364,10 @@ closed_cpu_seconds = 0.0
 
 
 def current(*, contained: bool = True, scratch_mb: int = 64) -> Sandbox:
-    """Return the sandbox of this thread; a new one where it is missing or dead."""
+    """Return the sandbox of this thread; a new one where it is missing or another."""
     me = threading.get_ident()
-    sandbox = _of.get(me)
-    if sandbox is None or not sandbox.alive() or sandbox.contained is not contained:
+    sandbox, kind = _of.get(me), (contained, scratch_mb)
+    if sandbox is None or not sandbox.alive() or sandbox.kind != kind:
         discard()
         sandbox = _of[me] = Sandbox(contained=contained, scratch_mb=scratch_mb)
     return sandbox

@@ -35,14 +35,15 @@ class Wire:
         linux = sys.platform == "linux"
         self.ours = f"@odenets-{secrets.token_hex(16)}" if linux else f"{kernel}-ours"
         self.most_mb = most_mb
+        # Beside the outputs, of which the client counts every byte, it names each cell.
+        self.most_bytes = 4 * most_mb << 20
         self.why = ""
         self._open: list[asyncio.AbstractServer | asyncio.BaseTransport] = []
         self.refill()
 
     def refill(self) -> None:
         """Let the kernel say as much again: another cell begins."""
-        # Beside the outputs, of which the client counts every byte, it names each cell.
-        self.bytes, self.messages = 4 * self.most_mb << 20, MESSAGES
+        self.bytes, self.messages = self.most_bytes, MESSAGES
 
     async def open(self, numbers: Iterable[int]) -> None:
         """Connect to the kernel, and wait for one connection from our side to each.
@@ -98,6 +99,8 @@ class _Ours(_End):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        # What is said waits here, not in the kernel: it is counted before it is read.
+        self.transport.set_write_buffer_limits(self.other.wire.most_bytes)
         if self.other.ours is None and _is_our_user(transport):
             self.other.join(self)
         else:

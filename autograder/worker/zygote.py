@@ -452,6 +452,7 @@ def main() -> None:
         warm_up()
     os.write(1, json.dumps({"ready": os.getpid(), "missing": missing}).encode() + b"\n")
     Zygote(Path(scratch), contained == "contained").serve()
+    os._exit(0)  # to take all that is loaded apart takes a second, for nothing
 
 
 if __name__ == "__main__":

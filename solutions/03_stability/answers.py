@@ -235,7 +235,7 @@ def max_stable_step(eigenvalues):
     values = eigenvalues[eigenvalues.abs() > 0]
     if len(values) == 0:
         return float("inf")
-    value = values[values.real.argmax()]
+    value = values[values.real.round(decimals=9).argmax()]
     return max(float(-2 * value.real / value.abs() ** 2), 0.0)
 
 # %% wrong: max_stable_step -- the real part of one eigenvalue meets the modulus of another
