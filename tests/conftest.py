@@ -15,6 +15,7 @@ from pathlib import Path
 import filelock
 import hypothesis
 import pytest
+import torch
 
 # The same examples on every machine, and no clock: other work slows a test down.
 hypothesis.settings.register_profile("here", derandomize=True, deadline=None)
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
         for mark in ("benchmark", "full"):
             if mark in item.keywords and mark not in asked:
                 item.add_marker(pytest.mark.skip(reason=f"only with -m {mark}"))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Let no test draw otherwise because of the tests before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -218,15 +218,19 @@ def reproduced(course: Course, name: str, tried: list[Tried]) -> list[Tried]:
     Rounding is another on each processor, and some wrong answers make much of it. They
     are tried again in the ways of other processors.
     """
-    for processor in PROCESSORS:
-        spawn = multiprocessing.get_context("spawn")  # torch reads it when it is loaded
-        with _environment(processor), ProcessPoolExecutor(1, spawn) as pool:
-            again = [one.answer for one in tried]
-            others = pool.submit(_seen, course, name, again).result()
-        tried = [
-            replace(one, seen=in_common(one.seen, other))
-            for one, other in zip(tried, others, strict=True)
-        ]
+    spawn = multiprocessing.get_context("spawn")  # torch looks when it is loaded
+    again = [one.answer for one in tried]
+    with contextlib.ExitStack() as pools:
+        others = []
+        for processor in PROCESSORS:
+            pool = pools.enter_context(ProcessPoolExecutor(1, spawn))
+            with _environment(processor):
+                others.append(pool.submit(_seen, course, name, again))
+        for other in others:
+            tried = [
+                replace(one, seen=in_common(one.seen, seen))
+                for one, seen in zip(tried, other.result(), strict=True)
+            ]
     return tried
 
 

@@ -43,7 +43,7 @@ ERRORS = [
 TROUBLES = [
     ("took more than .* and waited", "take sleep() and input() out"),
     ("took more than", "look for a loop without an end, or compute less"),
-    ("printed|sent more", "print less"),
+    ("printed|sent", "print less"),
     ("processes", "start fewer"),
     ("of memory|lack of memory", "keep less"),
     ("MB in its files|files", "write fewer"),

@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from . import hands, provisioner, sandbox
+from . import hands, provisioner, sandbox, wire
 
 MARGIN_SECONDS = 90.0  # beyond its own limit: to warm up a sandbox, and to end
 READY_SECONDS = 30.0
@@ -400,6 +400,8 @@ class _Run:
             return f"it used {last['memory_mb']} MB of memory, and {late}"
         if last["processes"] > limits.processes / 2:
             return f"it used {last['processes']} processes, and {late}"
+        if (sent := provisioner.of(client.km).wire.sent) > wire.MESSAGES / 10:
+            return f"it sent {sent} messages, and {late}"
         if client.seconds < limits.cell_seconds:
             return f"the notebook took more than {limits.notebook_seconds} s"
         waited = not any(look["computing"] for look in looks)

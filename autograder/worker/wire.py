@@ -45,6 +45,11 @@ class Wire:
         """Let the kernel say as much again: another cell begins."""
         self.bytes, self.messages = self.most_bytes, MESSAGES
 
+    @property
+    def sent(self) -> int:
+        """How many messages the kernel has sent in this cell."""
+        return MESSAGES - self.messages
+
     async def open(self, numbers: Iterable[int]) -> None:
         """Connect to the kernel, and wait for one connection from our side to each.
 

@@ -161,7 +161,7 @@ def test(net, loader):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "55148d729563eb1de2c71455dce7847f", "grade": true, "grade_id": "test_train_and_test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "ff40e58235a9257a69bb5336acf2f20f", "grade": true, "grade_id": "test_train_and_test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "train_and_test",
     points=3,
@@ -171,7 +171,6 @@ def test(net, loader):
         irevnet.test,
         iresnet.train_norm,
         training.Step,
-        training.train_epoch,
         training.fit,
         training.accuracy,
         training.evaluate,

@@ -1159,12 +1159,12 @@ def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "949a7b95b4e91d423b9a0ac2d62517c1", "grade": true, "grade_id": "test_train_norm", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "8ca8fe8c311315536927bf5a45a19258", "grade": true, "grade_id": "test_train_norm", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "train_norm",
     points=2,
     answer=lambda: train_norm,
-    package=(iresnet.train_norm, irevnet.train, training.Step, training.train_epoch, training.fit),
+    package=(iresnet.train_norm, irevnet.train, training.Step, training.fit),
     further=3,
 )
 def exercise(checks):

@@ -503,23 +503,6 @@ class _Captured:
         return self.loss.clone()
 
 
-def train_epoch(
-    model: nn.Module,
-    batches: Iterable,
-    loss_fn: Callable[..., Tensor],
-    optimizer: torch.optim.Optimizer,
-    device: torch.device | str | None = None,
-    desc: str | None = None,
-) -> float:
-    """Go through the batches once, one optimiser step each; return the mean loss.
-
-    Args: as in `fit`; with `desc` there is a progress bar over the batches.
-    Raises:
-        FloatingPointError: if the mean loss is not finite.
-    """
-    return Step(model, loss_fn, optimizer, device=device).epoch(batches, desc)
-
-
 def fit(
     model: nn.Module,
     batches: Iterable,

@@ -176,7 +176,6 @@ def test(net, loader):
         irevnet.test,
         iresnet.train_norm,
         training.Step,
-        training.train_epoch,
         training.fit,
         training.accuracy,
         training.evaluate,

@@ -1367,7 +1367,7 @@ def train_norm(net, loader, n_epoch=40, learning_rate=0.05, rho=0.9):
     "train_norm",
     points=2,
     answer=lambda: train_norm,
-    package=(iresnet.train_norm, irevnet.train, training.Step, training.train_epoch, training.fit),
+    package=(iresnet.train_norm, irevnet.train, training.Step, training.fit),
     further=3,
 )
 def exercise(checks):
