@@ -23,7 +23,7 @@ pytestmark = [needs_bubblewrap, pytest.mark.no_cover]
 NAME = "01_resnets_as_euler"
 # Most attacks that end by the limits wait for them: more sandboxes than processors.
 # What only the limits bound is let run with little memory, so that the bomb is small.
-LIMITS = sandbox.Limits(cell_seconds=8, notebook_seconds=150, memory_mb=1000)
+LIMITS = sandbox.Limits(cell_seconds=6, notebook_seconds=150, memory_mb=1000)
 JOBS = 4
 ATTACKS = sample.students(ROOT / "tests" / "attacks" / NAME)
 HALVES = [ATTACKS[0::2], ATTACKS[1::2]]

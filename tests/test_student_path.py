@@ -44,7 +44,7 @@ def colab(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     }
     kept["PIP_CONSTRAINT"] = str(notebooks.ROOT / "constraints.txt")
     kept["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
-    run(python, "-m", "pip", "install", "-q", *COLAB, env=kept)
+    run(python, "-m", "pip", "install", "-q", "--no-compile", *COLAB, env=kept)
     return python, kept
 
 
