@@ -108,7 +108,7 @@ def odeint(
 
     def attempt() -> Any:
         stats.accepted, stats.rejected = before[:2]
-        del stats.times[before[2] :]
+        stats.times[before[2] :] = []  # torch 2.6 compiles no `del` of them
         return _odeint(call, y0, *times, method, rtol, atol, dict(options or {}), stats)
 
     if torch.compiler.is_compiling():  # where copies cost nothing
