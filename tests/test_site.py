@@ -250,7 +250,7 @@ def test_wide_formulas_can_be_read_in_the_hand(name, visit):
         assert begins >= -1 and (scrolls or not wide)
 
 
-@pytest.mark.parametrize("name", [*TEXTS, NOTEBOOKS[0], NOTEBOOKS[9]])
+@pytest.mark.parametrize("name", [*TEXTS, NOTEBOOKS[0], NOTEBOOKS[2], NOTEBOOKS[9]])
 def test_axe_finds_nothing_serious(name, visit):
     colours = {"runOnly": ["color-contrast"]}  # the dark page has the same elements
     results = [Axe().run(visit(name)), Axe().run(visit(name, "dark"), options=colours)]
