@@ -18,7 +18,7 @@ demo: install
 
 test: check
 	@echo "== tests of the package, the notebooks' frame, the answers and the grading"
-	$(PY) -m pytest -n auto --dist worksteal tests --cov
+	$(PY) -m slipcover -m pytest -n auto --dist worksteal tests
 	@echo "== every solution notebook, executed again and compared"
 	$(PY) -m pytest -n auto --dist loadscope --nbval solutions
 

@@ -18,7 +18,7 @@ from autograder.classroom.gradebook import Classroom
 from autograder.demo import sample
 from autograder.worker import sandbox
 
-pytestmark = [needs_bubblewrap, pytest.mark.no_cover]
+pytestmark = needs_bubblewrap
 
 NAME = "01_resnets_as_euler"
 # Most attacks that end by the limits wait for them: more sandboxes than processors.

@@ -3,14 +3,13 @@
 import os
 import random
 
-import pytest
 from grading_tools import JOBS, ROOT, TINY, executed, needs_bubblewrap
 from whole_class import graded_through_kills
 
 from autograder.classroom.gradebook import Classroom
 from autograder.demo import sample
 
-pytestmark = [needs_bubblewrap, pytest.mark.no_cover]
+pytestmark = needs_bubblewrap
 ATTACKS = ROOT / "tests" / "attacks" / "01_resnets_as_euler"
 STUDENTS = 24
 

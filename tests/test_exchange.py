@@ -9,13 +9,12 @@ import subprocess
 import sys
 
 import nbformat
-import pytest
 from grading_tools import TINY, executed, graded, needs_bubblewrap, rows
 
 from autograder.authors import release
 from autograder.classroom.gradebook import Classroom
 
-pytestmark = [needs_bubblewrap, pytest.mark.no_cover]
+pytestmark = needs_bubblewrap
 
 
 def nbgrader(folder, exchange, *arguments):

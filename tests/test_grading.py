@@ -83,7 +83,6 @@ def plain_score(room, student, name, exercise):
 # ---------------------------------------------------- every notebook that exists
 
 
-@pytest.mark.no_cover  # the small class below walks the same lines
 @pytest.mark.parametrize("name", REAL.notebooks())
 def test_the_sample_class_with_a_solution_and_an_untouched_notebook(name, tmp_path):
     """Every student of the sample class, and then a second run."""

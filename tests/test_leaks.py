@@ -39,7 +39,7 @@ from autograder.authors.assignment import assignment
 from autograder.classroom.gradebook import Classroom
 from autograder.grading import tests as observing
 
-pytestmark = [needs_bubblewrap, pytest.mark.no_cover]
+pytestmark = needs_bubblewrap
 
 OUTSPOKEN = """# base: solution
 # %% cell after test_refuse

@@ -33,7 +33,6 @@ PRELOAD = [
     "torch.func",
     "numpy",
     "matplotlib.pyplot",
-    "sklearn.datasets",
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.zmqshell",
