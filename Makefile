@@ -2,7 +2,8 @@
 # for .venv/bin/python. Nothing is installed twice: .venv/installed marks what is there.
 PYTHON ?= python3
 PY = .venv/bin/python
-.PHONY: install demo test check site lab release grade sync kill-matrix bench
+MAKEFLAGS += --jobs=2
+.PHONY: install demo test check style types pairs site lab release grade sync kill-matrix bench
 
 install: .venv/installed
 
@@ -22,12 +23,18 @@ test: check
 	@echo "== every solution notebook, executed again and compared"
 	$(PY) -m pytest -n auto --dist loadscope --nbval solutions
 
-check: install
+check: style types pairs
+
+style: install
 	@echo "== style"
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+
+types: install
 	@echo "== types"
 	$(PY) -m mypy
+
+pairs: install
 	@echo "== pairs in sync, release rebuilt byte for byte"
 	$(PY) -m autograder sync --check
 	$(PY) -m autograder release --check

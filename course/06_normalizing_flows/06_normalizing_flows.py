@@ -985,7 +985,7 @@ def cnf_log_prob(f, x, base, t0, t1, solve):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "ec3e23dc87671d056a38c85886e03213", "grade": true, "grade_id": "test_cnf_log_prob", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "037d270b5d5b4e2b125ea0540e5370c7", "grade": true, "grade_id": "test_cnf_log_prob", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "cnf_log_prob",
     points=4,
@@ -998,7 +998,7 @@ def exercise(checks):
     x, A = (
         torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((5, 3), (3, 3))
     )
-    A, rates = A / 2, torch.tensor([0.5, -0.3, 0.8], dtype=torch.float64)
+    A, rates = A / 3, torch.tensor([0.5, -0.3, 0.8], dtype=torch.float64)
 
     def recording(f, y0, t_start, t_end, n_steps=12):  # gradients pass through
         if not isinstance(y0, torch.Tensor):
@@ -1007,7 +1007,7 @@ def exercise(checks):
 
     def solve(f, y0, t_start, t_end):  # a black box; it records no gradients
         with torch.no_grad():
-            return recording(f, y0, t_start, t_end, n_steps=40)
+            return recording(f, y0, t_start, t_end, n_steps=24)
 
     class Shifted:  # a base of another kind: N(1, I), not centred at zero
         def log_prob(self, z):
