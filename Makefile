@@ -1,5 +1,6 @@
 # Every target is one line that you can also type; on Windows write .venv\Scripts\python
 # for .venv/bin/python. Nothing is installed twice: .venv/installed marks what is there.
+# Two targets run side by side where they may.
 PYTHON ?= python3
 PY = .venv/bin/python
 MAKEFLAGS += --jobs=2
@@ -10,7 +11,8 @@ install: .venv/installed
 .venv/installed: course/pyproject.toml pyproject.toml constraints.txt
 	@echo "== installing into .venv (once; a few minutes)"
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e course -e ".[cluster,site,test]"
+	$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e course -e ".[cluster,site,test]"
+	$(PY) -m compileall -qq -j 0 .venv || true  # on all cores; some packages hold what is no Python 3
 	$(PY) -c "open('.venv/installed', 'w')"
 
 demo: install
