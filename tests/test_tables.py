@@ -111,6 +111,11 @@ def test_convergence_goes_on_from_the_tables(small, tmp_path, monkeypatch):
 
 
 def test_the_record_says_what_its_study_claims():
+    seeds = {}
+    for job in tables.jobs():
+        seeds.setdefault((job.row, job.recipe), []).append(str(job.run.seed))
+    kept = {(r["row"], r["recipe"]): str(r["seeds"]).split() for r in tables.recorded()}
+    assert kept == seeds
     best = {row["row"]: row for row in tables.recorded() if row["recipe"] == "best"}
     assert list(best) == list(tables.ROWS)
     assert all(10 * row["seconds"] < row["published_seconds"] for row in best.values())

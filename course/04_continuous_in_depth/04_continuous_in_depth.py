@@ -1099,8 +1099,8 @@ for row in paper.recorded():
 # %% [markdown]
 # **Reading the table.** With `best` every row is at or above the published accuracy, in less than a tenth of the published time
 # (on another card: one H200 here, for six rows of `sheet` an H100). WideResNet-58 needed smaller batches for it than the others, 128 for 512.
-# With the paper's own recipe only three rows are: ResNet-20, Euler 2 and rk4 1-2. Six stay .1 to 1.1 points below, rk4 1-8 almost 3,
-# all with one seed but ResNet-20; wide-euler-8 was not trained with it to the end.
+# With the paper's own recipe only three rows are: ResNet-20, Euler 2 and rk4 1-2. Seven stay .1 to 1.1 points below, rk4 1-8 almost 3.
+# Where three seeds were trained they differ by .3 to .7 points: of one seed, smaller differences say nothing.
 # rk4 takes about three times Euler's minutes and is hardly more accurate, or less;
 # what it buys is in the next picture, the test of section 5 on four nets of this table, with 2 or 8 cells in each of three stages.
 
