@@ -862,7 +862,7 @@ def block_coordinate_descent(Y0, C, K, b, W, mu, h, alpha, n_sweeps):
     raise NotImplementedError()
 
 
-# %% nbgrader={"cell_type": "code", "checksum": "fca5224d5d8b03166788e951296cf0d0", "grade": true, "grade_id": "test_block_coordinate_descent", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"cell_type": "code", "checksum": "9713728e299cf7887124bdfcb60d4730", "grade": true, "grade_id": "test_block_coordinate_descent", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 @check.exercise(
     "block_coordinate_descent",
     points=4,
@@ -873,12 +873,12 @@ def block_coordinate_descent(Y0, C, K, b, W, mu, h, alpha, n_sweeps):
 def exercise(checks):
     import functools
 
-    generator = torch.Generator().manual_seed(24)
+    generator = torch.Generator().manual_seed(17)
     Y0 = torch.randn(60, 2, generator=generator, dtype=torch.float64)
     noise = 0.3 * torch.randn(60, 1, generator=generator, dtype=torch.float64)
     C = (Y0.norm(dim=1, keepdim=True) + noise < 1.1).double()
-    K = torch.randn(3, 2, 2, generator=generator, dtype=torch.float64)
-    b = torch.zeros(3, dtype=torch.float64)
+    K = torch.randn(2, 2, 2, generator=generator, dtype=torch.float64)
+    b = torch.zeros(2, dtype=torch.float64)
     W = torch.ones(2, 1, dtype=torch.float64)
     mu = torch.zeros(1, dtype=torch.float64)
 
@@ -886,12 +886,12 @@ def exercise(checks):
 
     def objective_at(h, K, b, W, mu):
         Y = resnet.propagate(Y0, K, b, h)[-1]
-        return resnet.objective(Y, W, mu, C, K, b, h, 0.005).item()
+        return resnet.objective(Y, W, mu, C, K, b, h, 0.02).item()
 
     @functools.cache  # each descent is computed once and looked at from several sides
     def descend(h):
         start = [variable.clone() for variable in (K, b, W, mu)]
-        came = block_coordinate_descent(Y0, C, *start, h=h, alpha=0.005, n_sweeps=sweeps[h])
+        came = block_coordinate_descent(Y0, C, *start, h=h, alpha=0.02, n_sweeps=sweeps[h])
         return came, start
 
     def history(h):
@@ -916,7 +916,7 @@ def exercise(checks):
     checks.close(
         "after the first half-step W and mu are best for the given K and b: the values",
         lambda: [history(h)[1] for h in sweeps],
-        [0.706466, 0.761799],  # with scikit-learn's LogisticRegression without penalty
+        [0.720250, 0.807824],  # with scikit-learn's LogisticRegression without penalty
         rtol=1e-4,
     )
     checks.at_most(
@@ -928,7 +928,7 @@ def exercise(checks):
             objective_at(1.0, *descend(1.0)[0][:4]) / history(1.0)[2],
             objective_at(0.5, *descend(0.5)[0][:4]) / history(0.5)[1],
         ],
-        0.975,
+        0.9,
     )
     checks.close(
         "in which half-steps the value rises: it never should; "
