@@ -7,9 +7,11 @@ they are out of date.
 
 import functools
 import pickle
+import re
 
 import notebooks
 import pytest
+import torch
 
 from autograder.authors import matrix
 from autograder.demo import sample
@@ -21,6 +23,12 @@ ALL = [
     for name in notebooks.NAMES
     for exercise in notebooks.exercises(name)
 ]
+CONSTRAINTS = notebooks.ROOT / "constraints.txt"
+PINNED = re.search(r"(?m)^torch==(\S+)", CONSTRAINTS.read_text(encoding="utf-8"))[1]
+as_written = pytest.mark.skipif(
+    not torch.__version__.startswith(PINNED),
+    reason=f"texts of errors and what dropout draws are those of torch {PINNED}",
+)
 opened = functools.cache(functools.partial(matrix.Notebook, notebooks.COURSE))
 
 
@@ -128,6 +136,7 @@ def test_the_figures_hold(name):
     assert counts["named right"] >= 0.6 * counts["rejected"], counts
 
 
+@as_written
 @pytest.mark.parametrize("name", notebooks.NAMES)
 def test_the_catalogue_is_up_to_date(name):
     for exercise, made in matrix.catalogue(tried(name)).items():
@@ -190,6 +199,7 @@ def row(one: matrix.Tried, names: dict) -> str:
     return f"| {one.exercise.name} | {one.answer.kind}: {title} | {points} | {told} |"
 
 
+@as_written
 def test_the_table_is_up_to_date(request):
     """But for some points of unstable wrong answers: rounding differs by processor."""
     computed = table()
