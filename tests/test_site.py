@@ -190,6 +190,10 @@ def visit(browser):
     contexts = []
 
     def open_page(name, scheme="light", width=1280, height=900):
+        def failed(request):
+            if request.failure != "net::ERR_ABORTED":  # the next page cuts that short
+                page.complaints.append(request.url)
+
         context = browser.chrome.new_context(
             color_scheme=scheme, viewport={"width": width, "height": height}
         )
@@ -200,7 +204,7 @@ def visit(browser):
             "console", lambda m: m.type == "error" and page.complaints.append(m.text)
         )
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on("requestfailed", lambda r: page.complaints.append(r.url))
+        page.on("requestfailed", failed)
         return go(page, name)
 
     def go(page, name):
