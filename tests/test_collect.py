@@ -561,7 +561,7 @@ def test_the_commands_say_it_and_fail_where_something_was_left_out(tmp_path):
 
     def run(*arguments):
         process = run_autograder(where, *arguments, "--folder", str(folder))
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=300)
         return process.returncode, said
 
     fine = (moodle("Mira Holm", 1, f"{TINY}.ipynb"), notebook("a"))

@@ -350,7 +350,7 @@ def test_a_folder_whose_name_is_not_text_stops_nobody(tiny, tmp_path):
     odd = room.submitted / os.fsdecode(b"m\xfcller")
     shutil.copytree(room.submitted / "anna", odd)
     run = run_autograder(tiny, "grade", TINY, "--folder", str(room.root), "--jobs", "1")
-    said, _ = run.communicate(timeout=240)
+    said, _ = run.communicate(timeout=300)
     assert run.returncode == 1 and "2 graded" in said
     assert "m\N{REPLACEMENT CHARACTER}ller" in said and "not UTF-8" in said
     assert {"anna", "zoe"} == set(rows(room, TINY))

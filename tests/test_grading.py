@@ -327,12 +327,12 @@ def test_the_command_line(tiny, tmp_path):
     hand_in(tiny, room, TINY, ann="# base: solution", bob="# base: untouched")
     folder = ["--folder", str(room.root)]
     first = run_autograder(tiny, "grade", "1", "--jobs", "2", *folder)
-    said = first.communicate(timeout=120)[0]
+    said = first.communicate(timeout=300)[0]
     assert first.returncode == 0, said
     assert "2 graded, 0 unchanged" in said and "students per minute" in said
-    again = run_autograder(tiny, "grade", *folder).communicate(timeout=120)[0]
+    again = run_autograder(tiny, "grade", *folder).communicate(timeout=300)[0]
     assert "0 graded, 2 unchanged" in again
-    shown = run_autograder(tiny, "report", *folder).communicate(timeout=120)[0]
+    shown = run_autograder(tiny, "report", *folder).communicate(timeout=300)[0]
     assert re.search(r"ann +2 +3 +\? +5", shown)
     for wrong in (
         ["grade", "99"],
@@ -340,11 +340,11 @@ def test_the_command_line(tiny, tmp_path):
         ["grade", "--resume"],
     ):
         failed = run_autograder(tiny, *wrong, *folder)
-        said = failed.communicate(timeout=120)[0]
+        said = failed.communicate(timeout=300)[0]
         assert failed.returncode == 1 and "Traceback" not in said, said
     for wrong in (["--jobs", "0"], ["--timeout", "-1"], ["--memory", "1"]):
         failed = run_autograder(tiny, "grade", *wrong, *folder)
-        said = failed.communicate(timeout=120)[0]
+        said = failed.communicate(timeout=300)[0]
         assert failed.returncode == 2 and "is less than" in said, said
 
 

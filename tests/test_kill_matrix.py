@@ -147,9 +147,23 @@ def test_the_catalogue_is_up_to_date(name):
             for one in some:
                 assert any(
                     other["title"] == one["title"]
-                    and mistakes.explains(other["came"], one["came"])
+                    and (
+                        mistakes.explains(other["came"], one["came"])
+                        or unstable(one["came"])
+                        or unstable(other["came"])
+                    )
                     for other in others
                 ), f"{exercise}: {one['title']}: make kill-matrix"
+
+
+def unstable(came: list) -> bool:
+    """Return whether it is another on each processor: what comes on a third is open."""
+    return any(one == {} or (one and None in one.get("numbers", ())) for one in came)
+
+
+def test_few_mistakes_are_unstable():
+    kept = [m["came"] for e in mistakes.catalogue().values() for m in e["mistakes"]]
+    assert sum(map(unstable, kept)) <= 0.01 * len(kept)
 
 
 # ------------------------------------------------------------------------ the table

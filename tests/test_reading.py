@@ -67,7 +67,7 @@ def server(asking, room):
     assert line.startswith("Read at http://127.0.0.1:"), line + process.stdout.read()
     yield line.split()[-1]
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=20)[0]
+    said = process.communicate(timeout=300)[0]
     assert process.returncode == 0 and "autograder feedback" in said
 
 
@@ -81,7 +81,7 @@ def ask(url, body=None, **headers):
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers)
     try:
-        reply = urllib.request.build_opener(_Stay).open(request, timeout=30)
+        reply = urllib.request.build_opener(_Stay).open(request, timeout=60)
     except urllib.error.HTTPError as error:
         reply = error
     return reply.status, reply.headers, reply.read().decode()
@@ -205,7 +205,7 @@ def test_a_page_in_a_browser(server, room, page):  # noqa: F811
 
 def test_a_port_that_is_taken_and_nothing_to_read_are_said(asking, room, tmp_path):
     empty = run_autograder(asking, "read", "--folder", str(tmp_path))
-    said = empty.communicate(timeout=60)[0]
+    said = empty.communicate(timeout=300)[0]
     assert empty.returncode == 1 and "nothing to read" in said
 
 
@@ -228,7 +228,7 @@ def test_formgrader_as_root_and_gone_when_it_is_told_to_go(asking):
             time.sleep(0.5)
     assert status in (200, 302), text
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     with pytest.raises(OSError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 

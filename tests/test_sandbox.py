@@ -185,11 +185,11 @@ def test_nbclient_as_it_comes_can_use_these_kernels():
 
     async def execute_it():
         manager = provisioner.manager(LIMITS, True, {})
-        client = NotebookClient(notebook, km=manager, timeout=20)
+        client = NotebookClient(notebook, km=manager, timeout=120)
         await manager.start_kernel()
         client.kc = manager.client()
         client.kc.start_channels()
-        await client.kc.wait_for_ready(timeout=20)
+        await client.kc.wait_for_ready(timeout=120)
         await client.async_execute_cell(notebook.cells[0], 0)
         client.kc.stop_channels()
         await manager.shutdown_kernel(now=True)

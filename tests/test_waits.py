@@ -1,6 +1,7 @@
 """No wait is without a limit: what is held up is given up, and the run goes on."""
 
 import json
+import math
 import re
 import signal
 import threading
@@ -104,11 +105,14 @@ def test_a_submission_that_breaks_every_sandbox_has_a_reason_of_its_own(monkeypa
 HANGS = "# base: solution\n# %% cell before double\nimport time; time.sleep(300)"
 
 
-def wait_for(process, reached, seconds=90):
+def wait_for(process, reached, seconds=300, lasting=0.0):
+    """Wait until something is so, and has been for some seconds without a break."""
     deadline = time.monotonic() + seconds
-    while not reached():
+    since = math.inf
+    while time.monotonic() - since < lasting:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
+        since = min(since, time.monotonic()) if reached() else math.inf
 
 
 def test_who_was_there_when_two_runs_were_killed_is_left_out_and_can_come_back(
@@ -116,23 +120,26 @@ def test_who_was_there_when_two_runs_were_killed_is_left_out_and_can_come_back(
 ):
     room = Classroom(tmp_path / "class")
     hand_in(tiny, room, TINY, bad=HANGS, good="# base: solution")
-    note = room.root / "results" / TINY / ".running" / "bad.json"
+    running = room.root / "results" / TINY / ".running"
+    note = running / "bad.json"
     start = ["grade", TINY, "--jobs", "1", "--folder", str(room.root)]
     for killed in (1, 2):
         process = run_autograder(tiny, *start, start_new_session=True)
 
-        def in_hand(killed=killed):
+        def only_bad_is_in_hand(killed=killed):
             try:
-                return json.loads(note.read_text())["killed"] == killed
+                in_hand = json.loads(note.read_text())["killed"] == killed
             except (OSError, ValueError):
                 return False
+            return in_hand and not (running / "good.json").exists()
 
-        wait_for(process, in_hand)
+        # While it reads them, a run has every submission in hand for a moment.
+        wait_for(process, only_bad_is_in_hand, lasting=1)
         if killed == 2:  # everybody else comes first
             assert room.read_result("good", TINY)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    said = run_autograder(tiny, *start).communicate(timeout=120)[0]
+    said = run_autograder(tiny, *start).communicate(timeout=300)[0]
     assert "2 graded" in said or "1 graded, 1 unchanged" in said
     table = rows(room, TINY)
     assert table["good"].total == 5 and table["bad"].total == 0
@@ -158,7 +165,7 @@ def test_a_signal_ends_a_run_soon_with_what_is_done(number, tiny, tmp_path):
     wait_for(process, lambda: room.result("aa", TINY).exists() and running.exists())
     process.send_signal(number)
     sent = time.monotonic()
-    said = process.communicate(timeout=60)[0]
+    said = process.communicate(timeout=300)[0]
     assert time.monotonic() - sent < 20
     assert process.returncode == 130 and "Traceback" not in said, said
     assert "grade --resume" in said
